@@ -1,0 +1,52 @@
+BIN := .venv/bin
+TIMED := bash tests/tools/timed.sh
+READY := .venv/.setup
+PARTS := setup lint test-unit sanity test-stand molecule
+
+# Only here: kubernetes.core and this collection, whatever the machine has installed.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
+# Where the stand keeps what it builds; molecule's configuration needs it by name.
+export XDG_CACHE_HOME ?= $(HOME)/.cache
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help test demo clean $(PARTS)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## make .venv and .collections (quick when nothing changed)
+	@$(TIMED) setup bash tests/tools/setup.sh
+
+$(READY): tests/requirements-dev.txt tests/tools/setup.sh
+	@bash tests/tools/setup.sh
+
+lint: $(READY) ## yamllint, ansible-lint, ruff, mypy
+	@$(TIMED) yamllint yamllint --strict .
+	@$(TIMED) ansible-lint ansible-lint --strict
+	@$(TIMED) "ruff check" ruff check
+	@$(TIMED) "ruff format" ruff format --check
+	@$(TIMED) mypy mypy -p ansible_collections.aigateway.metering
+
+test-unit: $(READY) ## tests of the domain code: no cluster, below 30 s
+	@$(TIMED) test-unit pytest tests/unit
+
+sanity: $(READY) ## ansible-test sanity
+	@$(TIMED) sanity bash tests/tools/sanity.sh
+
+molecule: $(READY) ## the roles in their scenario, on a cluster of its own
+	@$(TIMED) molecule molecule test -s default
+
+test-stand: $(READY) ## raise the stand, then the tests that need it
+	@$(TIMED) "stand up" $(BIN)/python tests/stand/stand up
+	@$(TIMED) test-stand pytest tests/integration
+
+demo: $(READY) ## the whole thing on the stand, shown
+	@$(TIMED) demo $(BIN)/python tests/demo.py
+
+test: ## everything, with a table of times at the end
+	@$(TIMED) --each $(PARTS)
+
+clean: ## remove what setup and the tests made in this clone; the stand stays
+	rm -rf .venv .collections .cache .ansible .hypothesis tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
