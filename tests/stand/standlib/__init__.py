@@ -1,0 +1,1 @@
+"""The stand: a real cluster with a real gateway, raised from versions.yml."""

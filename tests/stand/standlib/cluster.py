@@ -1,0 +1,165 @@
+"""A kind cluster: there, healthy and made from the images of this version, or made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from . import binaries, images
+from .progress import StandError, say, step, wait_until
+from .settings import CACHE, kubeconfig
+
+READY_SECONDS = 90
+# Node ports that kind publishes on 127.0.0.1, at host ports it picks: two clusters never collide.
+NODE_PORTS = {"gateway-a": 30080, "gateway-b": 30081}
+
+
+def _config(built: bool) -> str:
+    """kind's configuration; the patches are those that a home-built node without cgroup v2 needs."""
+    config: dict = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [
+            {
+                "role": "control-plane",
+                "image": images.NODE,
+                "extraPortMappings": [
+                    {"containerPort": port, "hostPort": 0, "listenAddress": "127.0.0.1"} for port in NODE_PORTS.values()
+                ],
+            }
+        ],
+    }
+    if built:
+        config["networking"] = {"disableDefaultCNI": True, "kubeProxyMode": "nftables"}
+        patches = [
+            {"kind": "InitConfiguration", "skipPhases": ["preflight"]},
+            {
+                "kind": "KubeletConfiguration",
+                "failCgroupV1": False,
+                # A changed Prometheus configuration reaches its pod at the next sync: a minute by default.
+                "syncFrequency": "5s",
+                "cgroupDriver": "cgroupfs",
+                "imageGCHighThresholdPercent": 100,
+                "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+            },
+            {
+                "kind": "KubeProxyConfiguration",
+                "conntrack": {
+                    "maxPerCore": 0,
+                    "min": 0,
+                    "tcpEstablishedTimeout": "0s",
+                    "tcpCloseWaitTimeout": "0s",
+                },
+            },
+            {
+                "kind": "ClusterConfiguration",
+                "etcd": {"local": {"extraArgs": [{"name": "unsafe-no-fsync", "value": "true"}]}},
+            },
+        ]
+        config["kubeadmConfigPatches"] = [yaml.safe_dump(patch) for patch in patches]
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _marker(cluster: str) -> Path:
+    """Says that the cluster was made to the end, and from what: an interrupted creation leaves none."""
+    return CACHE / "kubeconfig" / f"{cluster}.made-from"
+
+
+def _made_from(built: bool) -> str:
+    node = images._inspect(images.NODE) or {}
+    return hashlib.sha256(f"{node.get('Id')} {_config(built)}".encode()).hexdigest()
+
+
+def _container(cluster: str) -> dict | None:
+    done = subprocess.run(
+        ["docker", "inspect", f"{cluster}-control-plane"], capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout)[0] if done.returncode == 0 else None
+
+
+def _ready(cluster: str) -> bool:
+    kubectl = [binaries.tool("kubectl"), "--kubeconfig", str(kubeconfig(cluster)), "--request-timeout=3s"]
+    nodes = subprocess.run([*kubectl, "get", "nodes", "-o", "json"], capture_output=True, text=True, check=False)
+    if nodes.returncode:
+        return False
+    conditions = [entry for node in json.loads(nodes.stdout)["items"] for entry in node["status"]["conditions"]]
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+def ensure(cluster: str, built: bool) -> None:
+    """Return with a cluster of that name whose node is Ready."""
+    if _healthy(cluster, built):
+        say(f"cluster {cluster}: there and ready")
+        return
+    kind = binaries.tool("kind")
+    with step(f"cluster {cluster}") as current:
+        current.run([kind, "delete", "cluster", "--name", cluster])
+        target = kubeconfig(cluster)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        current.run(
+            [kind, "create", "cluster", "--name", cluster, "--kubeconfig", target, "--config", "-", "--retain", "-v1"],
+            stdin=_config(built),
+        )
+        target.chmod(0o600)
+        wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
+        _marker(cluster).write_text(_made_from(built))
+
+
+def _healthy(cluster: str, built: bool) -> bool:
+    container = _container(cluster)
+    marker = _marker(cluster)
+    if container is None or not kubeconfig(cluster).exists():
+        return False
+    if not marker.exists() or marker.read_text() != _made_from(built):
+        say(f"cluster {cluster}: made from other images or not to the end; it is made anew")
+        return False
+    if not container["State"]["Running"]:
+        with step(f"cluster {cluster}: its node had stopped, starting it") as current:
+            current.run(["docker", "start", f"{cluster}-control-plane"])
+    try:
+        wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
+    except StandError as sick:
+        say(f"cluster {cluster}: {sick}; it is made anew")
+        return False
+    return True
+
+
+def load_images(cluster: str) -> None:
+    """Have the platform's images on the node; kind skips those that are there."""
+    with step(f"images onto the node of {cluster}") as current:
+        references = [image.reference for image in images.PLATFORM]
+        current.run([binaries.tool("kind"), "load", "docker-image", "--name", cluster, *references])
+
+
+def host_port(cluster: str, gateway: str) -> int:
+    """The port on 127.0.0.1 at which a gateway of the stand answers."""
+    container = _container(cluster)
+    if container is None or not container["State"]["Running"]:
+        raise StandError(f"cluster {cluster} is not running; `stand up --cluster {cluster}` raises it")
+    return int(container["NetworkSettings"]["Ports"][f"{NODE_PORTS[gateway]}/tcp"][0]["HostPort"])
+
+
+def names() -> list[str]:
+    """The clusters of the stand that exist."""
+    done = subprocess.run(
+        ["docker", "ps", "-a", "--filter", "label=io.x-k8s.kind.cluster", "--format", "{{.Names}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [name.removesuffix("-control-plane") for name in done.stdout.split()]
+    return sorted(name for name in found if name.startswith("aigateway-metering"))
+
+
+def delete(cluster: str) -> None:
+    """Delete the cluster and what the cache knows of it; deleting none is fine."""
+    if _container(cluster):
+        with step(f"cluster {cluster}: deleting") as current:
+            current.run([binaries.tool("kind"), "delete", "cluster", "--name", cluster])
+    for path in (kubeconfig(cluster), _marker(cluster)):
+        path.unlink(missing_ok=True)

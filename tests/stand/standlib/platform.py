@@ -1,0 +1,138 @@
+"""What is installed on a cluster: the gateway with its charts, the monitoring stack, the teams."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from . import binaries, images, tenants
+from .cluster import NODE_PORTS
+from .kube import Kubectl
+from .progress import Step, step
+from .settings import STAND, VERSIONS, kubeconfig
+
+GATEWAY_NAMESPACE = "envoy-gateway-system"
+MONITORING_NAMESPACE = "cpaas-system"
+# The pairs the platform ships in the controller's one flag.
+PLATFORM_MAPPING = "x-user-name:user,x-user-namespace:user_namespace,x-access-meta:client_id"
+MANIFESTS = STAND / "manifests"
+
+
+def install(cluster: str) -> None:
+    """Bring a cluster to the platform's state; what is there already is left as it is."""
+    kubectl = Kubectl(cluster)
+    ai_gateway = binaries.module_directory("github.com/envoyproxy/ai-gateway")
+    envoy_gateway = binaries.module_directory("github.com/envoyproxy/gateway")
+    operator = binaries.module_directory("github.com/prometheus-operator/prometheus-operator")
+    substitutions = {
+        "prometheus_operator_image": images.PROMETHEUS_OPERATOR,
+        "config_reloader_image": images.CONFIG_RELOADER,
+        "prometheus_image": images.PROMETHEUS,
+        "prometheus_version": VERSIONS["prometheus"],
+        "python_image": images.PYTHON,
+    }
+    with step(f"monitoring on {cluster}") as current:
+        crds = operator / "example" / "prometheus-operator-crd"
+        kubectl.apply(current, crds)
+        kubectl.apply_text(current, render("00-monitordashboard-crd.yaml", {}))
+        kubectl.apply_text(current, render("10-monitoring.yaml", substitutions))
+    with step(f"gateway on {cluster}") as current:
+        charts = ai_gateway / "manifests" / "charts"
+        version = VERSIONS["ai_gateway"]
+        _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", version, {})
+        _helm(
+            current,
+            cluster,
+            "envoy-gateway",
+            envoy_gateway / "charts" / "gateway-helm",
+            VERSIONS["envoy_gateway"],
+            _envoy_gateway_values(ai_gateway),
+        )
+        values = {"controller": {"metricsRequestHeaderAttributes": PLATFORM_MAPPING}}
+        _helm(current, cluster, "ai-gateway", charts / "ai-gateway-helm", version, values)
+        kubectl.rollout(current, GATEWAY_NAMESPACE, "deployment/envoy-gateway", "deployment/ai-gateway-controller")
+    with step(f"teams on {cluster}") as current:
+        kubectl.apply_text(current, render("20-upstream.yaml", substitutions))
+        program = (STAND / "upstream" / "upstream.py").read_text()
+        kubectl.apply_object(
+            current,
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "upstream", "namespace": "upstream"},
+                "data": {"upstream.py": program},
+            },
+        )
+        kubectl.apply_text(current, render("30-gatewayclass.yaml", {}))
+        jwks = tenants.signing_key(current, kubectl).jwks()
+        for team in tenants.TEAMS:
+            kubectl.apply_text(
+                current,
+                render(
+                    "40-team.yaml",
+                    {
+                        "team": team.namespace,
+                        "gateway": team.gateway,
+                        "replicas": str(team.replicas),
+                        "node_port": str(NODE_PORTS[team.gateway]),
+                        "envoy_image": images.ENVOY,
+                        "jwks": jwks,
+                    },
+                ),
+            )
+    with step(f"everything ready on {cluster}") as current:
+        for team in tenants.TEAMS:
+            kubectl.wait(current, team.namespace, "Programmed", f"gateway/{team.gateway}")
+            kubectl.wait(current, team.namespace, "Accepted", "aigatewayroute/models")
+        kubectl.rollout(current, "upstream", "deployment/upstream")
+        kubectl.rollout(current, MONITORING_NAMESPACE, "deployment/prometheus-operator")
+        kubectl.wait(current, MONITORING_NAMESPACE, "Available", "prometheus/kube-prometheus-0")
+        proxies = kubectl.get(current, "deployments", GATEWAY_NAMESPACE, "--selector=app.kubernetes.io/component=proxy")
+        kubectl.rollout(
+            current,
+            GATEWAY_NAMESPACE,
+            *(f"deployment/{item['metadata']['name']}" for item in proxies["items"]),
+        )
+
+
+def _envoy_gateway_values(ai_gateway: Path) -> dict:
+    """The values that the AI gateway publishes for Envoy Gateway (hooks, extension APIs), with our namespace."""
+    published = yaml.safe_load((ai_gateway / "manifests" / "envoy-gateway-values.yaml").read_text())
+    service = published["config"]["envoyGateway"]["extensionManager"]["service"]["fqdn"]
+    service["hostname"] = f"ai-gateway-controller.{GATEWAY_NAMESPACE}.svc.cluster.local"
+    published["deployment"] = {"envoyGateway": {"resources": {"requests": {"cpu": "10m"}}}}
+    return published
+
+
+def render(name: str, substitutions: dict[str, str]) -> str:
+    """A manifest with its ${variables} filled in."""
+    return Template((MANIFESTS / name).read_text()).substitute(substitutions)
+
+
+def _helm(current: Step, cluster: str, release: str, chart: Path, version: str, values: dict) -> None:
+    """Install or upgrade one chart out of a Go module's source, under its released version."""
+    helm = binaries.tool("helm")
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / chart.name
+        shutil.copytree(chart, copy, copy_function=shutil.copyfile)
+        for directory in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+            directory.chmod(0o755)
+        template = copy / "values.tmpl.yaml"
+        if template.exists():
+            filled = Template(template.read_text()).safe_substitute(
+                GatewayImage=images.ENVOY_GATEWAY, GatewayImagePullPolicy="IfNotPresent"
+            )
+            (copy / "values.yaml").write_text(filled)
+        packaged = Path(temporary) / "packaged"
+        versions = ["--version", version, "--app-version", version]
+        current.run([helm, "package", copy, "--destination", packaged, *versions])
+        (archive,) = packaged.glob("*.tgz")
+        current.run(
+            [helm, "upgrade", "--install", release, str(archive), "--kubeconfig", str(kubeconfig(cluster))]
+            + ["--namespace", GATEWAY_NAMESPACE, "--create-namespace", "--values", "-"],
+            stdin=yaml.safe_dump(values),
+        )

@@ -1,0 +1,70 @@
+"""What Prometheus has stored of the gateways' tokens, to be held against the ledger."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+from .kube import Kubectl
+from .platform import MONITORING_NAMESPACE
+from .progress import Step
+from .traffic import TOKEN_TYPES, Totals
+
+PROMETHEUS = f"/api/v1/namespaces/{MONITORING_NAMESPACE}/pods/prometheus-kube-prometheus-0-0:9090/proxy/api/v1"
+TOKENS = "sum by (user_namespace, department, gen_ai_request_model, gen_ai_token_type) (gen_ai_client_token_usage_sum)"
+
+
+def query(kubectl: Kubectl, current: Step, promql: str) -> list[dict]:
+    """The vector that an instant query on the stand's Prometheus yields."""
+    return kubectl.raw(current, f"{PROMETHEUS}/query?query={quote(promql)}")["data"]["result"]
+
+
+def stored_totals(kubectl: Kubectl, current: Step) -> Totals:
+    """The counters' present values by (namespace, department, model, token type); those of running proxies only."""
+    totals: Totals = {}
+    for series in query(kubectl, current, TOKENS):
+        labels = series["metric"]
+        key = (
+            labels.get("user_namespace", ""),
+            labels.get("department", ""),
+            labels.get("gen_ai_request_model", ""),
+            labels["gen_ai_token_type"],
+        )
+        tokens = round(float(series["value"][1]))
+        if key[3] in TOKEN_TYPES and tokens:
+            totals[key] = tokens
+    return totals
+
+
+def growth(before: Totals, after: Totals) -> Totals:
+    """What was counted in between. Right as long as no proxy ended meanwhile."""
+    grown = {key: value - before.get(key, 0) for key, value in after.items()}
+    return {key: value for key, value in grown.items() if value}
+
+
+def _readable(value: str) -> str:
+    """A label's value for a person: an encoded array claim is shown as the array."""
+    try:
+        decoded = json.loads(base64.b64decode(value, validate=True))
+    except ValueError:
+        return value or "-"
+    return f"(array {','.join(map(str, decoded))})" if isinstance(decoded, list) else value
+
+
+def table(stored: Totals, ledger: Totals) -> str:
+    """Both side by side, a line for each key of either."""
+    rows: list[tuple[str, ...]] = [("namespace", "department", "model", "type", "Prometheus", "ledger", "")]
+    for key in sorted(stored.keys() | ledger.keys()):
+        counted, served = stored.get(key, 0), ledger.get(key, 0)
+        verdict = "equal" if counted == served else f"DIFFERENT by {counted - served}"
+        rows.append((*(_readable(part) for part in key), str(counted), str(served), verdict))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numeric = (4, 5)
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if column in numeric else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
