@@ -1,0 +1,270 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""The Kubernetes API, as far as the collection needs it. All that we rely on of kubernetes.core stands in this file.
+
+Authentication is kubernetes.core's: the same parameters, the same K8S_AUTH_* variables, the same in-cluster default.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+
+__all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
+
+PAGE = 500
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+RETRIED = frozenset({429, 500, 502, 503, 504})
+ATTEMPTS = 4
+FIELD_MANAGER = "aigateway.metering"
+
+
+def _path(api: str, kind: str, namespace: str = "", name: str = "") -> str:
+    """The REST path of a collection or an object; `api` is `v1` or `group/version`."""
+    prefix = f"/api/{api}" if "/" not in api else f"/apis/{api}"
+    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"{prefix}{scope}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+class Cluster:
+    """One cluster, spoken to with the rights of whoever runs the module."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        # kubernetes.core asks for the server's version while it makes the client, and gives no time limit.
+        socket.setdefaulttimeout(CONNECT_SECONDS)
+        try:
+            self._client = get_api_client(module).client
+        except (CoreException, OSError, ValueError) as error:
+            raise self._unreachable("The cluster's address or credentials could not be read", error) from error
+        except Exception as error:
+            # The libraries behind the client have no common class of errors: urllib3's, the kubernetes client's.
+            raise self._unreachable("The cluster does not answer", error) from error
+        finally:
+            socket.setdefaulttimeout(None)
+        self.server: str = self._client.configuration.host
+
+    @staticmethod
+    def _unreachable(
+        found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
+    ) -> MeteringError:
+        return MeteringError(
+            f"{found}: {_in_one_line(error)}.",
+            why,
+            "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
+        )
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Sequence[tuple[str, Any]] = (),
+        content_type: str = "application/json",
+    ) -> bytes:
+        """One request; connection errors, 429 and 5xx are tried again, for reads and for idempotent writes alike."""
+        from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
+
+        for attempt in range(ATTEMPTS):
+            last = attempt + 1 == ATTEMPTS
+            try:
+                answer = self._client.request(
+                    method,
+                    path,
+                    body=body,
+                    query_params=list(query),
+                    content_type=content_type,
+                    serialize=False,
+                    _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+                )
+                return bytes(answer.data)
+            except DynamicApiError as error:
+                if last or error.status not in RETRIED:
+                    raise
+            except HTTPError as error:
+                if last or method == "post":
+                    raise self._unreachable(
+                        f"The API server {self.server} cannot be reached any more",
+                        error,
+                        "What this run had done so far stands; the next run finishes it.",
+                    ) from error
+            time.sleep(0.5 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _checked(self, what: str, method: str, path: str, **arguments: Any) -> bytes | None:
+        """A request whose refusals are told in our words; None for a 404."""
+        from kubernetes.dynamic.exceptions import DynamicApiError
+
+        try:
+            return self._request(method, path, **arguments)
+        except DynamicApiError as error:
+            if error.status == 404:
+                return None
+            if error.status == 409:
+                raise ConflictError(str(error.reason)) from error
+            detail = _message(error)
+            if error.status in (401, 403):
+                raise MeteringError(
+                    f"The API server {self.server} does not allow to {method} {what}: {detail}.",
+                    "The run needs that permission.",
+                    "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+                ) from error
+            raise MeteringError(
+                f"The API server {self.server} answered {error.status} to {method} {what}: {detail}.",
+                "The run cannot go on without it.",
+                "look at the object and at the API server's health, then run this again.",
+            ) from error
+
+    def pages(self, api: str, kind: str, *, namespace: str = "", labels: str = "") -> Iterator[dict[str, Any] | None]:
+        """The objects of a kind, page by page; a single None where the kind is not served."""
+        query: list[tuple[str, Any]] = [("limit", PAGE)]
+        if labels:
+            query.append(("labelSelector", labels))
+        resume = ""
+        while True:
+            more = [("continue", resume)] if resume else []
+            answer = self._checked(kind, "get", _path(api, kind, namespace), query=[*query, *more])
+            if answer is None:
+                yield None
+                return
+            document = json.loads(answer)
+            yield from document["items"]
+            resume = document["metadata"].get("continue", "")
+            if not resume:
+                return
+
+    def list(self, api: str, kind: str, *, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
+        """The objects of a kind; empty where the kind is not served."""
+        return [item for item in self.pages(api, kind, namespace=namespace, labels=labels) if item is not None]
+
+    def serves(self, api: str, kind: str) -> bool:
+        """Whether the API server serves a kind."""
+        answer = self._checked(api, "get", f"/apis/{api}")
+        return answer is not None and any(item["name"] == kind for item in json.loads(answer)["resources"])
+
+    def preferred(self, group: str) -> str:
+        """`group/version` of a group's preferred version; empty where the group is not served."""
+        answer = self._checked(group, "get", f"/apis/{group}")
+        return "" if answer is None else json.loads(answer)["preferredVersion"]["groupVersion"]
+
+    def get(self, api: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        answer = self._checked(f"{kind} {namespace}/{name}", "get", _path(api, kind, namespace, name))
+        return None if answer is None else json.loads(answer)
+
+    def create(self, api: str, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object. Raises ConflictError where it exists by now."""
+        metadata = body["metadata"]
+        answer = self._checked(
+            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            "post",
+            _path(api, kind, metadata["namespace"]),
+            body=body,
+            query=[("fieldManager", FIELD_MANAGER)],
+        )
+        if answer is None:
+            raise ConflictError(f"namespace {metadata['namespace']} or the kind {kind} is gone")
+        return dict(json.loads(answer))
+
+    def patch(
+        self, api: str, kind: str, document: Mapping[str, Any], body: Any, *, content_type: str
+    ) -> dict[str, Any]:
+        """Patch an object as it was read. Raises ConflictError where it has changed since, or is gone.
+
+        A JSON patch must itself test the version; a merge patch carries it in its metadata.
+        """
+        metadata = document["metadata"]
+        answer = self._checked(
+            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            "patch",
+            _path(api, kind, metadata["namespace"], metadata["name"]),
+            body=body,
+            query=[("fieldManager", FIELD_MANAGER)],
+            content_type=content_type,
+        )
+        if answer is None:
+            raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
+        return dict(json.loads(answer))
+
+    def replace(self, api: str, kind: str, document: Mapping[str, Any]) -> None:
+        """Write an object back as a whole. Raises ConflictError where it has changed since it was read, or is gone."""
+        metadata = document["metadata"]
+        answer = self._checked(
+            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            "put",
+            _path(api, kind, metadata["namespace"], metadata["name"]),
+            body=document,
+            query=[("fieldManager", FIELD_MANAGER)],
+        )
+        if answer is None:
+            raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
+
+    def delete(self, api: str, kind: str, document: Mapping[str, Any]) -> None:
+        """Delete the very object that was read; one of the same name made since is left alone (ConflictError)."""
+        metadata = document["metadata"]
+        self._checked(
+            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            "delete",
+            _path(api, kind, metadata["namespace"], metadata["name"]),
+            body={"preconditions": {"uid": metadata["uid"]}},
+        )
+
+    def proxied(self, namespace: str, pod: str, port: int, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+        """A GET to a pod's port through the API server.
+
+        Raises:
+            MeteringError: the pod, or the right to reach it, is not there, or it does not answer.
+        """
+        target = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
+        answer = self._checked(f"pods/proxy {namespace}/{pod}:{port}{path}", "get", target, query=query)
+        if answer is None:
+            raise MeteringError(
+                f"Pod {namespace}/{pod} does not serve {path} on port {port}, or is gone.",
+                "It was asked through the API server's pod proxy.",
+                f"kubectl -n {namespace} get pod {pod}; if it was replaced meanwhile, run this again.",
+            )
+        return answer.decode("utf-8", "replace")
+
+    def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
+        """Whether the account that runs this has a permission. `resource` may name a subresource: pods/proxy."""
+        kind, dummy, subresource = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": kind, "subresource": subresource}
+        if namespace:
+            attributes["namespace"] = namespace
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._checked("selfsubjectaccessreviews", "post", path, body=review)
+        return answer is not None and bool(json.loads(answer)["status"].get("allowed"))
+
+
+def _message(error: Any) -> str:
+    """The API server's own sentence out of an error, without the rest of the answer."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
+def _in_one_line(error: Exception) -> str:
+    """An error's own words, without the dumps that some libraries append to them."""
+    return " ".join(str(error).split("\nHTTP response headers", maxsplit=1)[0].split()).rstrip(".")

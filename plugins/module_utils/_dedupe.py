@@ -1,0 +1,122 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Carries out and reports the plan for the PodMonitors."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _scrape, _state
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
+
+DURATION = re.compile(r"([0-9]+(ms|[smhdwy]))+\Z")
+
+
+def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Plan, carry out, and report: what podmonitor_dedupe returns."""
+    options = module.params
+    if not DURATION.match(options["interval"]):
+        raise MeteringError(
+            f"The interval is {options['interval']!r}.",
+            "That is no duration in Prometheus's syntax; the operator would reject the PodMonitor.",
+            "set scrape_interval to something like 30s or 1m.",
+        )
+    monitors = _state.pod_monitors(cluster)
+    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
+    sidecars = _state.sidecars(cluster)
+    _gateway.require_sidecars(sidecars)
+    plan = _scrape.plan(
+        monitors,
+        prometheus,
+        sidecars,
+        name=options["name"],
+        interval=options["interval"],
+        prune=options["prune"],
+    )
+    if not module.check_mode:
+        carry_out(cluster, plan)
+    report(module, plan)
+    return {
+        "changed": bool(plan.create or plan.update or plan.remove),
+        "prometheus": prometheus.name,
+        "kept": _gateway.name_of(plan.keep) if plan.keep else "",
+        "created": _gateway.name_of(plan.create) if plan.create else "",
+        "updated": _gateway.name_of(plan.update) if plan.update else "",
+        "removed": list(map(_gateway.name_of, plan.remove)),
+        "left": left(plan),
+        "uncovered_pods": list(plan.uncovered),
+        "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
+        "diff": {
+            "before": "".join(map(described, [item for item in (plan.update and plan.keep, *plan.remove) if item])),
+            "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
+        },
+    }
+
+
+def carry_out(cluster: Cluster, plan: Plan) -> None:
+    """Create, bring back and remove as planned. Raises ConflictError where something changed since it was read."""
+    if plan.create:
+        cluster.create(_state.MONITORING, "podmonitors", plan.create)
+    if plan.update:
+        cluster.replace(_state.MONITORING, "podmonitors", plan.update)
+    for monitor in plan.remove:
+        cluster.delete(_state.MONITORING, "podmonitors", monitor)
+
+
+def left(plan: Plan) -> list[dict[str, str]]:
+    """The redundant monitors that stay, with the commands that remove them."""
+    return [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left]
+
+
+def report(module: Any, plan: Plan) -> None:
+    """Say what remains wrong: as a failure, or as warnings."""
+    keeper = _gateway.name_of(plan.keep) if plan.keep else ""
+    problems = [
+        MeteringError(
+            f"PodMonitor {_gateway.name_of(monitor)} scrapes sidecars that {keeper} scrapes already.",
+            "Every token is counted twice. "
+            + ("It was left because scrape_prune says so." if is_ours(monitor) else "It is not ours, so it was left."),
+            f"{command} (or set scrape_prune: {'ours' if is_ours(monitor) else 'all'})",
+        )
+        for monitor, command in plan.left
+    ]
+    if plan.uncovered:
+        problems.append(
+            MeteringError(
+                f"No PodMonitor covers {', '.join(plan.uncovered)}.",
+                f"Their tokens are counted by nobody; {keeper} covers the others.",
+                f"widen the selector of {keeper}, or remove it so that one is made for all.",
+            )
+        )
+    if problems and module.params["on_duplicate"] == "fail":
+        first = problems[0]
+        module.fail_json(
+            msg=" ".join(map(str, problems)),
+            found=first.found,
+            why=first.why,
+            command=first.command,
+            left=left(plan),
+            uncovered_pods=list(plan.uncovered),
+            changed=bool(plan.create or plan.update or plan.remove),
+        )
+    for problem in problems:
+        module.warn(str(problem))
+
+
+def described(monitor: Object) -> str:
+    """The parts of a monitor that a person wrote, for the diff."""
+    metadata = monitor["metadata"]
+    document = {
+        "metadata": {key: metadata[key] for key in ("namespace", "name", "labels") if key in metadata},
+        "spec": monitor["spec"],
+    }
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,98 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Flags in a container's words, as Go's standard `flag` package reads them.
+
+`-x v`, `--x v`, `-x=v` and `--x=v` are one and the same; of a repeated flag the last counts; `--` and a stray
+positional end the flags. Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a flag stands: the index of its word, and whether its value is the next word."""
+
+    index: int
+    split: bool
+    value: str
+
+
+def split_program(words: Sequence[str], field: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A container's `args` or `command` as what stands before the flags, and the flags.
+
+    `command` begins with the program (and perhaps with a shell's words that lead to it); `args` are flags only.
+    """
+    start = 0
+    if field == "command":
+        start = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    return tuple(words[:start]), tuple(words[start:])
+
+
+def _end_of_flags(words: Sequence[str]) -> int:
+    """The index of the first word that Go no longer reads as a flag or as a flag's value.
+
+    A word without a dash after `-x` may be its value or, if x is boolean, a positional. Which it is cannot be seen
+    from outside; it is taken for a value.
+    """
+    may_be_value = False
+    for index, word in enumerate(words):
+        if word == "--":
+            return index
+        if len(word) > 1 and word.startswith("-"):
+            may_be_value = "=" not in word
+        elif may_be_value:
+            may_be_value = False
+        else:
+            return index
+    return len(words)
+
+
+def find(words: Sequence[str], name: str) -> Place | None:
+    """The occurrence of a flag that counts: the last one among the words that are flags; None where there is none."""
+    flag = re.compile(rf"--?{re.escape(name)}(?:=(.*))?\Z", re.DOTALL)
+    end = _end_of_flags(words)
+    found = None
+    index = 0
+    while index < end:
+        match = flag.match(words[index])
+        if match and match.group(1) is not None:
+            found = Place(index, False, match.group(1))
+        elif match:
+            value = words[index + 1] if index + 1 < len(words) else ""
+            found = Place(index, True, value)
+            index += 1
+        index += 1
+    return found
+
+
+def value(words: Sequence[str], name: str) -> str | None:
+    """The value of a flag, or None where it is absent."""
+    place = find(words, name)
+    return None if place is None else place.value
+
+
+def replaced(words: Sequence[str], name: str, new: str) -> list[str]:
+    """The words with the flag set to a value, in the spelling in which it stood.
+
+    An absent flag goes to the front: there it counts whatever follows, a stray positional included.
+    """
+    result = list(words)
+    place = find(words, name)
+    if place is None:
+        return [f"--{name}={new}", *result]
+    if not place.split:
+        result[place.index] = f"{result[place.index].partition('=')[0]}={new}"
+    elif place.index + 1 < len(result):
+        result[place.index + 1] = new
+    else:
+        result.append(new)
+    return result

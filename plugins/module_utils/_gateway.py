@@ -1,0 +1,278 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""The gateway as read from Kubernetes objects: its controller, and its proxies with their sidecars.
+
+Pure: the objects come in as the API server's JSON; no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _mapping, _names
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+
+Object = Mapping[str, Any]
+
+
+def name_of(document: Object) -> str:
+    """namespace/name, or the name alone for what has no namespace."""
+    metadata = document["metadata"]
+    return "/".join(part for part in (metadata.get("namespace", ""), metadata["name"]) if part)
+
+
+def _gateway_of(document: Object) -> str:
+    """namespace/name of the Gateway that owns a pod or a workload, or an empty string."""
+    labels = document["metadata"].get("labels") or {}
+    namespace, name = labels.get(_names.GATEWAY_NAMESPACE_LABEL), labels.get(_names.GATEWAY_NAME_LABEL)
+    return f"{namespace}/{name}" if namespace and name else ""
+
+
+def containers(pod_spec: Object) -> list[Object]:
+    """Init containers (native sidecars are among them) and containers."""
+    return [*(pod_spec.get("initContainers") or ()), *(pod_spec.get("containers") or ())]
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The AI gateway's controller: the Deployment that carries the one flag."""
+
+    deployment: Object
+    container: str
+    field: str
+    """Which of the container's lists holds its flags: `args`, or `command` where there are no args."""
+    program: tuple[str, ...]
+    """What stands before the flags in that list: nothing in `args`, the program in `command`."""
+    words: tuple[str, ...]
+    """Its flags."""
+    pairs: tuple[Pair, ...]
+    base: tuple[Pair, ...]
+
+    @property
+    def name(self) -> str:
+        return name_of(self.deployment)
+
+    @property
+    def namespace(self) -> str:
+        return self.deployment["metadata"]["namespace"]
+
+    @property
+    def value(self) -> str:
+        """The flag's value as it stands."""
+        return _flags.value(self.words, _names.METRICS_FLAG) or ""
+
+    @property
+    def image(self) -> str:
+        spec = self.deployment["spec"]["template"]["spec"]
+        return next(item.get("image", "") for item in containers(spec) if item["name"] == self.container)
+
+    @property
+    def version(self) -> str:
+        """The image's tag, for a person to read: behaviour is detected, not derived from it."""
+        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+    @property
+    def helm_release(self) -> str:
+        """The Helm release that would render the flag anew on its next upgrade, or an empty string."""
+        return (self.deployment["metadata"].get("annotations") or {}).get(_names.HELM_RELEASE_ANNOTATION, "")
+
+
+def _controller(deployment: Object) -> Controller | None:
+    for container in containers(deployment["spec"]["template"]["spec"]):
+        for field_name in ("args", "command"):
+            program, words = _flags.split_program(container.get(field_name) or (), field_name)
+            if _flags.find(words, _names.CONTROLLER_FLAG) or _flags.find(words, _names.METRICS_FLAG):
+                where = f"The flag --{_names.METRICS_FLAG} of deployment {name_of(deployment)}"
+                return Controller(
+                    deployment,
+                    container["name"],
+                    field_name,
+                    program,
+                    words,
+                    tuple(_mapping.parse(_flags.value(words, _names.METRICS_FLAG) or "", where)),
+                    tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
+                )
+    return None
+
+
+def find_controller(deployments: Iterable[Object], named: str = "") -> Controller:
+    """The one controller among Deployments, told by its flags.
+
+    Args:
+        deployments: Deployments to look through.
+        named: namespace/name of the one that is meant, where there are several.
+
+    Raises:
+        MeteringError: there is none, or there are several and none is named.
+    """
+    found = [controller for controller in map(_controller, deployments) if controller is not None]
+    if named:
+        found = [controller for controller in found if controller.name == named]
+    if not found:
+        raise MeteringError(
+            f"No AI gateway controller was found{' as ' + named if named else ''}: no Deployment has a container with "
+            f"the flag --{_names.CONTROLLER_FLAG} or --{_names.METRICS_FLAG}.",
+            "The mapping of headers to labels is set there and nowhere else.",
+            "check that Envoy AI Gateway is installed here: kubectl get deploy -A -l " + _names.CONTROLLER_LABELS,
+        )
+    if len(found) > 1:
+        raise MeteringError(
+            f"Several AI gateway controllers were found: {', '.join(sorted(c.name for c in found))}.",
+            "Each has a flag of its own.",
+            "name the one that is meant with the variable labels_controller (namespace/name).",
+        )
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A running proxy pod's sidecar, which counts the tokens."""
+
+    pod: Object
+    metrics: tuple[Pair, ...]
+    base: tuple[Pair, ...]
+    port: int
+
+    @property
+    def name(self) -> str:
+        return name_of(self.pod)
+
+    @property
+    def gateway(self) -> str:
+        return _gateway_of(self.pod)
+
+    @property
+    def ip(self) -> str:
+        return (self.pod.get("status") or {}).get("podIP", "")
+
+    @property
+    def effective(self) -> dict[str, str]:
+        """Header to label, as its metrics carry them."""
+        return _mapping.effective(self.metrics, self.base)
+
+    @property
+    def emitted(self) -> list[Pair]:
+        """The pairs that its metrics carry, whichever flag they come from."""
+        return [Pair(header, label) for header, label in self.effective.items()]
+
+    def is_stale(self, controller: Controller) -> bool:
+        """Whether it was created from another mapping than the controller's present one."""
+        return self.effective != _mapping.effective(controller.pairs, controller.base)
+
+
+def sidecar_of(pod: Object) -> Sidecar | None:
+    """The pod's sidecar; None for a pod that has none (a plain Envoy proxy) or does not run."""
+    if pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") != "Running":
+        return None
+    for container in containers(pod["spec"]):
+        if container["name"] == _names.SIDECAR:
+            dummy, command = _flags.split_program(container.get("command") or (), "command")
+            words = [*command, *(container.get("args") or ())]
+            where = f"The sidecar of pod {name_of(pod)}"
+            ports = [_flags.value(words, flag) for flag in _names.ADMIN_PORT_FLAGS]
+            port = next((int(text) for text in ports if text and text.isdigit()), _names.ADMIN_PORT)
+            return Sidecar(
+                pod,
+                tuple(_mapping.parse(_flags.value(words, _names.METRICS_FLAG) or "", where)),
+                tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
+                port,
+            )
+    return None
+
+
+def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
+    """The sidecars of the running proxy pods, by name."""
+    found = [sidecar for sidecar in map(sidecar_of, pods) if sidecar is not None]
+    return sorted(found, key=lambda sidecar: sidecar.name)
+
+
+def require_sidecars(found: Sequence[Sidecar]) -> None:
+    """Refuse to go on without a single sidecar.
+
+    Raises:
+        MeteringError: no running proxy pod carries one.
+    """
+    if not found:
+        raise MeteringError(
+            f"No running proxy pod has the container {_names.SIDECAR}.",
+            "Tokens are counted there; without one there is nothing to label and nothing to scrape.",
+            "check that a Gateway with an AIGatewayRoute is Programmed, and that the webhook which adds the sidecar "
+            "works: kubectl get gateway,aigatewayroute -A; kubectl get mutatingwebhookconfiguration",
+        )
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A workload (Deployment or DaemonSet) of proxy pods, with the sidecars of its running pods."""
+
+    kind: str
+    workload: Object
+    sidecars: tuple[Sidecar, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return name_of(self.workload)
+
+    @property
+    def gateway(self) -> str:
+        return _gateway_of(self.workload)
+
+    @property
+    def rolls_itself(self) -> bool:
+        """Whether the controller rolls it when the mapping changes."""
+        annotations = self.workload["spec"]["template"]["metadata"].get("annotations") or {}
+        return _names.SELF_ROLL_ANNOTATION in annotations
+
+    def stale(self, controller: Controller) -> list[Sidecar]:
+        return [sidecar for sidecar in self.sidecars if sidecar.is_stale(controller)]
+
+    def is_settled(self) -> bool:
+        """Whether every pod is of the newest template and ready. Old ones may still be draining."""
+        return is_rolled_out(self.kind, self.workload)
+
+
+def is_rolled_out(kind: str, workload: Object) -> bool:
+    """What `kubectl rollout status` waits for, for a Deployment or a DaemonSet."""
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return False
+    if kind == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        return status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted
+    wanted = workload["spec"].get("replicas", 1)
+    return (
+        status.get("updatedReplicas", 0) >= wanted
+        and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
+        and status.get("availableReplicas", 0) >= wanted
+    )
+
+
+def _owns(workload: Object, pod: Object) -> bool:
+    wanted = (workload["spec"].get("selector") or {}).get("matchLabels") or {}
+    labels = pod["metadata"].get("labels") or {}
+    same_namespace = workload["metadata"].get("namespace") == pod["metadata"].get("namespace")
+    return bool(wanted) and same_namespace and wanted.items() <= labels.items()
+
+
+def proxies(workloads: Iterable[tuple[str, Object]], pods: Sequence[Object]) -> list[Proxy]:
+    """The workloads of which some pod carries the sidecar, by name.
+
+    Args:
+        workloads: (kind, object) of the Deployments and DaemonSets with the proxies' labels.
+        pods: the pods with the proxies' labels, whatever their phase.
+    """
+    found = []
+    for kind, workload in workloads:
+        own = [pod for pod in pods if _owns(workload, pod)]
+        running = sidecars(own)
+        carries = any(item["name"] == _names.SIDECAR for pod in own for item in containers(pod["spec"]))
+        if carries:
+            found.append(Proxy(kind, workload, tuple(running)))
+    return sorted(found, key=lambda proxy: proxy.name)

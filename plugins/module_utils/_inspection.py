@@ -1,0 +1,181 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Reads a cluster for gateway_info, and checks against it what a run would do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _flags,
+    _gateway,
+    _mapping,
+    _names,
+    _preflight,
+    _samples,
+    _scrape,
+    _state,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+
+T = TypeVar("T")
+ENVOY_GATEWAY = "gateway.envoyproxy.io/v1alpha1"
+
+
+class Problems:
+    """Collects what would make a run fail, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def of(self, action: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
+        """The action's result, or None where it raised a problem."""
+        try:
+            return action(*arguments, **options)
+        except MeteringError as error:
+            self.found.append(str(error))
+            return None
+
+
+def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """What gateway_info returns."""
+    options = module.params
+    problems = Problems()
+    wanted = problems.of(_mapping.wanted, options["pairs"]) or []
+    problems.of(_mapping.check_wanted, wanted)
+    controller = problems.of(_state.controller, cluster, options["controller"])
+    proxies = _state.proxies(cluster)
+    sidecars = [sidecar for proxy in proxies for sidecar in proxy.sidecars]
+    problems.of(_gateway.require_sidecars, sidecars)
+    problems.of(_state.pod_monitors, cluster)
+    prometheuses = _state.prometheuses(cluster)
+    prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
+    problems.of(permissions, cluster, controller, proxies, prometheus)
+    result: dict[str, Any] = {
+        "changed": False,
+        "proxies": [described(proxy, controller) for proxy in proxies],
+        "prometheuses": [item.name for item in prometheuses],
+        "prometheus": prometheus.name if prometheus else "",
+        "monitor_dashboard": cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards"),
+    }
+    if controller is not None:
+        merged = None
+        if not problems.found:
+            merged = problems.of(
+                _mapping.merge,
+                controller.pairs,
+                {sidecar.name: sidecar.emitted for sidecar in sidecars},
+                wanted,
+                base=controller.base,
+                consent=options["allow_per_user"],
+            )
+        result["controller"] = {
+            "name": controller.name,
+            "version": controller.version,
+            "helm_release": controller.helm_release,
+            "mapping": controller.value,
+            "base_mapping": _mapping.render(controller.base),
+        }
+        if merged is not None:
+            result |= judged(cluster, controller, sidecars, merged)
+    for warning in result.setdefault("cautions", []):
+        module.warn(warning)
+    return result | {"problems": problems.found}
+
+
+def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], merged: Merge) -> dict[str, Any]:
+    """The labels and the warnings, for which expositions, routes and policies are read."""
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    routes = cluster.list(group, "aigatewayroutes") if group else []
+    configs = cluster.list(group, "gatewayconfigs") if group else []
+    known = _preflight.headers_set(cluster.list(ENVOY_GATEWAY, "securitypolicies"))
+    namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
+    configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
+    samples = _state.samples(cluster, sidecars)
+    mapping = _mapping.effective(controller.pairs, controller.base)
+    everything = [sample for found in samples.values() for sample in found]
+    stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
+    return {
+        "labels": {
+            label: dataclasses.asdict(_samples.state_of(label, mapping, everything, stale, known))
+            for label in mapping.values()
+        },
+        "cautions": [
+            *_preflight.in_control_plane(routes, namespace),
+            *_preflight.without_costs(routes, configs),
+            *_preflight.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
+            *_preflight.unset_headers(merged.pairs, known),
+            *_preflight.per_user(controller.pairs),
+            *_preflight.array_claims(_samples.arrays(everything, mapping.values())),
+            *_preflight.no_traffic(samples),
+        ],
+    }
+
+
+def parsed(configuration: Object | None) -> dict[str, Any] | None:
+    """Envoy Gateway's configuration out of its ConfigMap; None where there is none to judge."""
+    text = ((configuration or {}).get("data") or {}).get("envoy-gateway.yaml")
+    if text is None:
+        return None
+    import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
+
+    document = yaml.safe_load(text)
+    return document if isinstance(document, dict) else None
+
+
+def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
+    """A proxy workload as a result of the module."""
+    return {
+        "workload": proxy.name,
+        "kind": proxy.kind,
+        "gateway": proxy.gateway,
+        "rolls_itself": proxy.rolls_itself,
+        "pods": [
+            {
+                "name": sidecar.name,
+                "mapping": _mapping.render(sidecar.metrics),
+                "stale": controller is not None and sidecar.is_stale(controller),
+            }
+            for sidecar in proxy.sidecars
+        ],
+    }
+
+
+def permissions(
+    cluster: Cluster, controller: Controller | None, proxies: list[Proxy], prometheus: Prometheus | None
+) -> None:
+    """Refuse to begin what could not be finished.
+
+    Raises:
+        MeteringError: the account lacks permissions that the run needs; all of them are named.
+    """
+    needed = [("get", "", "pods/proxy", ""), ("patch", "apps", "deployments", "")]
+    if controller is not None:
+        needed[1] = ("patch", "apps", "deployments", controller.namespace)
+    for namespace in sorted({proxy.workload["metadata"]["namespace"] for proxy in proxies}):
+        needed += [("patch", "apps", "deployments", namespace), ("get", "", "pods/proxy", namespace)]
+        needed += [(verb, "monitoring.coreos.com", "podmonitors", namespace) for verb in ("create", "update", "delete")]
+    if prometheus is not None:
+        needed.append(("get", "", "pods/proxy", prometheus.namespace))
+    needed = [item for item in dict.fromkeys(needed) if item != ("get", "", "pods/proxy", "")]
+    lacking = [item for item in needed if not cluster.may(*item)]
+    if lacking:
+        listed = "; ".join(
+            f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
+            for verb, group, resource, namespace in lacking
+        )
+        raise MeteringError(
+            f"The account that runs this lacks permissions: {listed}.",
+            "The run would stop half-way.",
+            "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",
+        )

@@ -1,0 +1,69 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Every name of the gateway, of Kubernetes and of Prometheus that the collection relies on, in one place.
+
+Sources: envoyproxy/ai-gateway v1.0.0 (internal/internalapi, internal/controller/gateway_mutator.go,
+manifests/charts), envoyproxy/gateway v1.8.1, prometheus-operator v0.93.0.
+"""
+
+from __future__ import annotations
+
+# --- ours -----------------------------------------------------------------------------------------------------------
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "aigateway.metering"
+POD_MONITOR_NAME = "ai-gateway-metrics"
+
+# --- the gateway ----------------------------------------------------------------------------------------------------
+SIDECAR = "ai-gateway-extproc"
+METRICS_FLAG = "metricsRequestHeaderAttributes"
+# From v0.6 on; what it maps reaches metrics, spans and logs alike.
+BASE_FLAG = "requestHeaderAttributes"
+# Of all the controller's flags the one that every generation renders: it tells a controller from other Deployments.
+CONTROLLER_FLAG = "extProcImage"
+CONTROLLER_LABELS = "app.kubernetes.io/name=ai-gateway-helm"
+# `-adminPort` from v0.4 on, `-metricsPort` before.
+ADMIN_PORT_FLAGS = ("adminPort", "metricsPort")
+ADMIN_PORT = 1064
+# v1.1 writes a hash of the sidecar's inputs there, so that a changed flag rolls the proxies by itself
+# (envoyproxy/ai-gateway#2427). Where the annotation is absent nobody rolls them (#2395).
+SELF_ROLL_ANNOTATION = "aigateway.envoyproxy.io/extproc-config-hash"
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+HELM_RELEASE_ANNOTATION = "meta.helm.sh/release-name"
+PROXY_LABELS = "app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy"
+GATEWAY_NAME_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
+GATEWAY_NAMESPACE_LABEL = "gateway.envoyproxy.io/owning-gateway-namespace"
+AI_GATEWAY_GROUP = "aigateway.envoyproxy.io"
+ENVOY_GATEWAY_CONFIG = "envoy-gateway-config"
+
+# --- identity -------------------------------------------------------------------------------------------------------
+REQUIRED_PAIR = ("x-user-namespace", "user_namespace")
+DEFAULT_PAIRS = "x-user-namespace:user_namespace,x-user-group:department"
+# One series for each user x model x token type x pod: such a label is added only on an explicit word.
+PER_USER_HEADERS = frozenset({"x-user-id", "x-user-name", "x-user-email"})
+PER_USER_LABELS = frozenset({"user", "user_id", "user_name", "username", "user_email", "email"})
+
+# Envoy's claim_to_headers writes an array claim as base64 of its JSON text (seen with Envoy 1.38.3; its documentation
+# speaks of scalar claims only). The text begins with `["`, and so the label's value with these letters.
+ENCODED_ARRAY_PREFIX = "WyJ"
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+# A target's own labels: Prometheus renames a scraped label of that name to exported_<name>.
+TARGET_LABELS = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint"})
+# Labels that the gateway sets itself; a mapped label of that name would override it.
+BUILT_IN_LABEL_PREFIXES = ("gen_ai_", "otel_")
+BUILT_IN_LABELS = frozenset({"error_type", "le"})
+# As exposed and as stored, in every generation: dotted or underscored, `usage` or `usage_token`.
+USAGE_SUM_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_sum"
+TOKEN_TYPE_LABELS = ("gen_ai_token_type", "gen_ai.token.type")
+REQUEST_MODEL_LABELS = ("gen_ai_request_model", "gen_ai.request.model")
+# The types overlap: input contains the cached parts, output the reasoning. Only these two add up to a total.
+TOTAL_TOKEN_TYPES = ("input", "output")
+
+# --- monitoring -----------------------------------------------------------------------------------------------------
+PROMETHEUS_POD_LABELS = "operator.prometheus.io/name={name},app.kubernetes.io/name=prometheus"
+PROMETHEUS_PORT = 9090
+PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"

@@ -1,0 +1,118 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""What deserves a warning before anything is changed: it lets the run go on, but not the bill be right.
+
+Pure: the objects come in as the API server's JSON; no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _mapping
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, name_of
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+
+
+def headers_set(policies: Iterable[Object]) -> dict[str, list[str]]:
+    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
+    found: dict[str, list[str]] = {}
+    for policy in policies:
+        for provider in (policy["spec"].get("jwt") or {}).get("providers") or ():
+            for claim in provider.get("claimToHeaders") or ():
+                found.setdefault(claim["header"].lower(), []).append(name_of(policy))
+    return found
+
+
+def gateways_of(routes: Iterable[Object]) -> set[str]:
+    """The Gateways (namespace/name) that AIGatewayRoutes attach to: `parentRefs`, and `targetRefs` up to v0.3."""
+    found = set()
+    for route in routes:
+        spec = route["spec"]
+        for reference in [*(spec.get("parentRefs") or ()), *(spec.get("targetRefs") or ())]:
+            namespace = reference.get("namespace") or route["metadata"]["namespace"]
+            found.add(f"{namespace}/{reference['name']}")
+    return found
+
+
+def in_control_plane(routes: Iterable[Object], namespace: str) -> list[str]:
+    """A warning for each AI Gateway in Envoy Gateway's own namespace."""
+    return [
+        f"Gateway {gateway} is in Envoy Gateway's own namespace. The request filter and SecurityPolicies may not be "
+        "applied to its listener, so its callers may go unidentified. Next: move it to a namespace of its own."
+        for gateway in sorted(gateways_of(routes))
+        if gateway.startswith(f"{namespace}/")
+    ]
+
+
+def without_costs(routes: Iterable[Object], gateway_configs: Iterable[Object]) -> list[str]:
+    """A warning for the AIGatewayRoutes for which no request cost is configured."""
+    if any((config.get("spec") or {}).get("globalLLMRequestCosts") for config in gateway_configs):
+        return []
+    bare = sorted(name_of(route) for route in routes if not route["spec"].get("llmRequestCosts"))
+    if not bare:
+        return []
+    return [
+        f"AIGatewayRoute {', '.join(bare)} has no llmRequestCosts. Without them the gateway does not ask OpenAI-style "
+        "upstreams for the usage of streamed answers, and those count no tokens. Next: add spec.llmRequestCosts."
+    ]
+
+
+def without_hooks(configuration: Mapping[str, Any] | None, where: str) -> list[str]:
+    """A warning where Envoy Gateway does not call the AI gateway while it translates its configuration."""
+    manager = ((configuration or {}).get("extensionManager")) or {}
+    hooks = ((manager.get("hooks") or {}).get("xdsTranslator") or {}).get("post") or ()
+    if configuration is None or ("Translation" in hooks and manager.get("service")):
+        return []
+    return [
+        f"The configuration of Envoy Gateway ({where}) has no extensionManager hooks for the AI gateway. The sidecar "
+        "then looks healthy but is in no filter chain, and counts nothing. Next: install Envoy Gateway with the AI "
+        "gateway's envoy-gateway-values.yaml."
+    ]
+
+
+def unset_headers(pairs: Sequence[Pair], known: Mapping[str, Sequence[str]]) -> list[str]:
+    """A warning for mapped headers that no SecurityPolicy sets: callers can then write what they like."""
+    unset = [str(pair) for pair in pairs if pair.header not in known]
+    if not unset:
+        return []
+    return [
+        f"No SecurityPolicy sets the header of {', '.join(unset)} from a claim. The label stays empty, or carries what "
+        "a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop the pair."
+    ]
+
+
+def per_user(pairs: Iterable[Pair]) -> list[str]:
+    """A warning for per-user pairs that are there already."""
+    found = [str(pair) for pair in pairs if _mapping.is_per_user(pair)]
+    if not found:
+        return []
+    return [
+        f"The mapping has {', '.join(found)}, which makes one series for each user, model, token type and pod. It was "
+        "there before, so it stays. Next: check that Prometheus's retention bears it."
+    ]
+
+
+def no_traffic(samples: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A warning where no sidecar has counted a token since it started."""
+    if any(samples.values()):
+        return []
+    return [
+        "No sidecar has counted a token yet, so it cannot be shown that labels carry data. Next: send a request "
+        "through the gateway and run this again."
+    ]
+
+
+def array_claims(arrays: Mapping[str, Sequence[str]]) -> list[str]:
+    """A warning for each label that carries arrays, which Envoy encodes into one opaque value."""
+    return [
+        f"The label {label} carries encoded array claims such as {found[0]}. Each combination becomes one opaque "
+        "value, so these callers are left out of the panels by that label. Next: have the identity provider send a "
+        "scalar claim."
+        for label, found in arrays.items()
+    ]

@@ -1,0 +1,122 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Token samples in a sidecar's exposition, which labels carry data there, and why one does not.
+
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
+
+# The sidecar speaks the classic text format only: name{label="value",...} number [timestamp].
+_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_USAGE_SUM = re.compile(_names.USAGE_SUM_PATTERN + r"\Z")
+_ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The tokens that one series has counted since its sidecar started."""
+
+    labels: Mapping[str, str]
+    tokens: float
+
+
+def parse(exposition: str) -> list[Sample]:
+    """The token sums of an exposition."""
+    found = []
+    for line in exposition.split("\n"):
+        match = _SAMPLE.match(line)
+        if match and _USAGE_SUM.match(match.group(1)):
+            labels = {
+                name: re.sub(r'\\[\\"n]', lambda escape: _ESCAPES[escape.group()], value)
+                for name, value in _LABEL.findall(match.group(2))
+            }
+            found.append(Sample(labels, float(match.group(3))))
+    return found
+
+
+def decoded_array(value: str) -> str:
+    """The JSON text of an array claim that Envoy encoded into a header; an empty text for any other value."""
+    if not value.startswith(_names.ENCODED_ARRAY_PREFIX):
+        return ""
+    try:
+        text = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode()
+        return text if isinstance(json.loads(text), list) else ""
+    except ValueError:
+        return ""
+
+
+def labels_with_data(samples: Iterable[Sample]) -> set[str]:
+    """The labels that some sample carries with a value. An empty value is none to Prometheus, an array none to us."""
+    return {name for sample in samples for name, value in sample.labels.items() if value and not decoded_array(value)}
+
+
+def arrays(samples: Iterable[Sample], labels: Iterable[str]) -> dict[str, list[str]]:
+    """For each of the labels that carries encoded arrays, those arrays as JSON."""
+    found: dict[str, set[str]] = {}
+    wanted = set(labels)
+    for sample in samples:
+        for name, value in sample.labels.items():
+            if name in wanted and decoded_array(value):
+                found.setdefault(name, set()).add(decoded_array(value))
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+@dataclass(frozen=True)
+class LabelState:
+    """Whether a label carries data at the sidecars."""
+
+    carries_data: bool
+    expected: bool
+    """Nothing speaks against it: it is mapped, a SecurityPolicy sets its header, only traffic is missing."""
+    reason: str
+    """Why it carries none, or an empty text."""
+
+
+def state_of(
+    label: str,
+    mapping: Mapping[str, str],
+    samples: Sequence[Sample],
+    stale: Sequence[str],
+    headers_set: Mapping[str, Sequence[str]],
+) -> LabelState:
+    """Work out from what is there whether a label carries data, and otherwise why not.
+
+    Args:
+        label: the label.
+        mapping: header to label, as the controller has it.
+        samples: what the sidecars expose.
+        stale: proxy pods whose sidecar has another mapping.
+        headers_set: for each header that SecurityPolicies set from a claim, those policies' names.
+    """
+    if label in labels_with_data(samples):
+        return LabelState(True, True, "")
+    headers = [header for header, mapped in mapping.items() if mapped == label]
+    if not headers:
+        return LabelState(False, False, "no header is mapped to it")
+    header = headers[0]
+    is_set = header in headers_set
+    if stale:
+        return LabelState(False, is_set, f"stale proxies: {', '.join(stale)}")
+    if not is_set:
+        return LabelState(False, False, f"no SecurityPolicy sets {header}")
+    if not samples:
+        return LabelState(False, True, "no traffic yet")
+    policies = ", ".join(headers_set[header])
+    only_arrays = arrays(samples, [label])
+    if only_arrays:
+        return LabelState(False, False, f"{policies} sets {header} from array claims only: {only_arrays[label][0]}")
+    return LabelState(False, False, f"{policies} sets {header}, but no caller had that claim")

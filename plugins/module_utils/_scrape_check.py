@@ -1,0 +1,121 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Asserts on the live targets for prom_scrape_check, and reads what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _gateway,
+    _mapping,
+    _names,
+    _prometheus,
+    _scrape,
+    _state,
+    _targets,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._targets import Verdict
+
+
+def check(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Assert, and say what is stored: what prom_scrape_check returns."""
+    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), module.params["prometheus"])
+    controller = _state.controller(cluster, module.params["controller"])
+    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"])
+    replica, names, token_types = stored_form(cluster, prometheus)
+    mapped = _mapping.effective(controller.pairs, controller.base).values()
+    present = labels_present(replica, sidecars, list(mapped)) if names else {}
+    if not names:
+        no_samples(module, prometheus)
+    return {
+        "changed": False,
+        "prometheus": prometheus.name,
+        "replicas": sorted(verdicts),
+        "pools": dict(next(iter(verdicts.values())).pools),
+        "targets": len(sidecars),
+        "names": names,
+        "token_types": token_types,
+        "labels_present": present,
+        "labels_absent": sorted(set(mapped) - set(present)),
+        "no_traffic": not names,
+    }
+
+
+def settled_verdicts(
+    cluster: Cluster, prometheus: Prometheus, timeout: int
+) -> tuple[list[Sidecar], dict[str, Verdict]]:
+    """The sidecars and each replica's verdict, once every verdict is right; MeteringError when that takes too long."""
+    sidecars: list[Sidecar] = []
+    verdicts: dict[str, Verdict] = {}
+
+    def missing() -> str:
+        nonlocal sidecars, verdicts
+        sidecars = _state.sidecars(cluster)
+        _gateway.require_sidecars(sidecars)
+        try:
+            verdicts = {
+                replica.name: _targets.verdict(replica.active_targets(), sidecars)
+                for replica in _prometheus.replicas(cluster, prometheus.document)
+            }
+        except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
+            return error.found
+        return "; ".join(
+            f"{name}: {problem}" for name, verdict in sorted(verdicts.items()) for problem in verdict.problems()
+        )
+
+    still = _state.wait(missing, timeout)
+    if still:
+        pools = sorted({pool for verdict in verdicts.values() for pool in verdict.pools})
+        raise MeteringError(
+            f"Prometheus {prometheus.name} does not scrape each sidecar once after {timeout} s: {still.rstrip('.')}.",
+            f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
+            f"a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get podmonitor "
+            f"NAME -o yaml; for a pool that no object explains, look at the scrape jobs of {prometheus.name}",
+        )
+    return sidecars, verdicts
+
+
+def stored_form(cluster: Cluster, prometheus: Prometheus) -> tuple[Replica, list[str], list[str]]:
+    """A replica that knows token sums, the names under which it stores them, and their types; empty where none does."""
+    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}"}}'
+    replicas = _prometheus.replicas(cluster, prometheus.document)
+    for replica in replicas:
+        names = sorted(item["metric"]["__name__"] for item in replica.query(f"count by (__name__) ({selector})"))
+        if names:
+            series = replica.query(f"group without (instance, pod) ({selector})")
+            types = {item["metric"].get(label) for item in series for label in _names.TOKEN_TYPE_LABELS}
+            return replica, names, sorted(filter(None, types))
+    return replicas[0], [], []
+
+
+def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:
+    """How many stored series of the running sidecars carry each label."""
+    pods = "|".join(sidecar.pod["metadata"]["name"].replace(".", "\\\\.") for sidecar in sidecars)
+    found = {}
+    for label in labels:
+        answer = replica.query(f'count({{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~"{pods}",{label}!=""}})')
+        if answer:
+            found[label] = int(float(answer[0]["value"][1]))
+    return found
+
+
+def no_samples(module: Any, prometheus: Prometheus) -> None:
+    """Warn that nothing is stored yet, or fail where samples are required."""
+    error = MeteringError(
+        f"Prometheus {prometheus.name} has stored no token sample of these proxies yet.",
+        "The scrape works; a sidecar has nothing to tell before its first request.",
+        "send a request through the gateway, and run this again.",
+    )
+    if module.params["require_samples"]:
+        raise error
+    module.warn(str(error))

@@ -1,0 +1,87 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""The summary at the end of a run: at most 20 lines for whoever started it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_LINES = 20
+MAX_WIDTH = 160
+
+
+def _names(found: Sequence[str], none: str) -> str:
+    return ", ".join(found) if found else none
+
+
+def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    with_data = [name for name, state in labels.items() if state["carries_data"]]
+    without = [f"{name}: {state['reason']}" for name, state in labels.items() if not state["carries_data"]]
+    return [
+        f"labels with data: {_names(with_data, 'none yet')}",
+        *(f"labels without data: {text}" for text in without[:4]),
+        *([f"labels without data: {len(without) - 4} more"] if len(without) > 4 else []),
+    ]
+
+
+def lines(
+    gateway: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    rollout: Mapping[str, Any],
+    monitor: Mapping[str, Any],
+    check: Mapping[str, Any],
+    dashboard: str,
+    *,
+    check_mode: bool,
+) -> list[str]:
+    """The summary's lines.
+
+    Args:
+        gateway: the result of gateway_info, read after the changes.
+        labels: the result of merge_metrics_attributes.
+        rollout: the result of proxy_rollout.
+        monitor: the result of podmonitor_dedupe.
+        check: the result of prom_scrape_check; empty where it did not run.
+        dashboard: where the dashboard is, or why there is none.
+        check_mode: whether nothing was really changed.
+    """
+    restarted = _names(rollout["restarted"], "none")
+    waited = f"; waited for {_names(rollout['waited'], '')}" if rollout["waited"] else ""
+    pool = next(
+        (f"{word} {monitor[word]}" for word in ("created", "updated", "kept") if monitor.get(word)), "no PodMonitor"
+    )
+    if check:
+        pools = ", ".join(f"{name} ({count})" for name, count in sorted(check["pools"].items()))
+        targets = f"{check['targets']} targets, each scraped once and up, in {pools}"
+    else:
+        targets = "not checked, nothing was changed"
+    stored = _names(check.get("names", []), "nothing yet")
+    found = [
+        f"cluster: {labels['server']}{' (check mode: nothing was changed)' if check_mode else ''}",
+        f"controller: {labels['controller']} {gateway['controller']['version']}",
+        f"pairs before: {labels['before'] or 'none'}",
+        f"pairs after:  {labels['after']}",
+        f"proxies restarted: {restarted}{waited}; current already: {len(rollout['current'])}",
+        f"PodMonitor: {pool}" + (f"; removed {', '.join(monitor['removed'])}" if monitor["removed"] else ""),
+        f"scrape by {monitor['prometheus']}: {targets}",
+        f"stored as: {stored}",
+        *_labels(gateway.get("labels", {})),
+        f"dashboard: {dashboard}",
+    ]
+    room = MAX_LINES - len(found) - 1
+    found += [f"caution: {text}" for text in gateway.get("cautions", [])[:room]]
+    found.append(f"next: {_next(check, check_mode)}")
+    return [text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..." for text in found]
+
+
+def _next(check: Mapping[str, Any], check_mode: bool) -> str:
+    if check_mode:
+        return "run it without --check"
+    if not check or check.get("no_traffic"):
+        return "send a request through the gateway and run this again: it then says which labels carry data"
+    return "open the dashboard; run this again at any time, it changes nothing that is right"

@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gateway_info
+short_description: Say what an Envoy AI Gateway maps, emits and lacks for metering
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Reads the controller, the proxies with their sidecars and expositions, routes, security policies and monitoring
+    objects of a cluster.
+  - Checks against them what a run would do with the given options. What would make the run fail is listed in
+    RV(problems), what would make the bill wrong in RV(cautions). Nothing is changed.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.reading
+  - aigateway.metering.common.controller
+  - aigateway.metering.common.prometheus
+  - aigateway.metering.common.requirements
+options:
+  pairs:
+    description:
+      - The pairs that a run is going to add, as V(header:label,header:label), to be checked against what is there.
+      - V(x-user-namespace:user_namespace) is always among them.
+    type: str
+    default: ""
+  allow_per_user:
+    description: Whether the run may add a pair that makes one series for each user.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: See what the gateway emits
+  aigateway.metering.gateway_info:
+  register: gateway
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+controller:
+  description: The controller's name, version, Helm release, and mapping.
+  returned: when there is one
+  type: dict
+proxies:
+  description: The proxy workloads with their gateways, and for each pod the mapping it emits and whether it is stale.
+  returned: always
+  type: list
+  elements: dict
+labels:
+  description:
+    - For each label of the mapping, whether it carries data at the sidecars (C(carries_data)), whether only traffic
+      is missing (C(expected)), and why it carries none (C(reason)).
+  returned: when there is a controller
+  type: dict
+prometheuses:
+  description: The Prometheus objects.
+  returned: always
+  type: list
+  elements: str
+prometheus:
+  description: The one that is to scrape, or an empty string.
+  returned: always
+  type: str
+monitor_dashboard:
+  description: Whether the cluster knows the MonitorDashboard kind.
+  returned: always
+  type: bool
+problems:
+  description: What would make a run fail, each with why it matters and the next command.
+  returned: always
+  type: list
+  elements: str
+cautions:
+  description: What would make the bill wrong; also shown as warnings.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible_collections.aigateway.metering.plugins.module_utils._inspection import gather
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    PROMETHEUS_OPTION,
+    run,
+)
+
+
+def main() -> None:
+    run(
+        {
+            **CONTROLLER_OPTION,
+            **PROMETHEUS_OPTION,
+            "pairs": {"type": "str", "default": ""},
+            "allow_per_user": {"type": "bool", "default": False},
+        },
+        gather,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: prom_scrape_check
+short_description: Assert on live targets that every AI gateway sidecar is scraped exactly once
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Asks every running replica of the Prometheus for its active targets, and waits until each proxy pod's sidecar has
+    exactly one, and that one is up. Fails, naming the pods, the scrape pools and the last errors, when that does not
+    come true in time.
+  - Targets are matched by pod IP and port, so it does not matter which kind of object, or which hand-written job, a
+    target comes from.
+  - Then says under which name the token metric is stored and which of the mapped labels carry data.
+  - It asserts, so it is not named C(_info). It changes nothing.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.reading
+  - aigateway.metering.common.controller
+  - aigateway.metering.common.prometheus
+  - aigateway.metering.common.requirements
+options:
+  timeout:
+    description: How many seconds the targets may take to become right. Prometheus reloads its configuration some time
+      after a PodMonitor has changed.
+    type: int
+    default: 180
+  require_samples:
+    description: Whether it is a failure, and not only a warning, that no token sample is stored.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Prove that each sidecar is scraped once
+  aigateway.metering.prom_scrape_check:
+    timeout: 180
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+prometheus:
+  description: The Prometheus object that was asked, as namespace/name.
+  returned: success
+  type: str
+replicas:
+  description: The pods of it that were asked.
+  returned: success
+  type: list
+  elements: str
+pools:
+  description: The number of targets by scrape pool.
+  returned: success
+  type: dict
+targets:
+  description: The number of sidecars that are scraped once and up.
+  returned: success
+  type: int
+names:
+  description: The names under which token sums are stored.
+  returned: success
+  type: list
+  elements: str
+token_types:
+  description: The token types that are stored. They overlap; only input and output add up to a total.
+  returned: success
+  type: list
+  elements: str
+labels_present:
+  description: For each mapped label that carries data, the number of stored series with it.
+  returned: success
+  type: dict
+labels_absent:
+  description: The mapped labels that no stored series carries.
+  returned: success
+  type: list
+  elements: str
+no_traffic:
+  description: Whether no token sample is stored at all.
+  returned: success
+  type: bool
+"""
+
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    PROMETHEUS_OPTION,
+    run,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape_check import check
+
+
+def main() -> None:
+    run(
+        {
+            **CONTROLLER_OPTION,
+            **PROMETHEUS_OPTION,
+            "timeout": {"type": "int", "default": 180},
+            "require_samples": {"type": "bool", "default": False},
+        },
+        check,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: proxy_rollout
+short_description: Restart the proxies whose sidecar has another mapping than the controller
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - The mapping of headers to labels is written into a proxy pod's sidecar when the pod is created. This compares
+    every running sidecar with the controller's flag, pod by pod, and restarts only the workloads with a stale one,
+    one after another.
+  - On generations of the gateway that roll their proxies themselves it waits for that first.
+  - A workload that is rolling already is waited for, not restarted again, so an interrupted run is finished by the
+    next one, and two runs at once restart a workload once.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.changing
+  - aigateway.metering.common.controller
+  - aigateway.metering.common.requirements
+options:
+  mapping:
+    description:
+      - In check mode, the mapping that the controller would have, as V(header:label,header:label).
+      - Ignored otherwise; the controller's own flag counts.
+    type: str
+  wait_timeout:
+    description: How many seconds one workload may take to become settled.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Restart the proxies that do not have the controller's mapping yet
+  aigateway.metering.proxy_rollout:
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+restarted:
+  description: The workloads that this run restarted, or in check mode would restart.
+  returned: success
+  type: list
+  elements: str
+waited:
+  description: The workloads that were rolling already or that the gateway rolls by itself; they were waited for.
+  returned: success
+  type: list
+  elements: str
+current:
+  description: The workloads whose sidecars all had the mapping already.
+  returned: success
+  type: list
+  elements: str
+pods:
+  description: For each running proxy pod, the mapping that its sidecar has.
+  returned: success
+  type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _mapping
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._rollout import predict, roll_out
+
+
+def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
+    if module.check_mode:
+        result = predict(cluster, module.params["controller"], module.params["mapping"])
+    else:
+        result = roll_out(cluster, module.params["controller"], module.params["wait_timeout"])
+    return {
+        "changed": bool(result.restarted),
+        "restarted": result.restarted,
+        "waited": result.waited,
+        "current": result.current,
+        "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
+        "diff": {"before": result.described(result.before), "after": result.described(result.after)},
+    }
+
+
+def main() -> None:
+    run(
+        {
+            **CONTROLLER_OPTION,
+            "mapping": {"type": "str"},
+            "wait_timeout": {"type": "int", "default": 300},
+        },
+        rollout,
+    )
+
+
+if __name__ == "__main__":
+    main()

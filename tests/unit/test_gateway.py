@@ -1,0 +1,342 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.tests.unit.objects import (
+    PROXY,
+    container,
+    controller,
+    controller_deployment,
+    deployment,
+    extproc,
+    pairs,
+    pod,
+    sidecar,
+)
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_has_its_namespace_before_it():
+    assert _gateway.name_of(pod("p", "ns")) == "ns/p"
+
+
+def test_the_name_of_what_has_no_namespace_stands_alone():
+    assert _gateway.name_of({"metadata": {"name": "ns"}}) == "ns"
+
+
+# --- the controller ---------------------------------------------------------------------------------------------------
+
+PLAIN = deployment("other", containers=[container("app", args=["--port=80"])])
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        pytest.param({"containers": [container("c", args=["--extProcImage=i"])]}, id="the flag of every generation"),
+        pytest.param(
+            {"containers": [container("c", args=["-metricsRequestHeaderAttributes", "x-a:a"])]}, id="the mapping's flag"
+        ),
+        pytest.param(
+            {"containers": [container("x"), container("c", args=["--extProcImage=i"])]}, id="second container"
+        ),
+        pytest.param({"init": [container("c", args=["--extProcImage=i"])]}, id="init container"),
+        pytest.param(
+            {"containers": [container("c", command=["/controller"], args=["--extProcImage=i"])]}, id="command and args"
+        ),
+        pytest.param(
+            {"containers": [container("c", command=["/controller", "--extProcImage=i"])]}, id="everything in command"
+        ),
+    ],
+)
+def test_the_controller_is_told_by_its_flags(carrier):
+    found = _gateway.find_controller([PLAIN, deployment("controller", "system", **carrier)])
+    assert (found.name, found.container) == ("system/controller", "c")
+
+
+def test_a_deployment_of_the_controllers_name_without_its_flags_is_none():
+    with pytest.raises(MeteringError, match="No AI gateway controller was found"):
+        _gateway.find_controller([deployment("ai-gateway-controller", containers=[container("c", args=["--a=b"])])])
+
+
+def test_the_controllers_mapping_is_read():
+    assert list(controller("x-b:b,x-a:a").pairs) == pairs("x-b:b,x-a:a")
+
+
+def test_the_controllers_base_mapping_is_read():
+    assert list(controller(base="x-a:a").base) == pairs("x-a:a")
+
+
+def test_a_controller_without_a_mapping_has_no_pairs():
+    assert controller().pairs == ()
+
+
+def test_several_controllers_are_listed():
+    two = [controller_deployment(namespace="b"), controller_deployment(namespace="a")]
+    with pytest.raises(MeteringError, match=r"a/ai-gateway-controller, b/ai-gateway-controller.*labels_controller"):
+        _gateway.find_controller(two)
+
+
+def test_of_several_controllers_the_named_one_is_found():
+    two = [controller_deployment(namespace="a"), controller_deployment(namespace="b")]
+    assert _gateway.find_controller(two, "b/ai-gateway-controller").namespace == "b"
+
+
+def test_a_named_controller_that_is_not_there_is_said():
+    with pytest.raises(MeteringError, match="found as ns/absent"):
+        _gateway.find_controller([controller_deployment()], "ns/absent")
+
+
+def test_a_controller_with_a_broken_mapping_is_named():
+    with pytest.raises(MeteringError, match="deployment envoy-ai-gateway-system/ai-gateway-controller has the element"):
+        controller("oops")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("controller:v1.0.0", "v1.0.0"),
+        ("images.example:5000/controller:v1.0.0", "v1.0.0"),
+        ("controller:v1.0.0@sha256:0123", "v1.0.0"),
+        ("images.example:5000/controller", ""),
+        ("controller", ""),
+    ],
+)
+def test_the_version_is_the_images_tag(image, version):
+    assert _gateway.find_controller([controller_deployment(image=image)]).version == version
+
+
+def test_the_helm_release_is_told_from_its_annotation():
+    annotated = controller_deployment(annotations={"meta.helm.sh/release-name": "aieg"})
+    assert _gateway.find_controller([annotated]).helm_release == "aieg"
+
+
+def test_a_controller_without_helm_has_no_release():
+    assert controller().helm_release == ""
+
+
+# --- sidecars ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param({"containers": [extproc("x-a:a")]}, id="containers"),
+        pytest.param({"containers": [], "init": [extproc("x-a:a")]}, id="initContainers"),
+    ],
+)
+def test_a_sidecar_is_found_in_either_list(where):
+    assert list(sidecar(**where).metrics) == pairs("x-a:a")
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [
+        pytest.param({"containers": []}, id="a plain Envoy proxy"),
+        pytest.param({"phase": "Pending"}, id="pending"),
+        pytest.param({"phase": "Succeeded"}, id="succeeded"),
+        pytest.param({"phase": "Failed"}, id="failed"),
+        pytest.param({"deleting": True}, id="being deleted"),
+    ],
+)
+def test_a_pod_that_does_not_run_or_has_none_has_no_sidecar(absent):
+    assert _gateway.sidecar_of(pod(**absent)) is None
+
+
+@pytest.mark.parametrize(
+    ("args", "port"),
+    [
+        pytest.param(["-adminPort", "1065"], 1065, id="adminPort"),
+        pytest.param(["-metricsPort", "1066"], 1066, id="metricsPort"),
+        pytest.param(["-adminPort=1067"], 1067, id="with ="),
+        pytest.param([], 1064, id="neither"),
+        pytest.param(["-adminPort", "unreadable"], 1064, id="no number"),
+    ],
+)
+def test_the_sidecars_port_is_read_from_its_flags(args, port):
+    assert sidecar(containers=[extproc(args=args)]).port == port
+
+
+def test_flags_after_the_program_in_command_are_read():
+    spelled = container("ai-gateway-extproc", command=["/extproc", "-metricsRequestHeaderAttributes", "x-a:a"])
+    assert list(sidecar(containers=[spelled]).metrics) == pairs("x-a:a")
+
+
+def test_an_explicitly_empty_mapping_is_empty():
+    assert sidecar(containers=[extproc(args=["-metricsRequestHeaderAttributes", ""])]).metrics == ()
+
+
+def test_a_sidecar_with_a_broken_mapping_is_named():
+    with pytest.raises(MeteringError, match="sidecar of pod gateways/p has the element 'oops'"):
+        sidecar("p", containers=[extproc("oops")])
+
+
+def test_a_sidecar_knows_its_gateway():
+    assert sidecar(gateway="team-b/chat").gateway == "team-b/chat"
+
+
+def test_a_sidecar_without_the_gateways_labels_has_no_gateway():
+    assert sidecar(gateway="").gateway == ""
+
+
+def test_sidecars_are_sorted_by_name():
+    found = _gateway.sidecars([pod("b"), pod("plain", containers=[]), pod("a")])
+    assert [item.name for item in found] == ["gateways/a", "gateways/b"]
+
+
+def test_a_cluster_without_a_sidecar_is_refused():
+    with pytest.raises(MeteringError, match="No running proxy pod has the container ai-gateway-extproc"):
+        _gateway.require_sidecars([])
+
+
+def test_a_cluster_with_a_sidecar_is_not_refused():
+    _gateway.require_sidecars([sidecar()])
+
+
+# --- staleness --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at_controller", "at_sidecar", "stale"),
+    [
+        pytest.param({"mapping": "x-a:a"}, {"mapping": "x-a:a"}, False, id="the same mapping"),
+        pytest.param({"mapping": "x-a:a,x-b:b"}, {"mapping": "x-b:b,x-a:a"}, False, id="another order"),
+        pytest.param({}, {}, False, id="nothing on either side"),
+        pytest.param({"base": "x-a:a"}, {"mapping": "x-a:a"}, False, id="the same by the base flag"),
+        pytest.param(
+            {"mapping": "x-a:b", "base": "x-a:a"}, {"mapping": "x-a:b"}, False, id="the base flag overridden alike"
+        ),
+        pytest.param({"mapping": "x-a:a,x-b:b"}, {"mapping": "x-a:a"}, True, id="a pair too few"),
+        pytest.param({"mapping": "x-a:a"}, {"mapping": "x-a:a,x-b:b"}, True, id="a pair too many"),
+        pytest.param({"mapping": "x-a:a"}, {"mapping": "x-a:b"}, True, id="another label"),
+        pytest.param({"base": "x-a:a"}, {}, True, id="the base flag missing"),
+    ],
+)
+def test_a_sidecar_is_stale_when_its_effective_mapping_is_another(at_controller, at_sidecar, stale):
+    present = controller(at_controller.get("mapping", ""), base=at_controller.get("base", ""))
+    found = sidecar(containers=[extproc(at_sidecar.get("mapping", ""), base=at_sidecar.get("base", ""))])
+    assert found.is_stale(present) is stale
+
+
+def test_a_proxy_lists_only_its_stale_sidecars():
+    fresh, old = sidecar("fresh", containers=[extproc("x-a:a")]), sidecar("old")
+    proxy = _gateway.Proxy("Deployment", deployment(), (fresh, old))
+    assert [item.name for item in proxy.stale(controller("x-a:a"))] == ["gateways/old"]
+
+
+# --- proxies ----------------------------------------------------------------------------------------------------------
+
+A, B = {**PROXY, "app": "a"}, {**PROXY, "app": "b"}
+
+
+def owned(workload, *pods, kind="Deployment"):
+    return [
+        (proxy.name, [item.name for item in proxy.sidecars]) for proxy in _gateway.proxies([(kind, workload)], pods)
+    ]
+
+
+def test_a_proxy_owns_the_pods_that_its_selector_selects():
+    found = owned(deployment("proxy-a", selector=A), pod("a1", labels=A), pod("b1", labels=B))
+    assert found == [("gateways/proxy-a", ["gateways/a1"])]
+
+
+def test_a_proxy_owns_no_pod_of_another_namespace():
+    assert owned(deployment("proxy-a", "here", selector=A), pod("a1", "there", labels=A)) == []
+
+
+def test_a_workload_with_an_empty_selector_owns_nothing():
+    assert owned(deployment(selector={}), pod()) == []
+
+
+def test_a_plain_envoy_is_no_proxy_of_the_ai_gateway():
+    assert owned(deployment(), pod(containers=[])) == []
+
+
+def test_a_proxy_whose_pods_do_not_run_yet_is_still_a_proxy():
+    assert owned(deployment("proxy"), pod(phase="Pending")) == [("gateways/proxy", [])]
+
+
+def test_a_daemon_set_is_a_proxy_as_well():
+    assert owned(deployment("proxy", replicas=None), pod("p"), kind="DaemonSet") == [("gateways/proxy", ["gateways/p"])]
+
+
+def test_proxies_are_sorted_by_name():
+    workloads = [
+        ("Deployment", deployment("b", selector=B)),
+        ("DaemonSet", deployment("a", selector=A, replicas=None)),
+    ]
+    found = _gateway.proxies(workloads, [pod("a1", labels=A), pod("b1", labels=B)])
+    assert [proxy.name for proxy in found] == ["gateways/a", "gateways/b"]
+
+
+def test_a_proxy_knows_its_gateway():
+    assert _gateway.Proxy("Deployment", deployment()).gateway == "team-a/chat"
+
+
+def test_a_proxy_without_the_gateways_labels_has_no_gateway():
+    assert _gateway.Proxy("Deployment", deployment(labels=PROXY)).gateway == ""
+
+
+# --- rollouts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_proxy_with_the_gateways_hash_rolls_itself():
+    hashed = deployment(template_annotations={"aigateway.envoyproxy.io/extproc-config-hash": "0123"})
+    assert _gateway.Proxy("Deployment", hashed).rolls_itself
+
+
+def test_a_proxy_without_the_gateways_hash_does_not_roll_itself():
+    assert not _gateway.Proxy("Deployment", deployment(template_annotations={"a": "b"})).rolls_itself
+
+
+DONE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "settled"),
+    [
+        pytest.param({}, True, id="every replica updated and available"),
+        pytest.param({"observedGeneration": 1}, False, id="the newest template not seen yet"),
+        pytest.param({"updatedReplicas": 2}, False, id="a replica not updated"),
+        pytest.param({"replicas": 4}, False, id="an old replica left"),
+        pytest.param({"availableReplicas": 2}, False, id="a replica not available"),
+    ],
+)
+def test_a_deployment_is_settled_when_every_replica_is_new_and_available(status, settled):
+    workload = deployment(replicas=3, generation=2, status=DONE | status)
+    assert _gateway.Proxy("Deployment", workload).is_settled() is settled
+
+
+def test_a_deployment_without_a_replica_count_has_one():
+    status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 0}
+    assert not _gateway.is_rolled_out("Deployment", deployment(replicas=None, status=status))
+
+
+def test_a_deployment_without_a_status_is_not_settled():
+    assert not _gateway.is_rolled_out("Deployment", deployment())
+
+
+@pytest.mark.parametrize(
+    ("status", "settled"),
+    [
+        pytest.param({}, True, id="every pod updated and available"),
+        pytest.param({"observedGeneration": 1}, False, id="the newest template not seen yet"),
+        pytest.param({"updatedNumberScheduled": 2}, False, id="a pod not updated"),
+        pytest.param({"numberAvailable": 2}, False, id="a pod not available"),
+    ],
+)
+def test_a_daemon_set_is_settled_when_every_pod_is_new_and_available(status, settled):
+    done = {
+        "observedGeneration": 2,
+        "desiredNumberScheduled": 3,
+        "updatedNumberScheduled": 3,
+        "numberAvailable": 3,
+    }
+    workload = deployment(replicas=None, generation=2, status=done | status)
+    assert _gateway.is_rolled_out("DaemonSet", workload) is settled

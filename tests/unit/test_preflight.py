@@ -1,0 +1,176 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _preflight
+from ansible_collections.aigateway.metering.tests.unit.objects import pairs, route, security_policy
+
+# --- what is read -----------------------------------------------------------------------------------------------------
+
+
+def test_headers_that_policies_set_are_told_with_these():
+    policies = [security_policy("x-a", "x-b", name="one"), security_policy("x-a", name="two")]
+    assert _preflight.headers_set(policies) == {"x-a": ["team-a/one", "team-a/two"], "x-b": ["team-a/one"]}
+
+
+def test_headers_are_compared_in_lower_case():
+    assert list(_preflight.headers_set([security_policy("X-User-Group")])) == ["x-user-group"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="no jwt"),
+        pytest.param({"jwt": {"providers": []}}, id="no provider"),
+        pytest.param({"jwt": {"providers": [{"name": "p"}]}}, id="no claim"),
+        pytest.param({"apiKeyAuth": {"forwardClientIDHeader": "x-user-id"}}, id="API keys"),
+    ],
+)
+def test_a_policy_without_claims_sets_no_header(spec):
+    assert _preflight.headers_set([{"metadata": {"name": "p", "namespace": "n"}, "spec": spec}]) == {}
+
+
+@pytest.mark.parametrize(
+    ("references", "gateways"),
+    [
+        pytest.param({"parents": [{"name": "g"}]}, {"team-a/g"}, id="parentRefs in the route's namespace"),
+        pytest.param({"parents": [{"name": "g", "namespace": "other"}]}, {"other/g"}, id="parentRefs in another"),
+        pytest.param({"targets": [{"name": "g"}]}, {"team-a/g"}, id="targetRefs of old generations"),
+        pytest.param({"parents": [{"name": "g"}], "targets": [{"name": "h"}]}, {"team-a/g", "team-a/h"}, id="both"),
+        pytest.param({"parents": []}, set(), id="none"),
+    ],
+)
+def test_a_route_names_its_gateways(references, gateways):
+    assert _preflight.gateways_of([route(**references)]) == gateways
+
+
+# --- cautions: each where it is due, and only there -------------------------------------------------------------------
+
+
+def test_a_gateway_in_envoy_gateways_own_namespace_is_a_caution():
+    (said,) = _preflight.in_control_plane([route(namespace="system"), route("other", "system")], "system")
+    assert said.startswith("Gateway system/gateway is in Envoy Gateway's own namespace")
+
+
+@pytest.mark.parametrize("namespace", ["team-a", "system-2"])
+def test_a_gateway_elsewhere_is_none(namespace):
+    assert _preflight.in_control_plane([route(namespace=namespace)], "system") == []
+
+
+def test_routes_without_costs_are_a_caution_by_name():
+    (said,) = _preflight.without_costs([route("b", costs=False), route("a", costs=False), route("c")], [])
+    assert said.startswith("AIGatewayRoute team-a/a, team-a/b has no llmRequestCosts")
+
+
+@pytest.mark.parametrize(
+    ("routes", "configs"),
+    [
+        pytest.param([route()], [], id="the route has costs"),
+        pytest.param([], [], id="there is no route"),
+        pytest.param(
+            [route(costs=False)],
+            [{"spec": {"globalLLMRequestCosts": [{"metadataKey": "total"}]}}],
+            id="there are costs for all",
+        ),
+    ],
+)
+def test_configured_costs_are_none(routes, configs):
+    assert _preflight.without_costs(routes, configs) == []
+
+
+@pytest.mark.parametrize("config", [{"spec": {}}, {}], ids=["empty spec", "no spec"])
+def test_a_gateway_config_without_costs_does_not_hide_that_the_route_has_none(config):
+    assert len(_preflight.without_costs([route(costs=False)], [config])) == 1
+
+
+HOOKED = {
+    "extensionManager": {
+        "hooks": {"xdsTranslator": {"post": ["Translation", "Cluster", "Route"]}},
+        "service": {"fqdn": {"hostname": "ai-gateway-controller.ns.svc", "port": 1063}},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"extensionManager": None}, id="no extension manager"),
+        pytest.param({"extensionManager": {"service": HOOKED["extensionManager"]["service"]}}, id="no hooks"),
+        pytest.param({"extensionManager": {"hooks": HOOKED["extensionManager"]["hooks"]}}, id="no service"),
+        pytest.param(
+            {"extensionManager": HOOKED["extensionManager"] | {"hooks": {"xdsTranslator": {"post": ["Route"]}}}},
+            id="not the hook that matters",
+        ),
+    ],
+)
+def test_missing_hooks_are_a_caution_with_their_place(configuration):
+    (said,) = _preflight.without_hooks(configuration, "configmap ns/config")
+    assert said.startswith("The configuration of Envoy Gateway (configmap ns/config) has no extensionManager hooks")
+
+
+@pytest.mark.parametrize(
+    "configuration", [pytest.param(HOOKED, id="hooks"), pytest.param(None, id="no configuration to judge")]
+)
+def test_hooks_or_nothing_to_judge_are_none(configuration):
+    assert _preflight.without_hooks(configuration, "configmap ns/config") == []
+
+
+def test_headers_that_no_policy_sets_are_a_caution_by_pair():
+    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), {"x-b": ["ns/jwt"]})
+    assert said.startswith("No SecurityPolicy sets the header of x-a:a, x-c:c from a claim")
+
+
+def test_headers_that_a_policy_sets_are_none():
+    assert _preflight.unset_headers(pairs("x-b:b"), {"x-b": ["ns/jwt"]}) == []
+
+
+def test_per_user_pairs_that_are_there_are_a_caution_by_pair():
+    (said,) = _preflight.per_user(pairs("x-a:a,x-user-id:who,x-b:email"))
+    assert said.startswith("The mapping has x-user-id:who, x-b:email, which makes one series for each user")
+
+
+def test_other_pairs_are_none():
+    assert _preflight.per_user(pairs("x-user-namespace:user_namespace,x-user-group:department")) == []
+
+
+@pytest.mark.parametrize("samples", [{}, {"ns/p": []}, {"ns/p": [], "ns/q": []}])
+def test_no_sample_at_any_sidecar_is_a_caution(samples):
+    assert len(_preflight.no_traffic(samples)) == 1
+
+
+def test_a_sample_at_one_sidecar_is_none():
+    assert _preflight.no_traffic({"ns/p": [], "ns/q": ["sample"]}) == []
+
+
+def test_array_claims_are_a_caution_for_each_label():
+    said = _preflight.array_claims({"department": ['["a"]', '["b"]'], "team": ['["c"]']})
+    assert [text.split(" Each")[0] for text in said] == [
+        'The label department carries encoded array claims such as ["a"].',
+        'The label team carries encoded array claims such as ["c"].',
+    ]
+
+
+def test_no_array_claims_are_none():
+    assert _preflight.array_claims({}) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        _preflight.in_control_plane([route(namespace="system")], "system"),
+        _preflight.without_costs([route(costs=False)], []),
+        _preflight.without_hooks({}, "here"),
+        _preflight.unset_headers(pairs("x-a:a"), {}),
+        _preflight.per_user(pairs("x-user-id:user_id")),
+        _preflight.no_traffic({}),
+        _preflight.array_claims({"a": ['["b"]']}),
+    ],
+    ids=["control plane", "costs", "hooks", "headers", "per user", "traffic", "arrays"],
+)
+def test_every_caution_says_what_to_do_next(said):
+    assert " Next: " in said[0]

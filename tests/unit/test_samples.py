@@ -1,0 +1,190 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _samples
+from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
+
+
+def encoded(claim, *, padded=True):
+    """An array claim as Envoy writes it into a header."""
+    text = base64.urlsafe_b64encode(json.dumps(claim, separators=(",", ":")).encode()).decode()
+    return text if padded else text.rstrip("=")
+
+
+# --- the exposition ---------------------------------------------------------------------------------------------------
+
+EXPOSITION = """\
+# HELP gen_ai_client_token_usage Number of tokens processed.
+# TYPE gen_ai_client_token_usage histogram
+gen_ai_client_token_usage_bucket{gen_ai_token_type="input",user_namespace="a",le="1"} 0
+gen_ai_client_token_usage_bucket{gen_ai_token_type="input",user_namespace="a",le="+Inf"} 2
+gen_ai_client_token_usage_sum{gen_ai_token_type="input",user_namespace="a"} 1234
+gen_ai_client_token_usage_count{gen_ai_token_type="input",user_namespace="a"} 2
+gen_ai_server_request_duration_seconds_sum{user_namespace="a"} 1.5
+# HELP target_info Target metadata
+target_info{service_name="ai-gateway"} 1
+"""
+
+
+def test_only_the_token_sums_are_read():
+    assert _samples.parse(EXPOSITION) == [Sample({"gen_ai_token_type": "input", "user_namespace": "a"}, 1234.0)]
+
+
+def test_an_empty_exposition_has_no_samples():
+    assert _samples.parse("") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("gen_ai_client_token_usage_sum", id="v0.5 and newer"),
+        pytest.param("gen_ai_client_token_usage_token_sum", id="v0.3 and v0.4"),
+    ],
+)
+def test_the_names_of_every_generation_are_read(name):
+    assert _samples.parse(f'{name}{{a="b"}} 1\n') == [Sample({"a": "b"}, 1.0)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gen_ai_client_token_usage_sum_total", "my_gen_ai_client_token_usage_sum", "gen_ai_client_token_usage_total_sum"],
+)
+def test_other_names_are_not_read(name):
+    assert _samples.parse(f'{name}{{a="b"}} 1\n') == []
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        pytest.param(r"a\"b", 'a"b', id="quote"),
+        pytest.param(r"a\\b", r"a\b", id="backslash"),
+        pytest.param(r"a\nb", "a\nb", id="line break"),
+        pytest.param(r"a\\nb", r"a\nb", id="backslash and n"),
+        pytest.param("a,b=c", "a,b=c", id="what separates labels"),
+        pytest.param(r"\",x=\"", '",x="', id="what looks like another label"),
+        pytest.param("a} 5", "a} 5", id="what looks like the end"),
+        pytest.param("", "", id="nothing"),
+        pytest.param("团队", "团队", id="letters beyond ASCII"),
+        pytest.param("a\u2028b", "a\u2028b", id="a line separator of Unicode, which ends no line here"),
+        pytest.param("a\u0085b", "a\u0085b", id="a next-line control, which ends no line here"),
+    ],
+)
+def test_a_labels_value_is_read_as_it_was_meant(written, value):
+    assert _samples.parse(f'gen_ai_client_token_usage_sum{{x="{written}",y="z"}} 7\n') == [
+        Sample({"x": value, "y": "z"}, 7.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "tokens"),
+    [("7", 7.0), ("1.5e+06", 1500000.0), ("7 1767225600000", 7.0)],
+    ids=["plain", "exponent", "timestamp"],
+)
+def test_a_samples_number_is_read(written, tokens):
+    assert _samples.parse(f'gen_ai_client_token_usage_sum{{a="b"}} {written}\n')[0].tokens == tokens
+
+
+# --- encoded arrays ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
+@pytest.mark.parametrize("claim", [["a"], ["a", "bc"], ["a", "bcd"], ["a", 1], ["ÿ?>"]])
+def test_an_encoded_array_is_decoded(claim, padded):
+    assert json.loads(_samples.decoded_array(encoded(claim, padded=padded))) == claim
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "research", "WyJ", "WyJhIl", "WyJoo!", "WyJoello-world", "eyJhIjoxfQ=="],
+)
+def test_any_other_value_is_no_array(value):
+    assert _samples.decoded_array(value) == ""
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def samples(*labels):
+    return [Sample(item, 1.0) for item in labels]
+
+
+@pytest.mark.parametrize(
+    ("found", "labels"),
+    [
+        pytest.param(samples(), set(), id="no sample"),
+        pytest.param(samples({"a": "x"}, {"b": "y"}), {"a", "b"}, id="values"),
+        pytest.param(samples({"a": ""}), set(), id="an empty value"),
+        pytest.param(samples({"a": encoded(["x"])}), set(), id="an encoded array"),
+        pytest.param(samples({"a": ""}, {"a": encoded(["x"])}, {"a": "x"}), {"a"}, id="a value among others"),
+    ],
+)
+def test_a_label_carries_data_when_some_sample_has_a_plain_value(found, labels):
+    assert _samples.labels_with_data(found) == labels
+
+
+def test_arrays_are_told_once_for_each_wanted_label():
+    found = samples({"a": encoded(["y"])}, {"a": encoded(["x"])}, {"a": encoded(["x"])}, {"b": encoded(["z"])})
+    assert _samples.arrays(found, ["a", "c"]) == {"a": ['["x"]', '["y"]']}
+
+
+MAPPING = {"x-user-group": "department"}
+SET = {"x-user-group": ["team-a/jwt"]}
+
+
+@pytest.mark.parametrize(
+    ("have", "state"),
+    [
+        pytest.param(
+            {"samples": samples({"department": "research"})},
+            LabelState(True, True, ""),
+            id="data",
+        ),
+        pytest.param(
+            {"samples": samples({"department": "research"}), "stale": ["ns/p"], "headers_set": {}},
+            LabelState(True, True, ""),
+            id="data, whatever else",
+        ),
+        pytest.param(
+            {"mapping": {"x-a": "other"}},
+            LabelState(False, False, "no header is mapped to it"),
+            id="not mapped",
+        ),
+        pytest.param(
+            {"stale": ["ns/p", "ns/q"]},
+            LabelState(False, True, "stale proxies: ns/p, ns/q"),
+            id="stale proxies",
+        ),
+        pytest.param(
+            {"stale": ["ns/p"], "headers_set": {}},
+            LabelState(False, False, "stale proxies: ns/p"),
+            id="stale proxies, and the header set by nobody",
+        ),
+        pytest.param(
+            {"headers_set": {}},
+            LabelState(False, False, "no SecurityPolicy sets x-user-group"),
+            id="header set by nobody",
+        ),
+        pytest.param({}, LabelState(False, True, "no traffic yet"), id="no traffic"),
+        pytest.param(
+            {"samples": samples({"department": encoded(["research", "ops"])})},
+            LabelState(False, False, 'team-a/jwt sets x-user-group from array claims only: ["research","ops"]'),
+            id="array claims only",
+        ),
+        pytest.param(
+            {"samples": samples({"user_namespace": "a"})},
+            LabelState(False, False, "team-a/jwt sets x-user-group, but no caller had that claim"),
+            id="no caller had the claim",
+        ),
+    ],
+)
+def test_why_a_label_carries_no_data_is_worked_out(have, state):
+    inputs = {"mapping": MAPPING, "samples": [], "stale": [], "headers_set": SET} | have
+    assert _samples.state_of("department", **inputs) == state

@@ -1,0 +1,103 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _targets
+from ansible_collections.aigateway.metering.tests.unit.objects import extproc, sidecar, target
+
+P, Q = sidecar("p", ip="10.0.0.1"), sidecar("q", ip="10.0.0.2")
+A, B = "podMonitor/gateways/a/0", "podMonitor/gateways/b/0"
+
+
+def test_every_sidecar_scraped_once_and_up_is_right():
+    verdict = _targets.verdict([target("10.0.0.1:1064", A), target("10.0.0.2:1064", A)], [P, Q])
+    assert (verdict.is_right, verdict.problems()) == (True, [])
+
+
+def test_targets_are_counted_by_scrape_pool():
+    verdict = _targets.verdict([target("10.0.0.1:1064", A), target("10.0.0.2:1064", B)], [P, Q])
+    assert verdict.pools == {A: 1, B: 1}
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        pytest.param([], id="no target at all"),
+        pytest.param([target("10.0.0.2:1064")], id="another pod's"),
+        pytest.param([target("10.0.0.1:19001")], id="another port of the pod"),
+        pytest.param([target("10.0.0.11:1064")], id="an address that ends alike"),
+    ],
+)
+class TestASidecarWithoutATarget:
+    def test_is_missing(self, targets):
+        assert _targets.verdict(targets, [P]).missing == ("gateways/p",)
+
+    def test_is_not_right(self, targets):
+        assert not _targets.verdict(targets, [P]).is_right
+
+    def test_is_said_to_be_scraped_by_nobody(self, targets):
+        assert _targets.verdict(targets, [P]).problems() == ["gateways/p is scraped by nobody"]
+
+
+@pytest.mark.parametrize(
+    "pools",
+    [pytest.param((A, B), id="across pools"), pytest.param((A, A), id="within a pool")],
+)
+class TestASidecarWithTwoTargets:
+    def test_is_doubled_with_their_pools(self, pools):
+        found = _targets.verdict([target("10.0.0.1:1064", pool) for pool in reversed(pools)], [P])
+        assert found.doubled == {"gateways/p": pools}
+
+    def test_is_not_right(self, pools):
+        assert not _targets.verdict([target("10.0.0.1:1064", pool) for pool in pools], [P]).is_right
+
+    def test_is_said_with_their_pools(self, pools):
+        found = _targets.verdict([target("10.0.0.1:1064", pool) for pool in pools], [P])
+        assert found.problems() == [f"gateways/p is scraped 2 times, by {', '.join(pools)}"]
+
+
+@pytest.mark.parametrize(
+    ("health", "error", "said"),
+    [
+        pytest.param("down", "connection refused", "down, connection refused", id="down"),
+        pytest.param("unknown", "", "unknown, not scraped yet", id="not scraped yet"),
+    ],
+)
+def test_a_target_that_is_not_up_is_said_with_its_last_error(health, error, said):
+    verdict = _targets.verdict([target(health=health, error=error)], [P])
+    assert verdict.problems() == [f"gateways/p is not up: {said}"]
+
+
+def test_a_target_that_is_not_up_is_not_right():
+    assert not _targets.verdict([target(health="down", error="x")], [P]).is_right
+
+
+def test_one_of_two_targets_that_is_down_is_not_hidden_by_the_other():
+    found = _targets.verdict([target(pool=A), target(pool=B, health="down", error="timeout")], [P])
+    assert found.down == {"gateways/p": "down, timeout"}
+
+
+def test_targets_of_other_pods_are_neither_counted_nor_judged():
+    found = _targets.verdict([target(pool=A), target("10.9.9.9:1064", B, "down", "gone")], [P])
+    assert (found.is_right, found.pools) == (True, {A: 1})
+
+
+def test_a_hand_written_job_counts_by_its_address():
+    assert _targets.verdict([target(pool="my-static-job")], [P]).is_right
+
+
+def test_the_port_is_the_sidecars_own():
+    moved = sidecar("p", ip="10.0.0.1", containers=[extproc(port=1065)])
+    assert _targets.verdict([target("10.0.0.1:1065")], [moved]).is_right
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert _targets.verdict([target("[fd00::1]:1064")], [sidecar("p", ip="fd00::1")]).is_right
+
+
+def test_a_pod_without_an_address_is_missing():
+    assert _targets.verdict([target()], [sidecar("p", ip="")]).missing == ("gateways/p",)
