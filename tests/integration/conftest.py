@@ -1,0 +1,249 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The stand as the tests see it. `make test-stand` raises it before they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "stand"))
+
+from standlib import cluster, images, platform, settings, tenants, traffic  # noqa: E402
+from standlib.kube import Kubectl  # noqa: E402
+from standlib.progress import Step, wait_until  # noqa: E402
+
+CONTROLLER = "ai-gateway-controller"
+BIN = Path(sys.executable).parent
+FLAG = "--metricsRequestHeaderAttributes="
+BARE = "aigateway-metering-bare"
+# A shorter interval than the default 30s only makes the tests shorter.
+QUICK = {"scrape_interval": "5s"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a playbook."""
+
+    code: int
+    output: str
+
+    @property
+    def changed(self) -> int:
+        recap = re.search(r"changed=(\d+)", self.output)
+        assert recap, self.output
+        return int(recap.group(1))
+
+    @property
+    def text(self) -> str:
+        """The output with its line breaks and JSON escapes undone, to look for sentences in."""
+        return re.sub(r"\s+", " ", self.output.replace("\\n", " ").replace('\\"', '"'))
+
+
+class Stand:
+    """One cluster: what to read from it, and what to run against it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.step = Step(f"tests on {name}")
+        settings.LOGS.mkdir(parents=True, exist_ok=True)
+        self.kubectl = Kubectl(name)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "K8S_AUTH_KUBECONFIG": str(settings.kubeconfig(self.name)),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "PYTHONPATH": str(ROOT / ".collections"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            **extra,
+        }
+
+    def start_site(
+        self, *words: str, environment: dict[str, str] | None = None, **variables: Any
+    ) -> subprocess.Popen[str]:
+        """Start `site.yml` in a process group of its own."""
+        command = [str(BIN / "ansible-playbook"), "playbooks/site.yml", *words]
+        command += ["--extra-vars", json.dumps({**QUICK, **variables})]
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment or self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def site(self, *words: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
+        process = self.start_site(*words, environment=environment, **variables)
+        output, dummy = process.communicate()
+        return Run(process.returncode, output)
+
+    def module(self, module: str, environment: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+        """Run one module, and return what it returns, failed or not."""
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("run_module.py")), module],
+            input=json.dumps(options),
+            env=environment or self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def get(self, kind: str, namespace: str, *words: str) -> list[dict[str, Any]]:
+        return self.kubectl.get(self.step, kind, namespace, *words)["items"]
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return json.loads(self.kubectl.run(self.step, "get", kind, "-A", "-o", "json"))["items"]
+
+    def controller(self) -> dict[str, Any]:
+        name = f"--field-selector=metadata.name={CONTROLLER}"
+        return self.get("deployments", platform.GATEWAY_NAMESPACE, name)[0]
+
+    def flag(self) -> str:
+        args = self.controller()["spec"]["template"]["spec"]["containers"][0]["args"]
+        return next((word.removeprefix(FLAG) for word in args if word.startswith(FLAG)), "")
+
+    def revisions(self) -> dict[str, int]:
+        """The rollouts that each proxy Deployment has had."""
+        proxies = self.get("deployments", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
+        revision = "deployment.kubernetes.io/revision"
+        return {item["metadata"]["name"]: int(item["metadata"]["annotations"][revision]) for item in proxies}
+
+    def mappings(self) -> dict[str, str]:
+        """What each running proxy pod's sidecar was given, straight from its arguments."""
+        found = {}
+        for pod in self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy"):
+            if "deletionTimestamp" in pod["metadata"] or pod["status"]["phase"] != "Running":
+                continue
+            (args,) = [
+                container["args"]
+                for container in pod["spec"]["initContainers"]
+                if container["name"] == "ai-gateway-extproc"
+            ]
+            found[pod["metadata"]["name"]] = args[args.index("-metricsRequestHeaderAttributes") + 1]
+        return found
+
+    def exposed_labels(self) -> set[str]:
+        """The labels with a value at the sidecars' /metrics, over all proxy pods."""
+        found = set()
+        for pod in self.mappings():
+            path = f"/api/v1/namespaces/{platform.GATEWAY_NAMESPACE}/pods/{pod}:1064/proxy/metrics"
+            for line in self.kubectl.run(self.step, "get", "--raw", path).splitlines():
+                if line.startswith("gen_ai_client_token_usage_sum{"):
+                    found |= {name for name, value in re.findall(r'(\w+)="([^"]*)"', line) if value}
+        return found
+
+    def monitors(self) -> set[str]:
+        return {f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.all("podmonitors")}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a run could change, for a test that says nothing was changed."""
+        return {
+            "controller": self.controller()["spec"],
+            "revisions": self.revisions(),
+            "monitors": [(item["metadata"]["name"], item["spec"]) for item in self.all("podmonitors")],
+            "dashboards": [(item["metadata"]["name"], item["spec"]) for item in self.all("monitordashboards")],
+        }
+
+    # -- changes by hand ----------------------------------------------------------------------------------------------
+
+    def apply(self, document: dict[str, Any]) -> None:
+        self.kubectl.apply_object(self.step, document)
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.kubectl.run(self.step, "delete", kind, name, "--namespace", namespace, "--ignore-not-found")
+
+    def set_flag(self, mapping: str) -> None:
+        """Set the controller's flag by hand and wait for its rollout, without touching the proxies."""
+        container = self.controller()["spec"]["template"]["spec"]["containers"][0]
+        args = [FLAG + mapping if word.startswith(FLAG) else word for word in container["args"]]
+        body = {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}
+        patch = ["patch", "deployment", CONTROLLER, "--namespace", platform.GATEWAY_NAMESPACE, "-p", json.dumps(body)]
+        self.kubectl.run(self.step, *patch)
+        self.kubectl.rollout(self.step, platform.GATEWAY_NAMESPACE, f"deployment/{CONTROLLER}")
+        wait_until("the old controller pods to end", lambda: len(self._controller_pods()) == 1, 120)
+
+    def _controller_pods(self) -> list[dict[str, Any]]:
+        return self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/name=ai-gateway-helm")
+
+    def reset(self) -> None:
+        """Back to what the platform ships: its three pairs everywhere, no monitor, no dashboard."""
+        for kind in ("podmonitors", "monitordashboards"):
+            for item in self.all(kind):
+                self.delete(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+        if self.flag() != platform.PLATFORM_MAPPING:
+            self.set_flag(platform.PLATFORM_MAPPING)
+        words = ["annotate", f"deployment/{CONTROLLER}", "--namespace", platform.GATEWAY_NAMESPACE]
+        self.kubectl.run(self.step, *words, "aigateway.metering/added-pairs-")
+        if set(self.mappings().values()) != {platform.PLATFORM_MAPPING}:
+            proxies = ["-l", "app.kubernetes.io/component=proxy", "--namespace", platform.GATEWAY_NAMESPACE]
+            self.kubectl.run(self.step, "rollout", "restart", "deployment", *proxies)
+            self.kubectl.run(self.step, "rollout", "status", "deployment", *proxies, "--timeout=180s")
+
+    def send(self, rounds: int = 1) -> None:
+        """Traffic of every caller, of which no request may fail."""
+        gateways = traffic.Gateways(self.name, self.step)
+        statuses = traffic.send_all(gateways, traffic.mix(rounds))
+        assert set(statuses) == {200}, statuses
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a run as a power cut would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture(scope="session")
+def stand() -> Stand:
+    return Stand(settings.DEFAULT_CLUSTER)
+
+
+@pytest.fixture
+def fresh(stand: Stand) -> Stand:
+    """The stand as the platform ships it."""
+    stand.reset()
+    return stand
+
+
+@pytest.fixture
+def metered(stand: Stand) -> Stand:
+    """The stand after `site.yml`."""
+    run = stand.site()
+    assert run.code == 0, run.output
+    return stand
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Stand]:
+    """A cluster with nothing on it: no gateway, no monitoring."""
+    cluster.ensure(BARE, images.ensure())
+    yield Stand(BARE)
+    cluster.delete(BARE)
+
+
+@pytest.fixture
+def caller() -> Callable[[str], tenants.Caller]:
+    """A caller of the stand by name."""
+    return lambda name: next(item for item in tenants.CALLERS if item.name == name)

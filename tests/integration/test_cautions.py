@@ -1,0 +1,81 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What lets a run go on but is told: each made on the real gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import Stand
+from standlib import platform
+
+
+def cautions(stand: Stand) -> str:
+    result = stand.module("gateway_info")
+    assert result["problems"] == []
+    return " ".join(result["cautions"])
+
+
+def route(name: str, namespace: str, gateway: str, costs: list[dict[str, str]]) -> dict:
+    return {
+        "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+        "kind": "AIGatewayRoute",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "parentRefs": [{"name": gateway, "kind": "Gateway", "group": "gateway.networking.k8s.io"}],
+            "rules": [
+                {
+                    "matches": [{"headers": [{"type": "Exact", "name": "x-ai-eg-model", "value": name}]}],
+                    "backendRefs": [{"name": "upstream"}],
+                }
+            ],
+            "llmRequestCosts": costs,
+        },
+    }
+
+
+COSTS = [{"metadataKey": "llm_total_token", "type": "TotalToken"}]
+
+
+@pytest.fixture
+def without_costs(stand: Stand) -> Iterator[Stand]:
+    stand.apply(route("without-costs", "team-b", "gateway-b", []))
+    yield stand
+    stand.delete("aigatewayroute", "team-b", "without-costs")
+
+
+@pytest.fixture
+def in_control_plane(stand: Stand) -> Iterator[Stand]:
+    stand.apply(route("misplaced", platform.GATEWAY_NAMESPACE, "misplaced", COSTS))
+    yield stand
+    stand.delete("aigatewayroute", platform.GATEWAY_NAMESPACE, "misplaced")
+
+
+def test_a_route_without_request_costs_is_told(without_costs: Stand) -> None:
+    assert "AIGatewayRoute team-b/without-costs has no llmRequestCosts" in cautions(without_costs)
+
+
+def test_a_gateway_in_the_control_plane_namespace_is_told(in_control_plane: Stand) -> None:
+    assert "Gateway envoy-gateway-system/misplaced is in Envoy Gateway's own namespace" in cautions(in_control_plane)
+
+
+def test_a_mapped_header_that_no_policy_sets_is_told(stand: Stand) -> None:
+    assert "No SecurityPolicy sets the header of x-user-name:user, x-access-meta:client_id" in cautions(stand)
+
+
+def test_the_platforms_own_per_user_pair_is_told_and_stays(metered: Stand) -> None:
+    assert "The mapping has x-user-name:user, which makes one series for each user" in cautions(metered)
+    assert "x-user-name:user" in metered.flag()
+
+
+def test_no_traffic_yet_is_told(fresh: Stand) -> None:
+    run = fresh.site()  # rolls the proxies, whose new sidecars have counted nothing
+    assert run.code == 0, run.output
+    assert "No sidecar has counted a token yet" in cautions(fresh)
+
+
+def test_envoy_gateway_with_its_hooks_is_not_told_of(stand: Stand) -> None:
+    assert "extensionManager" not in cautions(stand)

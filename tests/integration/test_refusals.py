@@ -1,0 +1,217 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Wrong input and missing prerequisites: told in full, before anything is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Stand
+from standlib import binaries, settings
+from standlib.progress import StandError, wait_until
+
+WRONG_INPUT = {
+    "a header that is no field name": ("x user:y", "That is no HTTP field name", "correct the header's name"),
+    "a pair without a label": ("x-team:", "Every element has to be header:label", "correct that element"),
+    "an upper-case header": ("X-Team:team", "this would never match", "write x-team:team"),
+    "two headers for one label": ("x-a:team,x-b:team", "either, at random", "give each header a label of its own"),
+    "a label that Prometheus renames": ("x-team:job", "rename yours to exported_job", "choose another label"),
+    "a label with a hyphen": ("x-team:my-team", "under another name", "write x-team:my_team"),
+    "a per-user pair without consent": ("x-user-id:user_id", "one series for each user", "labels_allow_per_user: true"),
+}
+
+
+@pytest.mark.parametrize(("pairs", "why", "command"), WRONG_INPUT.values(), ids=WRONG_INPUT.keys())
+def test_a_wrong_pair_is_refused_before_anything_is_changed(stand: Stand, pairs: str, why: str, command: str) -> None:
+    before = stand.state()
+    run = stand.site(labels_pairs=pairs)
+    assert run.code != 0
+    assert why in run.text
+    assert command in run.text
+    assert "Traceback" not in run.output
+    assert stand.state() == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"scrape_interval": "5"}, "That is no duration in Prometheus's syntax"),
+        ({"scrape_prune": "everything"}, "must be one of: none, ours, all"),
+    ],
+    ids=["an interval without a unit", "an unknown way to prune"],
+)
+def test_wrong_input_to_the_scrape_is_refused_before_the_labels_are_changed(
+    fresh: Stand, variables: dict[str, str], why: str
+) -> None:
+    before = fresh.state()
+    run = fresh.site(**variables)
+    assert run.code != 0
+    assert why in run.text
+    assert fresh.state() == before
+
+
+def test_a_per_user_pair_is_added_with_consent(stand: Stand) -> None:
+    result = stand.module(
+        "merge_metrics_attributes", pairs="x-user-id:user_id", allow_per_user=True, _ansible_check_mode=True
+    )
+    assert "x-user-id:user_id" in result["added"]
+
+
+def test_an_unknown_prometheus_is_refused_naming_those_there_are(stand: Stand) -> None:
+    run = stand.site(scrape_prometheus="cpaas-system/other")
+    assert run.code != 0
+    assert "There is no Prometheus cpaas-system/other; there is cpaas-system/kube-prometheus-0" in run.text
+
+
+@pytest.fixture
+def second_prometheus(stand: Stand) -> Iterator[str]:
+    name = "second"
+    stand.apply(
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "Prometheus",
+            "metadata": {"name": name, "namespace": "cpaas-system"},
+            "spec": {"replicas": 0, "podMonitorSelector": {}},
+        }
+    )
+    yield name
+    stand.delete("prometheus", "cpaas-system", name)
+
+
+def test_several_prometheuses_are_listed(stand: Stand, second_prometheus: str) -> None:
+    run = stand.site()
+    assert run.code != 0
+    assert f"Several Prometheuses could scrape: cpaas-system/kube-prometheus-0, cpaas-system/{second_prometheus}" in (
+        run.text
+    )
+
+
+def test_an_unreachable_cluster_is_named(stand: Stand) -> None:
+    environment = stand.environment(K8S_AUTH_HOST="https://127.0.0.1:1", K8S_AUTH_API_KEY="no-secret-at-all")
+    del environment["K8S_AUTH_KUBECONFIG"]
+    run = stand.site(environment=environment)
+    assert run.code != 0
+    assert "The cluster does not answer" in run.text
+    assert "host='127.0.0.1', port=1" in run.text
+    assert "kubectl cluster-info" in run.text
+    assert "no-secret-at-all" not in run.output
+
+
+def account(stand: Stand, tmp_path: Path, rules: list[dict[str, Any]]) -> dict[str, str]:
+    """The environment of a run as a ServiceAccount with these rules and no others."""
+    name = "limited"
+    metadata = {"name": name, "namespace": "upstream"}
+    subject = {"kind": "ServiceAccount", **metadata}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    api = "rbac.authorization.k8s.io/v1"
+    stand.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    stand.apply({"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+    stand.apply(
+        {
+            "apiVersion": api,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": role,
+            "subjects": [subject],
+        }
+    )
+    token = stand.kubectl.run(stand.step, "create", "token", name, "--namespace", "upstream").strip()
+    config = yaml.safe_load(settings.kubeconfig(stand.name).read_text())
+    config["users"] = [{"name": name, "user": {"token": token}}]
+    config["contexts"] = [{"name": name, "context": {"cluster": config["clusters"][0]["name"], "user": name}}]
+    config["current-context"] = name
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return stand.environment(K8S_AUTH_KUBECONFIG=str(path))
+
+
+def test_an_account_that_may_not_read_is_told_so(stand: Stand, tmp_path: Path) -> None:
+    run = stand.site(environment=account(stand, tmp_path, []))
+    assert run.code != 0
+    assert "does not allow to get deployments" in run.text
+    assert "docs/rbac.yml" in run.text
+
+
+def test_an_account_that_may_only_read_is_told_all_that_it_lacks_before_anything_is_changed(
+    stand: Stand, tmp_path: Path
+) -> None:
+    before = stand.state()
+    run = stand.site(
+        environment=account(stand, tmp_path, [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list"]}])
+    )
+    assert run.code != 0
+    for permission in ("patch deployments.apps in envoy-gateway-system", "create podmonitors.monitoring.coreos.com"):
+        assert permission in run.text
+    assert stand.state() == before
+
+
+def test_the_shipped_role_is_enough(stand: Stand, tmp_path: Path) -> None:
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    (rules,) = [document["rules"] for document in documents if document["kind"] == "ClusterRole"]
+    run = stand.site(environment=account(stand, tmp_path, rules))
+    assert run.code == 0, run.output
+
+
+# -- on a cluster without a gateway or without monitoring --------------------------------------------------------------
+
+
+def problems(bare: Stand) -> str:
+    result = bare.module("gateway_info")
+    assert result["changed"] is False
+    return " ".join(result["problems"])
+
+
+def test_a_cluster_without_the_controller_is_refused(bare: Stand) -> None:
+    assert "No AI gateway controller was found" in problems(bare)
+
+
+def test_a_cluster_without_proxies_is_refused(bare: Stand) -> None:
+    assert "No running proxy pod has the container ai-gateway-extproc" in problems(bare)
+
+
+def test_a_cluster_without_the_pod_monitor_kind_is_refused(bare: Stand) -> None:
+    assert "The cluster has no PodMonitor kind" in problems(bare)
+
+
+def served_kinds(bare: Stand, path: str) -> set[str]:
+    try:
+        return {item["name"] for item in bare.kubectl.raw(bare.step, path)["resources"]}
+    except StandError:  # the group is not there yet
+        return set()
+
+
+@pytest.fixture
+def with_monitoring_kinds(bare: Stand) -> Iterator[Stand]:
+    """The bare cluster with the operator's kinds, and no object of them."""
+    module = binaries.module_directory("github.com/prometheus-operator/prometheus-operator")
+    kinds = ("podmonitors", "prometheuses")
+    for kind in kinds:
+        bare.kubectl.apply(bare.step, module / f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml")
+    served = "/apis/monitoring.coreos.com/v1"
+    wait_until(
+        "the kinds to be served",
+        lambda: set(kinds) <= served_kinds(bare, served),
+        30,
+    )
+    yield bare
+    for kind in kinds:
+        bare.kubectl.run(bare.step, "delete", "crd", f"{kind}.monitoring.coreos.com")
+
+
+def test_a_cluster_without_a_prometheus_that_selects_is_refused(with_monitoring_kinds: Stand) -> None:
+    expected = "No Prometheus could select a PodMonitor: there is no Prometheus object"
+    assert expected in problems(with_monitoring_kinds)
+
+
+def test_the_playbook_lists_every_problem_at_once(bare: Stand) -> None:
+    run = bare.site()
+    assert run.code != 0
+    for sentence in ("No AI gateway controller", "No running proxy pod", "no PodMonitor kind"):
+        assert sentence in run.text
