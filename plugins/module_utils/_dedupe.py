@@ -44,15 +44,14 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     )
     if not module.check_mode:
         carry_out(cluster, plan)
-    report(module, plan)
-    return {
+    result = {
         "changed": bool(plan.create or plan.update or plan.remove),
         "prometheus": prometheus.name,
         "kept": _gateway.name_of(plan.keep) if plan.keep else "",
         "created": _gateway.name_of(plan.create) if plan.create else "",
         "updated": _gateway.name_of(plan.update) if plan.update else "",
         "removed": list(map(_gateway.name_of, plan.remove)),
-        "left": left(plan),
+        "left": [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
         "diff": {
@@ -60,6 +59,12 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
             "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
         },
     }
+    remaining = problems(plan)
+    if remaining and options["on_duplicate"] == "fail":
+        raise MeteringError.of(remaining, **result)
+    for problem in remaining:
+        module.warn(str(problem))
+    return result
 
 
 def carry_out(cluster: Cluster, plan: Plan) -> None:
@@ -72,15 +77,10 @@ def carry_out(cluster: Cluster, plan: Plan) -> None:
         cluster.delete(_state.MONITORING, "podmonitors", monitor)
 
 
-def left(plan: Plan) -> list[dict[str, str]]:
-    """The redundant monitors that stay, with the commands that remove them."""
-    return [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left]
-
-
-def report(module: Any, plan: Plan) -> None:
-    """Say what remains wrong: as a failure, or as warnings."""
+def problems(plan: Plan) -> list[MeteringError]:
+    """What remains wrong once the plan is carried out."""
     keeper = _gateway.name_of(plan.keep) if plan.keep else ""
-    problems = [
+    found = [
         MeteringError(
             f"PodMonitor {_gateway.name_of(monitor)} scrapes sidecars that {keeper} scrapes already.",
             "Every token is counted twice. "
@@ -90,26 +90,14 @@ def report(module: Any, plan: Plan) -> None:
         for monitor, command in plan.left
     ]
     if plan.uncovered:
-        problems.append(
+        found.append(
             MeteringError(
                 f"No PodMonitor covers {', '.join(plan.uncovered)}.",
                 f"Their tokens are counted by nobody; {keeper} covers the others.",
                 f"widen the selector of {keeper}, or remove it so that one is made for all.",
             )
         )
-    if problems and module.params["on_duplicate"] == "fail":
-        first = problems[0]
-        module.fail_json(
-            msg=" ".join(map(str, problems)),
-            found=first.found,
-            why=first.why,
-            command=first.command,
-            left=left(plan),
-            uncovered_pods=list(plan.uncovered),
-            changed=bool(plan.create or plan.update or plan.remove),
-        )
-    for problem in problems:
-        module.warn(str(problem))
+    return found
 
 
 def described(monitor: Object) -> str:

@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class MeteringError(Exception):
     """Something that a person has to act on.
@@ -16,13 +19,21 @@ class MeteringError(Exception):
         found: what was found, and where (namespace/name).
         why: why it matters.
         command: the next command, or what to set.
+        result: what the module returns beside the message.
     """
 
-    def __init__(self, found: str, why: str, command: str) -> None:
+    def __init__(self, found: str, why: str, command: str, **result: Any) -> None:
         super().__init__(f"{found} {why} Next: {command}")
         self.found = found
         self.why = why
         self.command = command
+        self.result = result
+
+    @classmethod
+    def of(cls, errors: Sequence[MeteringError], **result: Any) -> MeteringError:
+        """Several errors as one, told one after another."""
+        first, *others = errors
+        return cls(first.found, first.why, " ".join([first.command, *map(str, others)]), **result)
 
 
 class ConflictError(Exception):

@@ -18,6 +18,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _mapping,
     _names,
     _preflight,
+    _prometheus,
     _samples,
     _scrape,
     _state,
@@ -61,11 +62,13 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     prometheuses = _state.prometheuses(cluster)
     prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
     problems.of(permissions, cluster, controller, proxies, prometheus)
+    stored = problems.of(_prometheus.stored_form, cluster, prometheus.document) if prometheus else None
     result: dict[str, Any] = {
         "changed": False,
         "proxies": [described(proxy, controller) for proxy in proxies],
         "prometheuses": [item.name for item in prometheuses],
         "prometheus": prometheus.name if prometheus else "",
+        "names": stored[1] if stored else None,
         "monitor_dashboard": cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards"),
     }
     if controller is not None:
@@ -102,7 +105,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
     namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
     configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
     samples = _state.samples(cluster, sidecars)
-    mapping = _mapping.effective(controller.pairs, controller.base)
+    mapping = _mapping.metric_labels(controller.pairs, controller.base)
     everything = [sample for found in samples.values() for sample in found]
     stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
     return {
@@ -159,16 +162,16 @@ def permissions(
     Raises:
         MeteringError: the account lacks permissions that the run needs; all of them are named.
     """
-    needed = [("get", "", "pods/proxy", ""), ("patch", "apps", "deployments", "")]
+    needed = []
     if controller is not None:
-        needed[1] = ("patch", "apps", "deployments", controller.namespace)
-    for namespace in sorted({proxy.workload["metadata"]["namespace"] for proxy in proxies}):
-        needed += [("patch", "apps", "deployments", namespace), ("get", "", "pods/proxy", namespace)]
+        needed.append(("patch", "apps", "deployments", controller.namespace))
+    for proxy in proxies:
+        namespace = proxy.workload["metadata"]["namespace"]
+        needed += [("patch", "apps", _state.PLURALS[proxy.kind], namespace), ("get", "", "pods/proxy", namespace)]
         needed += [(verb, "monitoring.coreos.com", "podmonitors", namespace) for verb in ("create", "update", "delete")]
     if prometheus is not None:
         needed.append(("get", "", "pods/proxy", prometheus.namespace))
-    needed = [item for item in dict.fromkeys(needed) if item != ("get", "", "pods/proxy", "")]
-    lacking = [item for item in needed if not cluster.may(*item)]
+    lacking = [item for item in dict.fromkeys(needed) if not cluster.may(*item)]
     if lacking:
         listed = "; ".join(
             f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"

@@ -68,6 +68,15 @@ def render(pairs: Iterable[Pair]) -> str:
     return ",".join(map(str, pairs))
 
 
+def stored_label(attribute: str) -> str:
+    """The label under which the metric carries an attribute (OpenTelemetry's exporter, from v0.5 of the gateway on).
+
+    What is neither letter, digit nor underscore becomes `_`, runs of `_` one, and a leading digit is put behind `key_`.
+    """
+    name = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_]", "_", attribute))
+    return f"key_{name}" if name[:1].isdigit() else name
+
+
 def is_per_user(pair: Pair) -> bool:
     """Whether a pair makes one series per user."""
     return pair.header in _names.PER_USER_HEADERS or pair.label in _names.PER_USER_LABELS
@@ -120,7 +129,7 @@ def check_wanted(wanted: Sequence[Pair]) -> None:
 def _check_label(pair: Pair) -> None:
     label = pair.label
     if not _LABEL.match(label):
-        kept = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_]", "_", label)).strip("_")
+        kept = stored_label(label).strip("_")
         hint = f"write {pair.header}:{kept}." if _LABEL.match(kept) else "choose another label."
         raise _refuse(
             pair,
@@ -243,6 +252,11 @@ def merge(
 def effective(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:
     """What metrics really carry, header to label: the base flag overlaid, header by header, by the metrics flag."""
     return dict(base) | dict(metrics)
+
+
+def metric_labels(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:
+    """What metrics really carry, header to label, the label as it is stored."""
+    return {header: stored_label(label) for header, label in effective(metrics, base).items()}
 
 
 def wanted(text: str) -> list[Pair]:

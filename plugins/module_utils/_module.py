@@ -34,7 +34,7 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
         cluster = Cluster(module)
         result = _until_no_conflict(module, cluster, action)
     except MeteringError as error:
-        module.fail_json(msg=str(error), found=error.found, why=error.why, command=error.command)
+        module.fail_json(msg=str(error), found=error.found, why=error.why, command=error.command, **error.result)
     except Exception as error:  # pylint: disable=broad-except
         module.fail_json(
             msg=f"{type(error).__name__}: {error}. This is a defect of the module; nothing more is known. "

@@ -28,6 +28,7 @@ CONTROLLER_LABELS = "app.kubernetes.io/name=ai-gateway-helm"
 # `-adminPort` from v0.4 on, `-metricsPort` before.
 ADMIN_PORT_FLAGS = ("adminPort", "metricsPort")
 ADMIN_PORT = 1064
+METRICS_PATH = "/metrics"
 # v1.1 writes a hash of the sidecar's inputs there, so that a changed flag rolls the proxies by itself
 # (envoyproxy/ai-gateway#2427). Where the annotation is absent nobody rolls them (#2395).
 SELF_ROLL_ANNOTATION = "aigateway.envoyproxy.io/extproc-config-hash"

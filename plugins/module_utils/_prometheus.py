@@ -81,6 +81,23 @@ def replicas(cluster: Cluster, prometheus: Object) -> list[Replica]:
     return found
 
 
+def stored_form(cluster: Cluster, prometheus: Object) -> tuple[Replica, list[str], list[str]]:
+    """A replica that knows token sums, the names under which it stores them, and their types; empty where none does.
+
+    Raises:
+        MeteringError: no replica runs, or one does not answer.
+    """
+    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}"}}'
+    found = replicas(cluster, prometheus)
+    for replica in found:
+        names = sorted(item["metric"]["__name__"] for item in replica.query(f"count by (__name__) ({selector})"))
+        if names:
+            series = replica.query(f"group without (instance, pod) ({selector})")
+            types = {item["metric"].get(label) for item in series for label in _names.TOKEN_TYPE_LABELS}
+            return replica, names, sorted(filter(None, types))
+    return found[0], [], []
+
+
 def _port(pod: Object) -> int:
     for container in pod["spec"]["containers"]:
         for port in container.get("ports") or ():

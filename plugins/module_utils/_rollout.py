@@ -25,7 +25,6 @@ STRATEGIC = "application/strategic-merge-patch+json"
 ADDED_ANNOTATION = "aigateway.metering/added-pairs"
 # After its own rollout the gateway's controller may take some 15 s to be elected leader before it rolls a proxy.
 SELF_ROLL_SECONDS = 60
-PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 
 
 def set_flag(cluster: Cluster, controller: Controller, merged: Merge) -> None:
@@ -206,4 +205,4 @@ def _restart(cluster: Cluster, proxy: Proxy) -> None:
             }
         },
     }
-    cluster.patch(_state.APPS, PLURALS[proxy.kind], proxy.workload, body, content_type=STRATEGIC)
+    cluster.patch(_state.APPS, _state.PLURALS[proxy.kind], proxy.workload, body, content_type=STRATEGIC)

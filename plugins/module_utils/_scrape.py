@@ -185,9 +185,8 @@ def covered(monitor: Object, sidecars: Sequence[Sidecar], prometheus: Prometheus
         if not matches(monitor["spec"].get("selector") or {}, metadata.get("labels") or {}):
             continue
         for endpoint in monitor["spec"].get("podMetricsEndpoints") or ():
-            if (endpoint.get("path") or "/metrics") == "/metrics" and sidecar.port in _port_numbers(
-                endpoint, sidecar.pod
-            ):
+            path = endpoint.get("path") or _names.METRICS_PATH
+            if path == _names.METRICS_PATH and sidecar.port in _port_numbers(endpoint, sidecar.pod):
                 found[sidecar.name] = found.get(sidecar.name, 0) + 1
     return found
 
@@ -251,7 +250,7 @@ def desired_monitor(
     spec: dict[str, Any] = {
         "selector": {"matchLabels": dict(pair.split("=") for pair in _names.PROXY_LABELS.split(","))},
         "podMetricsEndpoints": [
-            {"portNumber": port, "path": "/metrics", "interval": interval}
+            {"portNumber": port, "path": _names.METRICS_PATH, "interval": interval}
             for port in sorted({sidecar.port for sidecar in sidecars})
         ],
     }

@@ -31,9 +31,13 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
     prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), module.params["prometheus"])
     controller = _state.controller(cluster, module.params["controller"])
-    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"])
-    replica, names, token_types = stored_form(cluster, prometheus)
-    mapped = _mapping.effective(controller.pairs, controller.base).values()
+    strict = module.params["on_duplicate"] == "fail"
+    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"], strict)
+    doubled = [problem for verdict in verdicts.values() for problem in verdict.doubles()]
+    for problem in dict.fromkeys(doubled):
+        module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
+    replica, names, token_types = _prometheus.stored_form(cluster, prometheus.document)
+    mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
     present = labels_present(replica, sidecars, list(mapped)) if names else {}
     if not names:
         no_samples(module, prometheus)
@@ -43,6 +47,7 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
         "replicas": sorted(verdicts),
         "pools": dict(next(iter(verdicts.values())).pools),
         "targets": len(sidecars),
+        "scraped_once": not doubled,
         "names": names,
         "token_types": token_types,
         "labels_present": present,
@@ -52,9 +57,12 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 
 def settled_verdicts(
-    cluster: Cluster, prometheus: Prometheus, timeout: int
+    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool
 ) -> tuple[list[Sidecar], dict[str, Verdict]]:
-    """The sidecars and each replica's verdict, once every verdict is right; MeteringError when that takes too long."""
+    """The sidecars and each replica's verdict, once every verdict is right; MeteringError when that takes too long.
+
+    Unless it is strict, a sidecar may be scraped several times.
+    """
     sidecars: list[Sidecar] = []
     verdicts: dict[str, Verdict] = {}
 
@@ -70,7 +78,9 @@ def settled_verdicts(
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
             return error.found
         return "; ".join(
-            f"{name}: {problem}" for name, verdict in sorted(verdicts.items()) for problem in verdict.problems()
+            f"{name}: {problem}"
+            for name, verdict in sorted(verdicts.items())
+            for problem in (verdict.problems() if strict else verdict.losses())
         )
 
     still = _state.wait(missing, timeout)
@@ -83,19 +93,6 @@ def settled_verdicts(
             f"NAME -o yaml; for a pool that no object explains, look at the scrape jobs of {prometheus.name}",
         )
     return sidecars, verdicts
-
-
-def stored_form(cluster: Cluster, prometheus: Prometheus) -> tuple[Replica, list[str], list[str]]:
-    """A replica that knows token sums, the names under which it stores them, and their types; empty where none does."""
-    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}"}}'
-    replicas = _prometheus.replicas(cluster, prometheus.document)
-    for replica in replicas:
-        names = sorted(item["metric"]["__name__"] for item in replica.query(f"count by (__name__) ({selector})"))
-        if names:
-            series = replica.query(f"group without (instance, pod) ({selector})")
-            types = {item["metric"].get(label) for item in series for label in _names.TOKEN_TYPE_LABELS}
-            return replica, names, sorted(filter(None, types))
-    return replicas[0], [], []
 
 
 def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:

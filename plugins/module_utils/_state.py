@@ -18,6 +18,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 
 APPS = "apps/v1"
 MONITORING = "monitoring.coreos.com/v1"
+PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 POLL_SECONDS = 1.0
 
 
@@ -34,7 +35,7 @@ def proxies(cluster: Cluster) -> list[_gateway.Proxy]:
     """Every proxy workload whose pods carry the sidecar."""
     workloads = [
         (kind, item)
-        for kind, plural in (("Deployment", "deployments"), ("DaemonSet", "daemonsets"))
+        for kind, plural in PLURALS.items()
         for item in cluster.list(APPS, plural, labels=_names.PROXY_LABELS)
     ]
     return _gateway.proxies(workloads, cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
@@ -50,7 +51,7 @@ def samples(cluster: Cluster, found: list[_gateway.Sidecar]) -> dict[str, list[_
     return {
         sidecar.name: _samples.parse(
             cluster.proxied(
-                sidecar.pod["metadata"]["namespace"], sidecar.pod["metadata"]["name"], sidecar.port, "/metrics"
+                sidecar.pod["metadata"]["namespace"], sidecar.pod["metadata"]["name"], sidecar.port, _names.METRICS_PATH
             )
         )
         for sidecar in found

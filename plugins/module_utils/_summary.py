@@ -46,42 +46,49 @@ def lines(
         labels: the result of merge_metrics_attributes.
         rollout: the result of proxy_rollout.
         monitor: the result of podmonitor_dedupe.
-        check: the result of prom_scrape_check; empty where it did not run.
+        check: the result of prom_scrape_check; skipped or empty where it did not run.
         dashboard: where the dashboard is, or why there is none.
         check_mode: whether nothing was really changed.
     """
     restarted = _names(rollout["restarted"], "none")
     waited = f"; waited for {_names(rollout['waited'], '')}" if rollout["waited"] else ""
-    pool = next(
-        (f"{word} {monitor[word]}" for word in ("created", "updated", "kept") if monitor.get(word)), "no PodMonitor"
-    )
-    if check:
-        pools = ", ".join(f"{name} ({count})" for name, count in sorted(check["pools"].items()))
-        targets = f"{check['targets']} targets, each scraped once and up, in {pools}"
-    else:
-        targets = "not checked, nothing was changed"
-    stored = _names(check.get("names", []), "nothing yet")
+    changes = [f"{word} {monitor[word]}" for word in ("created", "updated", "kept") if monitor.get(word)][:1]
+    changes += [f"removed {', '.join(monitor['removed'])}"] if monitor.get("removed") else []
+    changes += [f"redundant: {entry['name']}" for entry in monitor.get("left", [])]
+    failure = next((result for result in (monitor, check) if result.get("failed")), {})
     found = [
         f"cluster: {labels['server']}{' (check mode: nothing was changed)' if check_mode else ''}",
         f"controller: {labels['controller']} {gateway['controller']['version']}",
         f"pairs before: {labels['before'] or 'none'}",
         f"pairs after:  {labels['after']}",
         f"proxies restarted: {restarted}{waited}; current already: {len(rollout['current'])}",
-        f"PodMonitor: {pool}" + (f"; removed {', '.join(monitor['removed'])}" if monitor["removed"] else ""),
-        f"scrape by {monitor['prometheus']}: {targets}",
-        f"stored as: {stored}",
+        f"PodMonitor: {'; '.join(changes) or 'none'}",
+        f"scrape by {gateway['prometheus'] or 'nobody'}: {_targets(check, failure)}",
+        f"stored as: {_names(gateway['names'] or (), 'nothing yet')}",
         *_labels(gateway.get("labels", {})),
         f"dashboard: {dashboard}",
     ]
     room = MAX_LINES - len(found) - 1
     found += [f"caution: {text}" for text in gateway.get("cautions", [])[:room]]
-    found.append(f"next: {_next(check, check_mode)}")
+    found.append(f"next: {_next(gateway, failure, check_mode)}")
     return [text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..." for text in found]
 
 
-def _next(check: Mapping[str, Any], check_mode: bool) -> str:
+def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
+    if failure:
+        return f"NOT RIGHT: {failure.get('found') or failure.get('msg', '')}"
+    if "pools" not in check:
+        return "not checked, nothing was changed"
+    pools = ", ".join(f"{name} ({count})" for name, count in sorted(check["pools"].items()))
+    once = "each scraped once" if check["scraped_once"] else "some scraped several times,"
+    return f"{check['targets']} targets, {once} and up, in {pools}"
+
+
+def _next(gateway: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
+    if failure:
+        return str(failure.get("command") or "act on the failure above, then run this again")
     if check_mode:
         return "run it without --check"
-    if not check or check.get("no_traffic"):
+    if not gateway["names"]:
         return "send a request through the gateway and run this again: it then says which labels carry data"
     return "open the dashboard; run this again at any time, it changes nothing that is right"

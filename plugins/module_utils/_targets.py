@@ -6,8 +6,8 @@
 
 """The verdict on a Prometheus's live targets: is every sidecar scraped, once, and does it answer?
 
-A target belongs to a sidecar when its scrape address is the pod's IP and the sidecar's port, whatever object or
-hand-written job it comes from. Pure: no input or output, no Ansible, no clock.
+A target belongs to a sidecar when it fetches the metrics' path from the pod's IP and the sidecar's port, whatever
+object or hand-written job it comes from. Pure: no input or output, no Ansible, no clock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
 
 
@@ -37,12 +38,18 @@ class Verdict:
     def is_right(self) -> bool:
         return not (self.missing or self.doubled or self.down)
 
-    def problems(self) -> list[str]:
-        """What is wrong, one sentence for each pod."""
+    def losses(self) -> list[str]:
+        """Where tokens are lost, one sentence for each pod."""
         found = [f"{pod} is scraped by nobody" for pod in self.missing]
-        found += [f"{pod} is scraped {len(pools)} times, by {', '.join(pools)}" for pod, pools in self.doubled.items()]
-        found += [f"{pod} is not up: {error}" for pod, error in self.down.items()]
-        return found
+        return found + [f"{pod} is not up: {error}" for pod, error in self.down.items()]
+
+    def doubles(self) -> list[str]:
+        """Where tokens are counted several times, one sentence for each pod."""
+        return [f"{pod} is scraped {len(pools)} times, by {', '.join(pools)}" for pod, pools in self.doubled.items()]
+
+    def problems(self) -> list[str]:
+        """All that is wrong."""
+        return self.losses() + self.doubles()
 
 
 def verdict(targets: Sequence[Mapping[str, Any]], sidecars: Sequence[Sidecar]) -> Verdict:
@@ -54,7 +61,9 @@ def verdict(targets: Sequence[Mapping[str, Any]], sidecars: Sequence[Sidecar]) -
     """
     by_address: dict[str, list[Mapping[str, Any]]] = {}
     for target in targets:
-        by_address.setdefault(urlsplit(target.get("scrapeUrl", "")).netloc, []).append(target)
+        url = urlsplit(target.get("scrapeUrl", ""))
+        if url.path == _names.METRICS_PATH:
+            by_address.setdefault(url.netloc, []).append(target)
     pools: dict[str, int] = {}
     missing: list[str] = []
     doubled: dict[str, tuple[str, ...]] = {}

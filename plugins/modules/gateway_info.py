@@ -72,6 +72,11 @@ prometheus:
   description: The one that is to scrape, or an empty string.
   returned: always
   type: str
+names:
+  description: The names under which it stores token sums; none where it could not be asked.
+  returned: always
+  type: list
+  elements: str
 monitor_dashboard:
   description: Whether the cluster knows the MonitorDashboard kind.
   returned: always

@@ -33,6 +33,11 @@ options:
       after a PodMonitor has changed.
     type: int
     default: 180
+  on_duplicate:
+    description: Whether a sidecar that is scraped more than once fails the task, or is only warned of.
+    type: str
+    choices: [fail, warn]
+    default: fail
   require_samples:
     description: Whether it is a failure, and not only a warning, that no token sample is stored.
     type: bool
@@ -64,9 +69,13 @@ pools:
   returned: success
   type: dict
 targets:
-  description: The number of sidecars that are scraped once and up.
+  description: The number of sidecars that are scraped and up.
   returned: success
   type: int
+scraped_once:
+  description: Whether each of them is scraped once only. With O(on_duplicate=fail) it always is.
+  returned: success
+  type: bool
 names:
   description: The names under which token sums are stored.
   returned: success
@@ -106,6 +115,7 @@ def main() -> None:
             **CONTROLLER_OPTION,
             **PROMETHEUS_OPTION,
             "timeout": {"type": "int", "default": 180},
+            "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
             "require_samples": {"type": "bool", "default": False},
         },
         check,

@@ -182,8 +182,20 @@ class Stand:
         body = {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}
         patch = ["patch", "deployment", CONTROLLER, "--namespace", platform.GATEWAY_NAMESPACE, "-p", json.dumps(body)]
         self.kubectl.run(self.step, *patch)
+        self.wait_for_controller()
+
+    def wait_for_controller(self) -> None:
+        """Wait until the controller has rolled out and its old pods are gone."""
         self.kubectl.rollout(self.step, platform.GATEWAY_NAMESPACE, f"deployment/{CONTROLLER}")
         wait_until("the old controller pods to end", lambda: len(self._controller_pods()) == 1, 120)
+
+    def annotate_proxies(self, name: str, value: str | None) -> None:
+        """Annotate every proxy's pod template, which rolls it, and wait for that."""
+        body = json.dumps({"spec": {"template": {"metadata": {"annotations": {name: value}}}}})
+        workloads = [f"deployment/{proxy}" for proxy in self.revisions()]
+        for workload in workloads:
+            self.kubectl.run(self.step, "patch", workload, "--namespace", platform.GATEWAY_NAMESPACE, "-p", body)
+        self.kubectl.rollout(self.step, platform.GATEWAY_NAMESPACE, *workloads)
 
     def _controller_pods(self) -> list[dict[str, Any]]:
         return self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/name=ai-gateway-helm")
@@ -207,6 +219,11 @@ class Stand:
         gateways = traffic.Gateways(self.name, self.step)
         statuses = traffic.send_all(gateways, traffic.mix(rounds))
         assert set(statuses) == {200}, statuses
+
+    def answers(self) -> bool:
+        """Whether a request of every caller is answered."""
+        gateways = traffic.Gateways(self.name, self.step)
+        return set(traffic.send_all(gateways, traffic.mix(1))) == {200}
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from conftest import Stand
 from standlib import platform
+from standlib.progress import wait_until
 
 
 def cautions(stand: Stand) -> str:
@@ -75,6 +78,29 @@ def test_no_traffic_yet_is_told(fresh: Stand) -> None:
     run = fresh.site()  # rolls the proxies, whose new sidecars have counted nothing
     assert run.code == 0, run.output
     assert "No sidecar has counted a token yet" in cautions(fresh)
+
+
+@pytest.fixture
+def without_hooks(stand: Stand) -> Iterator[Stand]:
+    """Envoy Gateway's configuration without the AI gateway's hooks; afterwards as it was, and in force."""
+    words = ["configmap", "envoy-gateway-config", "--namespace", platform.GATEWAY_NAMESPACE]
+    (found,) = stand.get(*words[:1], platform.GATEWAY_NAMESPACE, f"--field-selector=metadata.name={words[1]}")
+
+    def set_configuration(text: str) -> None:
+        body = json.dumps({"data": {"envoy-gateway.yaml": text}})
+        stand.kubectl.run(stand.step, "patch", *words, "-p", body)
+
+    whole = found["data"]["envoy-gateway.yaml"]
+    bare = yaml.safe_load(whole)
+    del bare["extensionManager"]["hooks"]
+    set_configuration(yaml.safe_dump(bare))
+    yield stand
+    set_configuration(whole)
+    wait_until("requests to be answered again", stand.answers, 60)
+
+
+def test_envoy_gateway_without_the_hooks_of_the_ai_gateway_is_told(without_hooks: Stand) -> None:
+    assert "has no extensionManager hooks for the AI gateway" in cautions(without_hooks)
 
 
 def test_envoy_gateway_with_its_hooks_is_not_told_of(stand: Stand) -> None:

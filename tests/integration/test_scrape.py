@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import Stand
 from standlib import platform
+from standlib.progress import wait_until
 
 NAMESPACE = platform.GATEWAY_NAMESPACE
 OURS = f"{NAMESPACE}/ai-gateway-metrics"
@@ -54,6 +55,21 @@ def test_a_second_monitor_added_by_hand_fails_the_run_with_the_command_that_remo
     assert f"kubectl -n {NAMESPACE} delete podmonitor by-hand" in run.text
 
 
+def test_a_duplicate_fails_the_run_after_everything_else_has_been_done_and_told(by_hand: Stand) -> None:
+    for dashboard in by_hand.all("monitordashboards"):
+        by_hand.delete("monitordashboard", dashboard["metadata"]["namespace"], dashboard["metadata"]["name"])
+    run = by_hand.site()
+    assert run.code != 0
+    assert len(by_hand.all("monitordashboards")) == 1
+    assert f"next: kubectl -n {NAMESPACE} delete podmonitor by-hand" in run.text
+
+
+def test_a_duplicate_is_only_warned_of_where_that_was_asked_for(by_hand: Stand) -> None:
+    run = by_hand.site(scrape_on_duplicate="warn")
+    assert run.code == 0, run.output
+    assert f"redundant: {NAMESPACE}/by-hand" in run.text
+
+
 def test_a_monitor_that_is_not_ours_is_left(by_hand: Stand) -> None:
     by_hand.site()
     assert by_hand.monitors() == {OURS, f"{NAMESPACE}/by-hand"}
@@ -66,15 +82,12 @@ def test_a_monitor_that_is_not_ours_is_removed_on_an_explicit_word(by_hand: Stan
 
 
 def test_live_targets_show_the_double_scrape_and_name_its_pools(by_hand: Stand) -> None:
-    result = by_hand.module("prom_scrape_check", timeout=1)
-    if not result.get("failed"):  # the operator has not reloaded Prometheus yet
-        from standlib.progress import wait_until
-
-        result = wait_until(
-            "the second pool to be there",
-            lambda: (found := by_hand.module("prom_scrape_check", timeout=1)).get("failed") and found,
-            120,
-        )
+    # The operator takes a while to reload Prometheus.
+    result = wait_until(
+        "the second pool to be there",
+        lambda: (found := by_hand.module("prom_scrape_check", timeout=1)).get("failed") and found,
+        120,
+    )
     assert "is scraped 2 times, by podMonitor/" in result["msg"]
     assert f"podMonitor/{NAMESPACE}/by-hand/0" in result["msg"]
 

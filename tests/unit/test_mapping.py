@@ -137,7 +137,8 @@ def test_a_label_that_would_be_stored_under_another_name_is_refused(label):
     [
         ("cost-center", "write x-a:cost_center."),
         ("cost__center", "write x-a:cost_center."),
-        ("1", "choose another label."),
+        ("1", "write x-a:key_1."),
+        ("-", "choose another label."),
     ],
 )
 def test_a_refused_label_comes_with_one_that_would_do(label, hint):
@@ -329,6 +330,21 @@ def test_wanted_pairs_are_checked_before_they_are_merged():
 )
 def test_metrics_carry_the_base_flag_overlaid_by_the_metrics_flag(metrics, base, expected):
     assert _mapping.effective(pairs(metrics), pairs(base)) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "stored"),
+    [
+        ("team", "team"),
+        ("cost-center", "cost_center"),
+        ("a.-b", "a_b"),
+        ("b:c", "b_c"),
+        ("1st", "key_1st"),
+        ('x"} or vector(1) #', "x_or_vector_1_"),
+    ],
+)
+def test_a_label_is_looked_for_as_it_is_stored(label, stored):
+    assert _mapping.metric_labels([_mapping.Pair("x-a", label)], []) == {"x-a": stored}
 
 
 # --- the algebra ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _summary
 def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed):
     """The lines of a run that changed nothing, with some of its results changed, or none (None)."""
     results: dict[str, dict[str, Any]] = {
-        "gateway": {"controller": {"version": "v1.0.0"}, "labels": {}, "cautions": []},
+        "gateway": {
+            "controller": {"version": "v1.0.0"},
+            "labels": {},
+            "cautions": [],
+            "prometheus": "monitoring/main",
+            "names": ["gen_ai_client_token_usage_sum"],
+        },
         "labels": {
             "server": "https://cluster.example",
             "controller": "system/controller",
@@ -23,7 +29,6 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
         },
         "rollout": {"restarted": [], "waited": [], "current": ["gateways/proxy"]},
         "monitor": {
-            "prometheus": "monitoring/main",
             "kept": "gateways/monitor",
             "created": "",
             "updated": "",
@@ -32,8 +37,7 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
         "check": {
             "pools": {"podMonitor/gateways/monitor/0": 2},
             "targets": 2,
-            "names": ["gen_ai_client_token_usage_sum"],
-            "no_traffic": False,
+            "scraped_once": True,
         },
     }
     for key, value in changed.items():
@@ -56,11 +60,14 @@ MUCH = {
         "controller": {"version": "v" * 300},
         "labels": {f"label{number}": state("because " * 60) for number in range(30)},
         "cautions": ["take care " * 60] * 30,
+        "names": ["name"] * 50,
     },
     "labels": {"server": "s" * 300, "before": "x-a:a," * 100, "after": "x-a:a," * 100},
     "rollout": {"restarted": ["gateways/proxy"] * 50, "waited": ["gateways/other"] * 50},
     "monitor": {"removed": ["gateways/monitor"] * 50},
-    "check": {"pools": {f"podMonitor/gateways/m{number}/0": 1 for number in range(50)}, "names": ["name"] * 50},
+    "check": {
+        "pools": {f"podMonitor/gateways/m{number}/0": 1 for number in range(50)},
+    },
     "dashboard": "where " * 100,
 }
 
@@ -142,7 +149,7 @@ def test_which_proxies_were_restarted_is_said(rollout, said):
         pytest.param({}, "kept gateways/monitor", id="kept"),
         pytest.param({"kept": "", "created": "gateways/new"}, "created gateways/new", id="created"),
         pytest.param({"updated": "gateways/monitor"}, "updated gateways/monitor", id="brought back"),
-        pytest.param({"kept": ""}, "no PodMonitor", id="none"),
+        pytest.param({"kept": ""}, "none", id="none"),
         pytest.param({"removed": ["ns/a", "ns/b"]}, "kept gateways/monitor; removed ns/a, ns/b", id="removed"),
     ],
 )
@@ -155,6 +162,22 @@ def test_what_scrapes_the_sidecars_is_said():
     assert said == "2 targets, each scraped once and up, in podMonitor/gateways/monitor/0 (2)"
 
 
+FAILED = {"failed": True, "found": "PodMonitor ns/b scrapes what ns/a scrapes.", "command": "kubectl delete ns/b"}
+
+
+@pytest.mark.parametrize("where", ["monitor", "check"])
+class TestAScrapeThatIsNotRight:
+    def test_is_said(self, where):
+        assert line(summary(**{where: FAILED}), "scrape by monitoring/main: ") == f"NOT RIGHT: {FAILED['found']}"
+
+    def test_comes_with_the_command_that_mends_it(self, where):
+        assert line(summary(**{where: FAILED}), "next: ") == FAILED["command"]
+
+
+def test_sidecars_scraped_several_times_are_said():
+    assert "some scraped several times" in line(summary(check={"scraped_once": False}), "scrape by monitoring/main: ")
+
+
 def test_that_the_targets_were_not_checked_is_said():
     assert line(summary(check=None), "scrape by monitoring/main: ") == "not checked, nothing was changed"
 
@@ -163,7 +186,7 @@ def test_that_the_targets_were_not_checked_is_said():
     ("names", "said"), [(["a_sum", "b.sum"], "a_sum, b.sum"), ([], "nothing yet")], ids=["names", "none"]
 )
 def test_under_which_names_tokens_are_stored_is_said(names, said):
-    assert line(summary(check={"names": names}), "stored as: ") == said
+    assert line(summary(gateway={"names": names}), "stored as: ") == said
 
 
 @pytest.mark.parametrize(("before", "said"), [("x-a:a", "x-a:a"), ("", "none")], ids=["some", "none"])
@@ -175,7 +198,7 @@ def test_the_mapping_as_it_was_is_said(before, said):
     ("options", "said"),
     [
         pytest.param({"check_mode": True}, "run it without --check", id="check mode"),
-        pytest.param({"check": {"no_traffic": True}}, "send a request through the gateway", id="no traffic"),
+        pytest.param({"gateway": {"names": []}}, "send a request through the gateway", id="no traffic"),
         pytest.param({}, "open the dashboard", id="all is well"),
     ],
 )

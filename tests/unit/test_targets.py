@@ -90,6 +90,11 @@ def test_a_hand_written_job_counts_by_its_address():
     assert _targets.verdict([target(pool="my-static-job")], [P]).is_right
 
 
+def test_a_target_on_another_path_of_the_port_is_no_second_scrape():
+    elsewhere = target(pool=B) | {"scrapeUrl": "http://10.0.0.1:1064/health"}
+    assert _targets.verdict([target(pool=A), elsewhere], [P]).is_right
+
+
 def test_the_port_is_the_sidecars_own():
     moved = sidecar("p", ip="10.0.0.1", containers=[extproc(port=1065)])
     assert _targets.verdict([target("10.0.0.1:1065")], [moved]).is_right
