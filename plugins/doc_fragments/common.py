@@ -16,6 +16,17 @@ options:
     default: ""
 """
 
+    GATEWAYS = r"""
+options:
+  gateways:
+    description:
+      - The Gateways that are meant, as V(namespace/name). What belongs to others is left alone.
+      - By default all that have a proxy with the AI gateway's sidecar.
+    type: list
+    elements: str
+    default: []
+"""
+
     PROMETHEUS = r"""
 options:
   prometheus:

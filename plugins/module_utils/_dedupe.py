@@ -24,6 +24,8 @@ DURATION = re.compile(r"([0-9]+(ms|[smhdwy]))+\Z")
 def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan, carry out, and report: what podmonitor_dedupe returns."""
     options = module.params
+    if options["state"] == "absent":
+        return withdraw(module, cluster)
     if not DURATION.match(options["interval"]):
         raise MeteringError(
             f"The interval is {options['interval']!r}.",
@@ -32,8 +34,9 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
         )
     monitors = _state.pod_monitors(cluster)
     prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
-    sidecars = _state.sidecars(cluster)
-    _gateway.require_sidecars(sidecars)
+    everything = _state.sidecars(cluster)
+    sidecars = _gateway.within(everything, options["gateways"])
+    _gateway.require_sidecars(sidecars, options["gateways"])
     plan = _scrape.plan(
         monitors,
         prometheus,
@@ -41,6 +44,8 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
         name=options["name"],
         interval=options["interval"],
         prune=options["prune"],
+        scope=options["gateways"],
+        others=[sidecar for sidecar in everything if sidecar not in sidecars],
     )
     if not module.check_mode:
         carry_out(cluster, plan)
@@ -54,6 +59,7 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
         "left": [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
+        "manifest": manifest(plan.create or plan.update),
         "diff": {
             "before": "".join(map(described, [item for item in (plan.update and plan.keep, *plan.remove) if item])),
             "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
@@ -65,6 +71,26 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     for problem in remaining:
         module.warn(str(problem))
     return result
+
+
+def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Remove what is ours: all of it, or what was made for the Gateways in scope."""
+    names = set(filter(None, [module.params["name"]]))
+    if module.params["gateways"] and not names:
+        names = {_scrape.scoped_name(module.params["gateways"])}
+    ours = [
+        item
+        for item in cluster.list(_state.MONITORING, "podmonitors")
+        if is_ours(item) and (not names or item["metadata"]["name"] in names)
+    ]
+    if not module.check_mode:
+        for monitor in ours:
+            cluster.delete(_state.MONITORING, "podmonitors", monitor)
+    return {
+        "changed": bool(ours),
+        "removed": list(map(_gateway.name_of, ours)),
+        "diff": {"before": "".join(map(described, ours)), "after": ""},
+    }
 
 
 def carry_out(cluster: Cluster, plan: Plan) -> None:
@@ -100,11 +126,14 @@ def problems(plan: Plan) -> list[MeteringError]:
     return found
 
 
+def manifest(monitor: Object | None) -> dict[str, Any]:
+    """A monitor without what the API server adds to it; empty for none."""
+    if monitor is None:
+        return {}
+    metadata = {key: monitor["metadata"][key] for key in ("namespace", "name", "labels") if key in monitor["metadata"]}
+    return {"apiVersion": _state.MONITORING, "kind": "PodMonitor", "metadata": metadata, "spec": monitor["spec"]}
+
+
 def described(monitor: Object) -> str:
-    """The parts of a monitor that a person wrote, for the diff."""
-    metadata = monitor["metadata"]
-    document = {
-        "metadata": {key: metadata[key] for key in ("namespace", "name", "labels") if key in metadata},
-        "spec": monitor["spec"],
-    }
-    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+    """A monitor for the diff."""
+    return json.dumps(manifest(monitor), indent=2, sort_keys=True) + "\n"

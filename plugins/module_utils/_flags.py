@@ -80,6 +80,14 @@ def value(words: Sequence[str], name: str) -> str | None:
     return None if place is None else place.value
 
 
+def removed(words: Sequence[str], name: str) -> list[str]:
+    """The words without the flag, however often and in whichever spelling it stands there."""
+    result = list(words)
+    while (place := find(result, name)) is not None:
+        del result[place.index : place.index + (2 if place.split else 1)]
+    return result
+
+
 def replaced(words: Sequence[str], name: str, new: str) -> list[str]:
     """The words with the flag set to a value, in the spelling in which it stood.
 

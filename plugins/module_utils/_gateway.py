@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _mapping, _names
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair, Record
 
 Object = Mapping[str, Any]
 
@@ -64,6 +64,18 @@ class Controller:
         return self.deployment["metadata"]["namespace"]
 
     @property
+    def record(self) -> Record:
+        """What earlier runs left on the Deployment."""
+        annotations = self.deployment["metadata"].get("annotations") or {}
+        where = f"An annotation of deployment {self.name}"
+        return Record(
+            *(
+                tuple(_mapping.parse(annotations.get(name, ""), where))
+                for name in (_names.ADDED_ANNOTATION, _names.REMOVED_ANNOTATION, _names.MAPPING_ANNOTATION)
+            )
+        )
+
+    @property
     def value(self) -> str:
         """The flag's value as it stands."""
         return _flags.value(self.words, _names.METRICS_FLAG) or ""
@@ -79,9 +91,29 @@ class Controller:
         return self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
     @property
-    def helm_release(self) -> str:
-        """The Helm release that would render the flag anew on its next upgrade, or an empty string."""
-        return (self.deployment["metadata"].get("annotations") or {}).get(_names.HELM_RELEASE_ANNOTATION, "")
+    def helm(self) -> dict[str, str]:
+        """The Helm release that would render the flag anew on its next upgrade, and its namespace; or nothing."""
+        metadata = self.deployment["metadata"]
+        annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+        release = annotations.get(_names.HELM_RELEASE_ANNOTATION, "")
+        if not release and labels.get(_names.MANAGED_BY_LABEL) == "Helm":
+            release = labels.get("app.kubernetes.io/instance", "")
+        namespace = annotations.get(_names.HELM_NAMESPACE_ANNOTATION, self.namespace)
+        return {"release": release, "namespace": namespace} if release else {}
+
+    @property
+    def flag_writer(self) -> str:
+        """The field manager that last wrote the container's flags, or an empty string."""
+        container = f'k:{{"name":"{self.container}"}}'
+        found = []
+        for entry in self.deployment["metadata"].get("managedFields") or ():
+            fields = entry.get("fieldsV1") or {}
+            for key in ("f:spec", "f:template", "f:spec"):
+                fields = fields.get(key) or {}
+            for containers_key in ("f:containers", "f:initContainers"):
+                if f"f:{self.field}" in ((fields.get(containers_key) or {}).get(container) or {}):
+                    found.append((entry.get("time", ""), entry.get("manager", "")))
+        return max(found)[1] if found else ""
 
 
 def _controller(deployment: Object) -> Controller | None:
@@ -129,6 +161,21 @@ def find_controller(deployments: Iterable[Object], named: str = "") -> Controlle
             "name the one that is meant with the variable labels_controller (namespace/name).",
         )
     return found[0]
+
+
+class Owned(Protocol):
+    """What belongs to a Gateway."""
+
+    @property
+    def gateway(self) -> str: ...
+
+
+T = TypeVar("T", bound=Owned)
+
+
+def within(found: Iterable[T], scope: Sequence[str]) -> list[T]:
+    """Those of the Gateways in scope (namespace/name); all where the scope is empty."""
+    return [item for item in found if not scope or item.gateway in scope]
 
 
 @dataclass(frozen=True)
@@ -193,12 +240,21 @@ def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
     return sorted(found, key=lambda sidecar: sidecar.name)
 
 
-def require_sidecars(found: Sequence[Sidecar]) -> None:
-    """Refuse to go on without a single sidecar.
+def require_sidecars(found: Sequence[Sidecar], scope: Sequence[str] = ()) -> None:
+    """Refuse to go on without a single sidecar, or without one of some Gateway in scope.
 
     Raises:
         MeteringError: no running proxy pod carries one.
     """
+    known = {sidecar.gateway for sidecar in found}
+    unknown = [name for name in scope if name not in known]
+    if unknown:
+        raise MeteringError(
+            f"No running proxy pod with the container {_names.SIDECAR} belongs to the Gateway {', '.join(unknown)}.",
+            "It was named as one that is to be metered.",
+            "correct metering_gateways (namespace/name): kubectl get gateway -A; kubectl get pod -A -l "
+            f"{_names.PROXY_LABELS} -L {_names.GATEWAY_NAMESPACE_LABEL},{_names.GATEWAY_NAME_LABEL}",
+        )
     if not found:
         raise MeteringError(
             f"No running proxy pod has the container {_names.SIDECAR}.",
@@ -215,6 +271,7 @@ class Proxy:
     kind: str
     workload: Object
     sidecars: tuple[Sidecar, ...] = ()
+    pods: tuple[Object, ...] = ()
 
     @property
     def name(self) -> str:
@@ -233,25 +290,63 @@ class Proxy:
     def stale(self, controller: Controller) -> list[Sidecar]:
         return [sidecar for sidecar in self.sidecars if sidecar.is_stale(controller)]
 
-    def is_settled(self) -> bool:
-        """Whether every pod is of the newest template and ready. Old ones may still be draining."""
-        return is_rolled_out(self.kind, self.workload)
+    def unsettled(self) -> str:
+        """What keeps it from having every pod new and ready; an empty text where nothing does. Old ones may drain."""
+        return missing_in_rollout(self.kind, self.workload, self.pods)
 
 
 def is_rolled_out(kind: str, workload: Object) -> bool:
     """What `kubectl rollout status` waits for, for a Deployment or a DaemonSet."""
+    return not missing_in_rollout(kind, workload)
+
+
+def missing_in_rollout(kind: str, workload: Object, pods: Iterable[Object] = ()) -> str:
+    """What a rollout still waits for, how far it is, and what holds it up; an empty text where it is through.
+
+    Args:
+        kind: Deployment or DaemonSet.
+        workload: the object.
+        pods: its pods, for what holds them up.
+    """
     status = workload.get("status") or {}
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
-        return False
+        return "the change to be seen"
     if kind == "DaemonSet":
         wanted = status.get("desiredNumberScheduled", 0)
-        return status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted
-    wanted = workload["spec"].get("replicas", 1)
+        updated, available, old = status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0), 0
+    else:
+        wanted = workload["spec"].get("replicas", 1)
+        updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+        old = max(0, status.get("replicas", 0) - updated)
+    if updated >= wanted and available >= wanted and not old:
+        return ""
+    held = "; ".join(_troubles(status, pods))
     return (
-        status.get("updatedReplicas", 0) >= wanted
-        and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
-        and status.get("availableReplicas", 0) >= wanted
+        f"{updated} of {wanted} pods to be new, {available} of {wanted} available"
+        + (f", {old} old to end" if old else "")
+        + (f" ({held})" if held else "")
     )
+
+
+def _troubles(status: Object, pods: Iterable[Object]) -> list[str]:
+    """What a workload's conditions and its pods' containers say against a rollout."""
+    found = [
+        condition.get("message") or condition.get("reason", "")
+        for condition in status.get("conditions") or ()
+        if (condition.get("type"), condition.get("status")) in (("ReplicaFailure", "True"), ("Progressing", "False"))
+    ]
+    for pod in pods:
+        own = pod.get("status") or {}
+        for container in [*(own.get("initContainerStatuses") or ()), *(own.get("containerStatuses") or ())]:
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason", "PodInitializing") not in ("PodInitializing", "ContainerCreating"):
+                found.append(f"{name_of(pod)}: {waiting['reason']}")
+        found += [
+            f"{name_of(pod)}: {condition.get('message', '')}"
+            for condition in own.get("conditions") or ()
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
+        ]
+    return list(dict.fromkeys(found))
 
 
 def _owns(workload: Object, pod: Object) -> bool:
@@ -274,5 +369,5 @@ def proxies(workloads: Iterable[tuple[str, Object]], pods: Sequence[Object]) -> 
         running = sidecars(own)
         carries = any(item["name"] == _names.SIDECAR for pod in own for item in containers(pod["spec"]))
         if carries:
-            found.append(Proxy(kind, workload, tuple(running)))
+            found.append(Proxy(kind, workload, tuple(running), tuple(own)))
     return sorted(found, key=lambda proxy: proxy.name)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -27,10 +27,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge
+from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
 
 T = TypeVar("T")
-ENVOY_GATEWAY = "gateway.envoyproxy.io/v1alpha1"
 
 
 class Problems:
@@ -55,9 +55,11 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     wanted = problems.of(_mapping.wanted, options["pairs"]) or []
     problems.of(_mapping.check_wanted, wanted)
     controller = problems.of(_state.controller, cluster, options["controller"])
-    proxies = _state.proxies(cluster)
+    scope = options["gateways"]
+    everything = _state.proxies(cluster)
+    proxies = _gateway.within(everything, scope)
     sidecars = [sidecar for proxy in proxies for sidecar in proxy.sidecars]
-    problems.of(_gateway.require_sidecars, sidecars)
+    problems.of(_gateway.require_sidecars, sidecars, scope)
     problems.of(_state.pod_monitors, cluster)
     prometheuses = _state.prometheuses(cluster)
     prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
@@ -77,15 +79,16 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
             merged = problems.of(
                 _mapping.merge,
                 controller.pairs,
-                {sidecar.name: sidecar.emitted for sidecar in sidecars},
+                {sidecar.name: sidecar.emitted for proxy in everything for sidecar in proxy.sidecars},
                 wanted,
                 base=controller.base,
+                removed=controller.record.removed,
                 consent=options["allow_per_user"],
             )
         result["controller"] = {
             "name": controller.name,
             "version": controller.version,
-            "helm_release": controller.helm_release,
+            "helm": controller.helm,
             "mapping": controller.value,
             "base_mapping": _mapping.render(controller.base),
         }
@@ -101,18 +104,15 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     routes = cluster.list(group, "aigatewayroutes") if group else []
     configs = cluster.list(group, "gatewayconfigs") if group else []
-    known = _preflight.headers_set(cluster.list(ENVOY_GATEWAY, "securitypolicies"))
+    known = headers_set(cluster)
     namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
     configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
-    samples = _state.samples(cluster, sidecars)
+    samples, silent = _state.readable_samples(cluster, sidecars)
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
     everything = [sample for found in samples.values() for sample in found]
-    stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
+    states = label_states(controller, sidecars, samples, known)
     return {
-        "labels": {
-            label: dataclasses.asdict(_samples.state_of(label, mapping, everything, stale, known))
-            for label in mapping.values()
-        },
+        "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
             *_preflight.in_control_plane(routes, namespace),
             *_preflight.without_costs(routes, configs),
@@ -121,8 +121,27 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
             *_preflight.per_user(controller.pairs),
             *_preflight.array_claims(_samples.arrays(everything, mapping.values())),
             *_preflight.no_traffic(samples),
+            *map(str, silent.values()),
         ],
     }
+
+
+def headers_set(cluster: Cluster) -> dict[str, list[str]]:
+    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
+    return _preflight.headers_set(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies"))
+
+
+def label_states(
+    controller: Controller,
+    sidecars: Sequence[Sidecar],
+    samples: Mapping[str, Sequence[Sample]],
+    known: Mapping[str, Sequence[str]],
+) -> dict[str, LabelState]:
+    """For each label of the controller's mapping, whether it carries data, and otherwise why not."""
+    mapping = _mapping.metric_labels(controller.pairs, controller.base)
+    everything = [sample for found in samples.values() for sample in found]
+    stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
+    return {label: _samples.state_of(label, mapping, everything, stale, known) for label in mapping.values()}
 
 
 def parsed(configuration: Object | None) -> dict[str, Any] | None:

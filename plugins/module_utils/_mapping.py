@@ -171,6 +171,35 @@ class Merge:
         return render(self.pairs)
 
 
+@dataclass(frozen=True)
+class Record:
+    """What is remembered on the controller's Deployment from one run to the next."""
+
+    added: tuple[Pair, ...] = ()
+    """Pairs that we added, for whoever takes them back."""
+    removed: tuple[Pair, ...] = ()
+    """Pairs that we took out: a sidecar that still emits one does not bring it back."""
+    mapping: tuple[Pair, ...] = ()
+    """The mapping as we left it: a pair of it that is gone was taken by somebody else."""
+
+    def after_merge(self, merged: Merge) -> Record:
+        added = dict.fromkeys((*self.added, *merged.added))
+        return Record(
+            tuple(pair for pair in added if pair in merged.pairs),
+            tuple(pair for pair in self.removed if pair not in merged.pairs),
+            merged.pairs,
+        )
+
+    def after_removal(self, before: Sequence[Pair], merged: Merge, unwanted: Sequence[Pair]) -> Record:
+        known = {*before, *self.added, *self.mapping}
+        removed = dict.fromkeys((*self.removed, *(pair for pair in unwanted if pair in known)))
+        return Record(
+            tuple(pair for pair in self.added if pair not in unwanted),
+            tuple(pair for pair in removed if pair not in merged.pairs),
+            merged.pairs,
+        )
+
+
 def _refuse_clash(pair: Pair, source: str, known: Mapping[Pair, str]) -> None:
     """Refuse a pair that cannot be in force together with one that somebody has already."""
     for other, other_source in known.items():
@@ -196,6 +225,7 @@ def merge(
     wanted: Sequence[Pair],
     *,
     base: Sequence[Pair] = (),
+    removed: Sequence[Pair] = (),
     consent: bool = False,
 ) -> Merge:
     """The union of what the controller has, what sidecars emit and what is wanted. No pair is ever lost.
@@ -208,6 +238,7 @@ def merge(
         sidecars: the pairs that each sidecar emits, by namespace/pod.
         wanted: the pairs to add; checked with check_wanted() first.
         base: the pairs of the base flag.
+        removed: pairs that were taken out on purpose: a sidecar that still emits one does not bring it back.
         consent: whether a per-user pair may be added.
 
     Raises:
@@ -215,7 +246,10 @@ def merge(
     """
     check_wanted(wanted)
     claims = [("the controller's flag", controller)]
-    claims += [(f"the sidecar of {name}", sidecars[name]) for name in sorted(sidecars)]
+    claims += [
+        (f"the sidecar of {name}", [pair for pair in sidecars[name] if pair not in removed])
+        for name in sorted(sidecars)
+    ]
     claims += [("this run", wanted)]
     sources: dict[Pair, list[str]] = {}
     for source, pairs in claims:
@@ -247,6 +281,23 @@ def merge(
         tuple(recovered),
         {str(pair): tuple(names) for pair, names in sources.items()},
     )
+
+
+def remove(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Sequence[Pair]) -> Merge:
+    """The controller's mapping without some pairs; all others keep their order. Pairs that are not there do not matter.
+
+    Raises:
+        MeteringError: the base flag provides one of them, and no change of the metrics flag takes it away.
+    """
+    for pair in unwanted:
+        if pair in base:
+            raise _refuse(
+                pair,
+                "comes from the base flag",
+                f"Metrics carry it whatever --{_names.METRICS_FLAG} says.",
+                f"take it out of --{_names.BASE_FLAG} yourself; spans and logs lose it as well then.",
+            )
+    return Merge(tuple(pair for pair in controller if pair not in unwanted))
 
 
 def effective(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 
 ATTEMPTS = 5
 CONTROLLER_OPTION: dict[str, Any] = {"controller": {"type": "str", "default": ""}}
+GATEWAYS_OPTION: dict[str, Any] = {"gateways": {"type": "list", "elements": "str", "default": []}}
 PROMETHEUS_OPTION: dict[str, Any] = {"prometheus": {"type": "str", "default": ""}}
 
 
@@ -30,6 +31,8 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
     run again.
     """
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
+    if "gateways" in options:  # Ansible makes a list of `a, b` and keeps the blank.
+        module.params["gateways"] = [name.strip() for name in module.params["gateways"]]
     try:
         cluster = Cluster(module)
         result = _until_no_conflict(module, cluster, action)

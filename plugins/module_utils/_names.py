@@ -16,6 +16,11 @@ from __future__ import annotations
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "aigateway.metering"
 POD_MONITOR_NAME = "ai-gateway-metrics"
+# On the controller's Deployment, not on its template: they restart nothing. What we added, what we took out again (so
+# that a stale sidecar does not bring it back), and the mapping as we left it (so that a pair that vanished is missed).
+ADDED_ANNOTATION = "aigateway.metering/added-pairs"
+REMOVED_ANNOTATION = "aigateway.metering/removed-pairs"
+MAPPING_ANNOTATION = "aigateway.metering/mapping"
 
 # --- the gateway ----------------------------------------------------------------------------------------------------
 SIDECAR = "ai-gateway-extproc"
@@ -34,10 +39,15 @@ METRICS_PATH = "/metrics"
 SELF_ROLL_ANNOTATION = "aigateway.envoyproxy.io/extproc-config-hash"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 HELM_RELEASE_ANNOTATION = "meta.helm.sh/release-name"
+HELM_NAMESPACE_ANNOTATION = "meta.helm.sh/release-namespace"
+HELM_FIELD_MANAGER = "helm"
+# From v0.4 on; v0.3 has controller.metricsRequestHeaderLabels.
+HELM_VALUES_KEY = "controller.metricsRequestHeaderAttributes"
 PROXY_LABELS = "app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy"
 GATEWAY_NAME_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
 GATEWAY_NAMESPACE_LABEL = "gateway.envoyproxy.io/owning-gateway-namespace"
 AI_GATEWAY_GROUP = "aigateway.envoyproxy.io"
+ENVOY_GATEWAY_API = "gateway.envoyproxy.io/v1alpha1"
 ENVOY_GATEWAY_CONFIG = "envoy-gateway-config"
 
 # --- identity -------------------------------------------------------------------------------------------------------
@@ -60,9 +70,15 @@ BUILT_IN_LABELS = frozenset({"error_type", "le"})
 # As exposed and as stored, in every generation: dotted or underscored, `usage` or `usage_token`.
 USAGE_SUM_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_sum"
 TOKEN_TYPE_LABELS = ("gen_ai_token_type", "gen_ai.token.type")
+# What the caller asked for, and what it was routed to: an override makes them differ.
+MODEL_LABELS = ("gen_ai_original_model", "gen_ai_request_model")
 REQUEST_MODEL_LABELS = ("gen_ai_request_model", "gen_ai.request.model")
 # The types overlap: input contains the cached parts, output the reasoning. Only these two add up to a total.
 TOTAL_TOKEN_TYPES = ("input", "output")
+
+# --- chargeback ---------------------------------------------------------------------------------------------------
+# Cost Management's collection by namespace.
+CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PROMETHEUS_POD_LABELS = "operator.prometheus.io/name={name},app.kubernetes.io/name=prometheus"

@@ -19,14 +19,19 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway import
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 
 
-def headers_set(policies: Iterable[Object]) -> dict[str, list[str]]:
-    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
-    found: dict[str, list[str]] = {}
+def claims_of_header(policies: Iterable[Object]) -> dict[str, list[tuple[str, str]]]:
+    """For each header that SecurityPolicies set from a JWT claim, those policies' names, each with the claim."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for policy in policies:
         for provider in (policy["spec"].get("jwt") or {}).get("providers") or ():
             for claim in provider.get("claimToHeaders") or ():
-                found.setdefault(claim["header"].lower(), []).append(name_of(policy))
+                found.setdefault(claim["header"].lower(), []).append((name_of(policy), claim.get("claim", "")))
     return found
+
+
+def headers_set(policies: Iterable[Object]) -> dict[str, list[str]]:
+    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
+    return {header: [policy for policy, dummy in found] for header, found in claims_of_header(policies).items()}
 
 
 def gateways_of(routes: Iterable[Object]) -> set[str]:

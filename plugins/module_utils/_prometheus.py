@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,11 @@ class Replica:
     def query(self, promql: str) -> list[dict[str, Any]]:
         """The vector that an instant query yields."""
         return list(self._get("query", [("query", promql)])["result"])
+
+
+def alternatives(pods: Iterable[str]) -> str:
+    """A PromQL pattern, to be put into quotes, that matches these names of pods."""
+    return "|".join(pod.replace(".", "\\\\.") for pod in pods)
 
 
 def replicas(cluster: Cluster, prometheus: Object) -> list[Replica]:

@@ -4,93 +4,48 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Writes the controller's flag, restarts stale proxies, and waits until either is really in force."""
+"""Restarts stale proxies, one workload after another, and waits until the controller's mapping is in force in each."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _gateway, _mapping, _names, _state
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _mapping, _names, _progress, _state
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._controller import STRATEGIC
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Proxy
-from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge, Pair
-
-STRATEGIC = "application/strategic-merge-patch+json"
-# The pairs that we added, for whoever takes them back. On the Deployment, not on its template: no restart.
-ADDED_ANNOTATION = "aigateway.metering/added-pairs"
-# After its own rollout the gateway's controller may take some 15 s to be elected leader before it rolls a proxy.
-SELF_ROLL_SECONDS = 60
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 
 
-def set_flag(cluster: Cluster, controller: Controller, merged: Merge) -> None:
-    """Write the flag. Raises ConflictError where the Deployment has changed since it was read."""
-    metadata = controller.deployment["metadata"]
-    recorded = (metadata.get("annotations") or {}).get(ADDED_ANNOTATION, "")
-    added = dict.fromkeys([*filter(None, recorded.split(",")), *map(str, merged.added)])
-    container = {
-        "name": controller.container,
-        controller.field: [
-            *controller.program,
-            *_flags.replaced(controller.words, _names.METRICS_FLAG, merged.value),
-        ],
+def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Plan or carry out, and report: what proxy_rollout returns."""
+    options = module.params
+    controller = _state.controller(cluster, options["controller"])
+    everything = _state.proxies(cluster)
+    if options["gateways"]:
+        _gateway.require_sidecars([sidecar for proxy in everything for sidecar in proxy.sidecars], options["gateways"])
+    found = in_order(_gateway.within(everything, options["gateways"]), options["first"])
+    if module.check_mode or not options["restart"]:
+        mapping = options["mapping"] if module.check_mode else None
+        result = predict(controller, everything, found, mapping, options["restart"])
+    else:
+        result = roll_out(cluster, controller, found, options["wait_timeout"], options["self_roll_timeout"])
+    outside = [proxy.name for proxy in everything if proxy not in found and proxy.stale(controller)]
+    return {
+        "changed": bool(result.restarted),
+        "restarted": result.restarted,
+        "waited": result.waited,
+        "current": result.current,
+        "stale": sorted([*result.stale, *(name for name in outside if name not in result.waited)]),
+        "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
+        "diff": {"before": result.described(result.before), "after": result.described(result.after)},
     }
-    spec = controller.deployment["spec"]["template"]["spec"]
-    in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
-    body = {
-        "metadata": {
-            "resourceVersion": metadata["resourceVersion"],
-            "annotations": {ADDED_ANNOTATION: ",".join(added)} if added else {},
-        },
-        "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
-    }
-    cluster.patch(_state.APPS, "deployments", controller.deployment, body, content_type=STRATEGIC)
-
-
-def wait_for_controller(cluster: Cluster, controller: Controller, value: str, timeout: float) -> None:
-    """Wait until the Deployment has rolled out with the flag and every pod of its own is a new one.
-
-    Raises:
-        MeteringError: it takes longer.
-    """
-    labels = ",".join(f"{key}={text}" for key, text in controller.deployment["spec"]["selector"]["matchLabels"].items())
-    wanted = _mapping.parse(value, "The merged mapping")
-
-    def missing() -> str:
-        deployment = cluster.get(_state.APPS, "deployments", controller.namespace, controller.name.split("/")[1])
-        if deployment is None:
-            return "the Deployment, which is gone"
-        if not _gateway.is_rolled_out("Deployment", deployment):
-            return "the new pods to become available"
-        old = [
-            pod["metadata"]["name"]
-            for pod in cluster.list("v1", "pods", namespace=controller.namespace, labels=labels)
-            if pod["metadata"].get("deletionTimestamp") or not _has_flag(pod, controller, wanted)
-        ]
-        return f"the old pods {', '.join(old)} to end" if old else ""
-
-    still = _state.wait(missing, timeout)
-    if still:
-        namespace, name = controller.name.split("/")
-        raise MeteringError(
-            f"The controller {controller.name} did not roll out within {timeout:.0f} s; it still waits for {still}.",
-            "Proxies are not restarted meanwhile: they could get the old mapping from an old controller pod.",
-            f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events; then run this again, "
-            f"or go back with kubectl -n {namespace} rollout undo deploy/{name}",
-        )
-
-
-def _has_flag(pod: _gateway.Object, controller: Controller, wanted: list[Pair]) -> bool:
-    for container in _gateway.containers(pod["spec"]):
-        if container["name"] == controller.container:
-            dummy, words = _flags.split_program(container.get(controller.field) or (), controller.field)
-            value = _flags.value(words, _names.METRICS_FLAG) or ""
-            return _mapping.parse(value, f"Pod {_gateway.name_of(pod)}") == wanted
-    return False
 
 
 @dataclass
@@ -101,6 +56,8 @@ class Rollout:
     waited: list[str] = field(default_factory=list)
     """Rolling already, or rolled by the gateway itself."""
     current: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    """Left as they are, because nothing may restart."""
     before: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
     """The mapping of each pod's sidecar at the beginning, by pod."""
     after: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
@@ -111,61 +68,93 @@ class Rollout:
         return "".join(f"{name}: {value}\n" for name, value in sorted(values.items()))
 
 
-def predict(cluster: Cluster, named: str, mapping: str | None) -> Rollout:
-    """What roll_out() would do, were the controller's flag what `mapping` says."""
-    controller = _state.controller(cluster, named)
-    if mapping is not None:
-        controller = dataclasses.replace(controller, pairs=tuple(_mapping.parse(mapping, "The option mapping")))
-    result = Rollout()
-    for proxy in _state.proxies(cluster):
-        stale = proxy.stale(controller)
-        result.before |= {sidecar.name: sidecar.metrics for sidecar in proxy.sidecars}
-        result.after |= {sidecar.name: controller.pairs if stale else sidecar.metrics for sidecar in proxy.sidecars}
-        if not stale:
-            result.current.append(proxy.name)
-        elif proxy.rolls_itself:
-            result.waited.append(proxy.name)
-        else:
-            result.restarted.append(proxy.name)
-    return result
-
-
-def roll_out(cluster: Cluster, named: str, timeout: float) -> Rollout:
-    """Bring every proxy to the controller's mapping, one workload after another.
+def in_order(found: Sequence[Proxy], first: str) -> list[Proxy]:
+    """The proxies by name, those of one Gateway before all others.
 
     Raises:
-        MeteringError: a workload does not settle in time. Those after it are left alone.
+        MeteringError: that Gateway is not among them.
     """
+    if first and first not in {proxy.gateway for proxy in found}:
+        raise MeteringError(
+            f"The Gateway {first} has no proxy among those that are to be rolled out.",
+            "It was named as the one to begin with.",
+            "correct labels_first_gateway (namespace/name): kubectl get gateway -A",
+        )
+    return sorted(found, key=lambda proxy: (proxy.gateway != first, proxy.name))
+
+
+def predict(
+    controller: Controller, everything: Sequence[Proxy], found: Sequence[Proxy], mapping: str | None, restart: bool
+) -> Rollout:
+    """What roll_out() would do, were the controller's flag what `mapping` says.
+
+    A gateway that rolls its proxies does so for all of them when the flag changes, whatever is in scope and stale.
+    """
+    wanted = controller
+    if mapping is not None:
+        wanted = dataclasses.replace(controller, pairs=tuple(_mapping.parse(mapping, "The option mapping")))
     result = Rollout()
-    found = _state.proxies(cluster)
-    _gateway.require_sidecars([sidecar for proxy in found for sidecar in proxy.sidecars])
-    controller = _state.controller(cluster, named)
-    result.before = {sidecar.name: sidecar.metrics for proxy in found for sidecar in proxy.sidecars}
-    for proxy in found:
-        _bring_up_to_date(cluster, controller, proxy, timeout, result)
-    for sidecar in _state.sidecars(cluster):
-        result.after[sidecar.name] = sidecar.metrics
+    for proxy in everything:
+        result.before |= {sidecar.name: sidecar.metrics for sidecar in proxy.sidecars}
+        stale = bool(proxy.stale(wanted))
+        rolls = proxy.rolls_itself and (wanted.pairs != controller.pairs or (stale and proxy in found))
+        if rolls:
+            result.waited.append(proxy.name)
+        elif proxy not in found:
+            stale = False
+        elif not stale:
+            result.current.append(proxy.name)
+        else:
+            (result.restarted if restart else result.stale).append(proxy.name)
+        becomes = stale and (rolls or restart)
+        result.after |= {sidecar.name: wanted.pairs if becomes else sidecar.metrics for sidecar in proxy.sidecars}
     return result
 
 
-def _bring_up_to_date(cluster: Cluster, controller: Controller, first: Proxy, timeout: float, result: Rollout) -> None:
+def roll_out(
+    cluster: Cluster, controller: Controller, found: Sequence[Proxy], timeout: float, self_roll_timeout: float
+) -> Rollout:
+    """Bring every proxy to the controller's mapping, one workload after another.
+
+    A gateway that rolls its proxies itself does so for all at once: the time that it is given counts once.
+
+    Raises:
+        MeteringError: a workload does not settle in time, or its sidecars do not answer. Those after it are left alone.
+    """
+    result = Rollout(before={sidecar.name: sidecar.metrics for proxy in found for sidecar in proxy.sidecars})
+    patience = time.monotonic() + self_roll_timeout
+    for number, proxy in enumerate(found, start=1):
+        what = f"proxy {proxy.name} of gateway {proxy.gateway} ({number} of {len(found)})"
+        now = _bring_up_to_date(cluster, controller, proxy, what, timeout, patience, result)
+        result.after |= {sidecar.name: sidecar.metrics for sidecar in now.sidecars}
+    return result
+
+
+def _bring_up_to_date(
+    cluster: Cluster,
+    controller: Controller,
+    first: Proxy,
+    what: str,
+    timeout: float,
+    patience: float,
+    result: Rollout,
+) -> Proxy:
     """Wait, restart where that is needed, and wait again, until the workload is settled and nothing in it is stale."""
-    was_stale = bool(first.stale(controller)) or not first.is_settled()
-    started = time.monotonic()
+    was_stale = bool(first.stale(controller)) or bool(first.unsettled())
     restarted = False
+    proxy: Proxy | None = first
 
     def missing() -> str:
-        nonlocal restarted
+        nonlocal restarted, proxy
         proxy = next((item for item in _state.proxies(cluster) if item.name == first.name), None)
         if proxy is None:
             return "a pod of it to carry the sidecar"
         stale = proxy.stale(controller)
-        if not proxy.is_settled():
-            return "its new pods to be available"
+        if proxy.unsettled():
+            return proxy.unsettled()
         if not stale:
             return ""
-        elapsed = time.monotonic() - started
-        if proxy.rolls_itself and elapsed < min(SELF_ROLL_SECONDS, timeout / 2):
+        if proxy.rolls_itself and time.monotonic() < patience:
             return "the gateway to roll it"
         if not restarted:
             try:
@@ -175,8 +164,8 @@ def _bring_up_to_date(cluster: Cluster, controller: Controller, first: Proxy, ti
             restarted = True
         return f"stale pods to be replaced: {', '.join(sidecar.name for sidecar in stale)}"
 
-    still = _state.wait(missing, timeout)
-    if still:
+    still = _progress.wait(what, missing, timeout)
+    if still or proxy is None:
         namespace, name = first.name.split("/")
         raise MeteringError(
             f"The proxy {first.name} of gateway {first.gateway} was not settled within {timeout:.0f} s; it still "
@@ -185,12 +174,16 @@ def _bring_up_to_date(cluster: Cluster, controller: Controller, first: Proxy, ti
             f"kubectl -n {namespace} describe {first.kind.lower()} {name}; kubectl -n {namespace} get pod; then run "
             "this again",
         )
+    if restarted or was_stale:
+        # Before the next one is touched: what was made new has to answer.
+        _state.samples(cluster, list(proxy.sidecars))
     if restarted:
         result.restarted.append(first.name)
     elif was_stale:
         result.waited.append(first.name)
     else:
         result.current.append(first.name)
+    return proxy
 
 
 def _restart(cluster: Cluster, proxy: Proxy) -> None:

@@ -48,6 +48,16 @@ def parse(exposition: str) -> list[Sample]:
     return found
 
 
+def token_type(sample: Sample) -> str:
+    """The type of the tokens that a series counts; an empty text where it carries none."""
+    return next((sample.labels[name] for name in _names.TOKEN_TYPE_LABELS if name in sample.labels), "")
+
+
+def in_total(sample: Sample) -> bool:
+    """Whether a series is a part of the total: the other types are parts of these."""
+    return token_type(sample) in _names.TOTAL_TOKEN_TYPES
+
+
 def decoded_array(value: str) -> str:
     """The JSON text of an array claim that Envoy encoded into a header; an empty text for any other value."""
     if not value.startswith(_names.ENCODED_ARRAY_PREFIX):

@@ -12,6 +12,7 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,8 +209,52 @@ class Plan:
     """Pods that several of the monitors in force cover before the change, with the monitors' names."""
 
 
+def scoped_name(scope: Sequence[str]) -> str:
+    """The name of the monitor that we create for some Gateways: two scopes do not fight over one monitor."""
+    if not scope:
+        return _names.POD_MONITOR_NAME
+    readable = "-".join([_names.POD_MONITOR_NAME, *sorted(scope)]).replace("/", "-")
+    digest = hashlib.sha256(",".join(sorted(scope)).encode()).hexdigest()[:8]
+    # It becomes the value of a label as well, which takes 63 characters.
+    return readable if len(readable) <= 63 else f"{_names.POD_MONITOR_NAME}-{digest}"
+
+
+def _selector(scope: Sequence[str], others: Sequence[Sidecar]) -> dict[str, Any]:
+    """The label selector of the proxies of the Gateways in scope; of all proxies where the scope is empty.
+
+    Raises:
+        MeteringError: no selector takes those and leaves the others.
+    """
+    labels = dict(pair.split("=") for pair in _names.PROXY_LABELS.split(","))
+    if not scope:
+        return {"matchLabels": labels}
+    parts = [sorted({name.split("/")[index] for name in scope}) for index in (0, 1)]
+    selector = {
+        "matchLabels": labels,
+        "matchExpressions": [
+            {"key": key, "operator": "In", "values": values}
+            for key, values in zip((_names.GATEWAY_NAMESPACE_LABEL, _names.GATEWAY_NAME_LABEL), parts, strict=True)
+        ],
+    }
+    beyond = {other.gateway for other in others if matches(selector, other.pod["metadata"].get("labels") or {})}
+    if beyond:
+        raise MeteringError(
+            f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
+            "Labels select by namespace and by name, not by pairs of these.",
+            "run this once for each of the Gateways, or name those as well in metering_gateways.",
+        )
+    return selector
+
+
 def desired_monitor(
-    prometheus: Prometheus, sidecars: Sequence[Sidecar], name: str, interval: str, preferred: str = ""
+    prometheus: Prometheus,
+    sidecars: Sequence[Sidecar],
+    name: str,
+    interval: str,
+    preferred: str = "",
+    *,
+    scope: Sequence[str] = (),
+    others: Sequence[Sidecar] = (),
 ) -> dict[str, Any]:
     """The PodMonitor that we create: selected by the Prometheus on both of its selectors, covering every sidecar.
 
@@ -221,6 +266,8 @@ def desired_monitor(
         name: its name.
         interval: its scrape interval.
         preferred: the namespace in which ours stands already.
+        scope: the Gateways that are meant; all where it is empty.
+        others: the sidecars that are not to be scraped.
 
     Raises:
         MeteringError: the Prometheus takes PodMonitors from no namespace in which one could be put, or none of ours.
@@ -248,7 +295,7 @@ def desired_monitor(
             f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
         )
     spec: dict[str, Any] = {
-        "selector": {"matchLabels": dict(pair.split("=") for pair in _names.PROXY_LABELS.split(","))},
+        "selector": _selector(scope, others),
         "podMetricsEndpoints": [
             {"portNumber": port, "path": _names.METRICS_PATH, "interval": interval}
             for port in sorted({sidecar.port for sidecar in sidecars})
@@ -301,9 +348,11 @@ def plan(
     prometheus: Prometheus,
     sidecars: Sequence[Sidecar],
     *,
-    name: str = _names.POD_MONITOR_NAME,
+    name: str = "",
     interval: str = "30s",
     prune: str = "ours",
+    scope: Sequence[str] = (),
+    others: Sequence[Sidecar] = (),
 ) -> Plan:
     """What to keep, create, change and remove.
 
@@ -311,10 +360,13 @@ def plan(
         monitors: every PodMonitor of the cluster.
         prometheus: the one that is to scrape.
         sidecars: the sidecars that are to be scraped.
-        name: the name of the one that we create.
+        name: the name of the one that we create; scoped_name() by default.
         interval: the scrape interval of the one that we create.
         prune: which redundant monitors are removed: `none`, `ours`, or `all`.
+        scope: the Gateways that are meant; all where it is empty.
+        others: the sidecars that are not to be scraped.
     """
+    name = name or scoped_name(scope)
     in_force = [(item, covered(item, sidecars, prometheus)) for item in monitors if prometheus.selects(item)]
     in_force = [(item, pods) for item, pods in in_force if pods]
     in_force.sort(key=lambda entry: _rank(entry[0], len(entry[1]), len(sidecars)))
@@ -336,7 +388,14 @@ def plan(
             own["metadata"]["name"] if own else name,
             interval,
             own["metadata"]["namespace"] if own else "",
+            scope=scope,
+            others=others,
         )
+        if scope and in_force and list(in_force[0][1].values()) == [1] * len(sidecars):
+            # One of ours covers more than is in scope: made for a wider one, it is not this run's to narrow.
+            wanted["spec"] |= {
+                key: value for key, value in in_force[0][0]["spec"].items() if key in ("selector", "namespaceSelector")
+            }
         keeper = next((item for item in monitors if name_of(item) == name_of(wanted)), None)
         if keeper is not None and not is_ours(keeper):
             raise MeteringError(

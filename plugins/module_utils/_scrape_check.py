@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _gateway,
     _mapping,
     _names,
+    _progress,
     _prometheus,
     _scrape,
     _state,
@@ -32,7 +34,8 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
     prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), module.params["prometheus"])
     controller = _state.controller(cluster, module.params["controller"])
     strict = module.params["on_duplicate"] == "fail"
-    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"], strict)
+    scope = module.params["gateways"]
+    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"], strict, scope)
     doubled = [problem for verdict in verdicts.values() for problem in verdict.doubles()]
     for problem in dict.fromkeys(doubled):
         module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
@@ -57,9 +60,26 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 
 def settled_verdicts(
-    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool
+    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool, scope: Sequence[str] = ()
 ) -> tuple[list[Sidecar], dict[str, Verdict]]:
-    """The sidecars and each replica's verdict, once every verdict is right; MeteringError when that takes too long.
+    """What verdicts_within() has; MeteringError when the time was not enough."""
+    sidecars, verdicts, still = verdicts_within(cluster, prometheus, timeout, strict, scope)
+    if still:
+        pools = sorted({pool for verdict in verdicts.values() for pool in verdict.pools})
+        raise MeteringError(
+            f"Prometheus {prometheus.name} does not scrape each sidecar once; after {timeout} s it still waits for "
+            f"{still.rstrip('.')}.",
+            f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
+            f"a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get podmonitor "
+            f"NAME -o yaml; for a pool that no object explains, look at the scrape jobs of {prometheus.name}",
+        )
+    return sidecars, verdicts
+
+
+def verdicts_within(
+    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool, scope: Sequence[str] = ()
+) -> tuple[list[Sidecar], dict[str, Verdict], str]:
+    """The sidecars, each replica's verdict once all are right or the time is over, and what is still not right.
 
     Unless it is strict, a sidecar may be scraped several times.
     """
@@ -68,8 +88,8 @@ def settled_verdicts(
 
     def missing() -> str:
         nonlocal sidecars, verdicts
-        sidecars = _state.sidecars(cluster)
-        _gateway.require_sidecars(sidecars)
+        sidecars = _state.sidecars(cluster, scope)
+        _gateway.require_sidecars(sidecars, scope)
         try:
             verdicts = {
                 replica.name: _targets.verdict(replica.active_targets(), sidecars)
@@ -77,27 +97,22 @@ def settled_verdicts(
             }
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
             return error.found
-        return "; ".join(
+        problems = [
             f"{name}: {problem}"
             for name, verdict in sorted(verdicts.items())
             for problem in (verdict.problems() if strict else verdict.losses())
-        )
+        ]
+        wanted = len(sidecars) * len(verdicts)
+        right = wanted - len(problems)
+        return f"{right} of {wanted} targets to be right: {'; '.join(problems)}" if problems else ""
 
-    still = _state.wait(missing, timeout)
-    if still:
-        pools = sorted({pool for verdict in verdicts.values() for pool in verdict.pools})
-        raise MeteringError(
-            f"Prometheus {prometheus.name} does not scrape each sidecar once after {timeout} s: {still.rstrip('.')}.",
-            f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
-            f"a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get podmonitor "
-            f"NAME -o yaml; for a pool that no object explains, look at the scrape jobs of {prometheus.name}",
-        )
-    return sidecars, verdicts
+    still = _progress.wait(f"scrape by {prometheus.name}", missing, timeout)
+    return sidecars, verdicts, still
 
 
 def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:
     """How many stored series of the running sidecars carry each label."""
-    pods = "|".join(sidecar.pod["metadata"]["name"].replace(".", "\\\\.") for sidecar in sidecars)
+    pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
     found = {}
     for label in labels:
         answer = replica.query(f'count({{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~"{pods}",{label}!=""}})')

@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _names, _samples, _scrape
@@ -19,7 +18,6 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 APPS = "apps/v1"
 MONITORING = "monitoring.coreos.com/v1"
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
-POLL_SECONDS = 1.0
 
 
 def controller(cluster: Cluster, named: str = "") -> _gateway.Controller:
@@ -31,31 +29,49 @@ def controller(cluster: Cluster, named: str = "") -> _gateway.Controller:
         return _gateway.find_controller(cluster.list(APPS, "deployments"), named)
 
 
-def proxies(cluster: Cluster) -> list[_gateway.Proxy]:
-    """Every proxy workload whose pods carry the sidecar."""
+def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]:
+    """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
     workloads = [
         (kind, item)
         for kind, plural in PLURALS.items()
         for item in cluster.list(APPS, plural, labels=_names.PROXY_LABELS)
     ]
-    return _gateway.proxies(workloads, cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
+    found = _gateway.proxies(workloads, cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
+    return _gateway.within(found, scope)
 
 
-def sidecars(cluster: Cluster) -> list[_gateway.Sidecar]:
-    """The sidecars of all running proxy pods."""
-    return _gateway.sidecars(cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
+def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Sidecar]:
+    """The sidecars of the running proxy pods of the Gateways in scope."""
+    return _gateway.within(_gateway.sidecars(cluster.list("v1", "pods", labels=_names.PROXY_LABELS)), scope)
 
 
-def samples(cluster: Cluster, found: list[_gateway.Sidecar]) -> dict[str, list[_samples.Sample]]:
-    """The token samples that each sidecar exposes, by namespace/pod."""
-    return {
-        sidecar.name: _samples.parse(
-            cluster.proxied(
-                sidecar.pod["metadata"]["namespace"], sidecar.pod["metadata"]["name"], sidecar.port, _names.METRICS_PATH
-            )
-        )
-        for sidecar in found
-    }
+def samples(cluster: Cluster, found: Sequence[_gateway.Sidecar]) -> dict[str, list[_samples.Sample]]:
+    """The token samples that each sidecar exposes, by namespace/pod.
+
+    Raises:
+        MeteringError: one of them does not answer.
+    """
+    answered, silent = readable_samples(cluster, found)
+    for error in silent.values():
+        raise error
+    return answered
+
+
+def readable_samples(
+    cluster: Cluster, found: Sequence[_gateway.Sidecar]
+) -> tuple[dict[str, list[_samples.Sample]], dict[str, MeteringError]]:
+    """The token samples of the sidecars that answer, and why the others do not, by namespace/pod."""
+    answered: dict[str, list[_samples.Sample]] = {}
+    silent: dict[str, MeteringError] = {}
+    for sidecar in found:
+        metadata = sidecar.pod["metadata"]
+        try:
+            text = cluster.proxied(metadata["namespace"], metadata["name"], sidecar.port, _names.METRICS_PATH)
+        except MeteringError as error:
+            silent[sidecar.name] = error
+        else:
+            answered[sidecar.name] = _samples.parse(text)
+    return answered, silent
 
 
 def prometheuses(cluster: Cluster) -> list[_scrape.Prometheus]:
@@ -83,18 +99,3 @@ def pod_monitors(cluster: Cluster) -> list[dict[str, Any]]:
             "podmonitors.monitoring.coreos.com",
         )
     return [item for item in found if item is not None]
-
-
-def wait(probe: Callable[[], str], timeout: float) -> str:
-    """Poll until probe() has nothing left to wait for, and return what it still waits for at the end.
-
-    Args:
-        probe: says what is being waited for; an empty text means that it is there.
-        timeout: seconds.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        missing = probe()
-        if not missing or time.monotonic() >= deadline:
-            return missing
-        time.sleep(POLL_SECONDS)

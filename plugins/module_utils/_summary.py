@@ -50,8 +50,10 @@ def lines(
         dashboard: where the dashboard is, or why there is none.
         check_mode: whether nothing was really changed.
     """
-    restarted = _names(rollout["restarted"], "none")
-    waited = f"; waited for {_names(rollout['waited'], '')}" if rollout["waited"] else ""
+    proxies = [_names(rollout["restarted"], "none")]
+    proxies += [f"rolled by the gateway: {_names(rollout['waited'], '')}"] if rollout["waited"] else []
+    proxies += [f"LEFT STALE: {_names(rollout['stale'], '')}"] if rollout["stale"] else []
+    proxies += [f"current already: {len(rollout['current'])}"]
     changes = [f"{word} {monitor[word]}" for word in ("created", "updated", "kept") if monitor.get(word)][:1]
     changes += [f"removed {', '.join(monitor['removed'])}"] if monitor.get("removed") else []
     changes += [f"redundant: {entry['name']}" for entry in monitor.get("left", [])]
@@ -61,7 +63,7 @@ def lines(
         f"controller: {labels['controller']} {gateway['controller']['version']}",
         f"pairs before: {labels['before'] or 'none'}",
         f"pairs after:  {labels['after']}",
-        f"proxies restarted: {restarted}{waited}; current already: {len(rollout['current'])}",
+        f"proxies {'to restart' if check_mode else 'restarted'}: {'; '.join(proxies)}",
         f"PodMonitor: {'; '.join(changes) or 'none'}",
         f"scrape by {gateway['prometheus'] or 'nobody'}: {_targets(check, failure)}",
         f"stored as: {_names(gateway['names'] or (), 'nothing yet')}",
@@ -70,7 +72,7 @@ def lines(
     ]
     room = MAX_LINES - len(found) - 1
     found += [f"caution: {text}" for text in gateway.get("cautions", [])[:room]]
-    found.append(f"next: {_next(gateway, failure, check_mode)}")
+    found.append(f"next: {_next(gateway, rollout, failure, check_mode)}")
     return [text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..." for text in found]
 
 
@@ -84,11 +86,13 @@ def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
     return f"{check['targets']} targets, {once} and up, in {pools}"
 
 
-def _next(gateway: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
+def _next(gateway: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
     if failure:
         return str(failure.get("command") or "act on the failure above, then run this again")
     if check_mode:
         return "run it without --check"
+    if rollout["stale"]:
+        return "in the maintenance window, run this without labels_restart: false and for every gateway"
     if not gateway["names"]:
         return "send a request through the gateway and run this again: it then says which labels carry data"
     return "open the dashboard; run this again at any time, it changes nothing that is right"

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.controller
+  - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
   - aigateway.metering.common.requirements
 options:
@@ -96,6 +97,7 @@ cautions:
 from ansible_collections.aigateway.metering.plugins.module_utils._inspection import gather
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
     CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
     run,
 )
@@ -105,6 +107,7 @@ def main() -> None:
     run(
         {
             **CONTROLLER_OPTION,
+            **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
             "pairs": {"type": "str", "default": ""},
             "allow_per_user": {"type": "bool", "default": False},

@@ -17,6 +17,8 @@ description:
     running sidecars emit, and the wanted pairs. No pair is ever lost; existing pairs keep their order.
   - Then waits until the controller has rolled out and its old pods are gone, because a proxy that is created while an
     old one still serves the webhook gets the old mapping.
+  - What was added and removed is recorded in annotations of the controller's Deployment, so that it can be taken back,
+    and so that a sidecar that still emits a removed pair does not bring it back.
   - Running proxies keep their mapping until they are restarted; see M(aigateway.metering.proxy_rollout).
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -25,18 +27,46 @@ extends_documentation_fragment:
   - aigateway.metering.common.controller
   - aigateway.metering.common.requirements
 options:
+  state:
+    description:
+      - V(present) has the pairs in the flag, V(absent) takes them out.
+      - Pairs that the base flag provides cannot be taken out, and V(x-user-namespace:user_namespace) not while
+        chargeback is configured.
+    type: str
+    choices: [present, absent]
+    default: present
   pairs:
     description:
-      - The wanted pairs, as V(header:label,header:label).
-      - V(x-user-namespace:user_namespace) is always part of the result.
+      - The pairs, as V(header:label,header:label).
+      - With O(state=present), V(x-user-namespace:user_namespace) is always part of the result. The default is
+        V(x-user-namespace:user_namespace,x-user-group:department).
+      - With O(state=absent), the default is what the record says that this collection has added.
     type: str
-    default: x-user-namespace:user_namespace,x-user-group:department
   allow_per_user:
     description:
       - Whether a pair that makes one series for each user may be added.
       - One that is there already stays, whatever this says.
     type: bool
     default: false
+  method:
+    description:
+      - V(patch) writes the flag into the Deployment.
+      - V(verify) leaves that to something else, such as a Helm upgrade before this task, and fails where the flag does
+        not have the mapping.
+    type: str
+    choices: [patch, verify]
+    default: patch
+  restart:
+    description:
+      - Whether proxies may restart. With V(false), the flag is refused to change on a generation of the gateway that
+        then rolls its proxies by itself.
+    type: bool
+    default: true
+  on_failure:
+    description: What becomes of the flag when the controller does not roll out with it.
+    type: str
+    choices: [rollback, keep]
+    default: rollback
   wait_timeout:
     description: How many seconds the controller may take to roll out.
     type: int
@@ -47,6 +77,10 @@ EXAMPLES = r"""
 - name: Label token metrics with the billed namespace and the caller's department
   aigateway.metering.merge_metrics_attributes:
     pairs: x-user-namespace:user_namespace,x-user-group:department
+
+- name: Take back what was added
+  aigateway.metering.merge_metrics_attributes:
+    state: absent
 """
 
 RETURN = r"""
@@ -76,59 +110,39 @@ recovered:
   returned: success
   type: list
   elements: str
+removed:
+  description: The pairs that this run took out.
+  returned: success
+  type: list
+  elements: str
 sources:
   description: For each pair, who had it.
   returned: success
   type: dict
+helm:
+  description: The Helm release that the controller belongs to, and the values that render this mapping; empty where
+    it belongs to none.
+  returned: success
+  type: dict
 """
 
-from typing import Any
-
-from ansible_collections.aigateway.metering.plugins.module_utils import _mapping, _names, _state
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._controller import bring
 from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, run
-from ansible_collections.aigateway.metering.plugins.module_utils._rollout import set_flag, wait_for_controller
-
-
-def merge(module: Any, cluster: Cluster) -> dict[str, Any]:
-    wanted = _mapping.wanted(module.params["pairs"])
-    _mapping.check_wanted(wanted)
-    controller = _state.controller(cluster, module.params["controller"])
-    merged = _mapping.merge(
-        controller.pairs,
-        {sidecar.name: sidecar.emitted for sidecar in _state.sidecars(cluster)},
-        wanted,
-        base=controller.base,
-        consent=module.params["allow_per_user"],
-    )
-    changed = merged.pairs != controller.pairs
-    if not module.check_mode:
-        if changed:
-            set_flag(cluster, controller, merged)
-        wait_for_controller(cluster, controller, merged.value, module.params["wait_timeout"])
-    after = merged.value if changed else controller.value
-    flag = f"--{_names.METRICS_FLAG}="
-    return {
-        "changed": changed,
-        "controller": controller.name,
-        "before": controller.value,
-        "after": after,
-        "added": list(map(str, merged.added)),
-        "recovered": list(map(str, merged.recovered)),
-        "sources": dict(merged.sources),
-        "diff": {"before": f"{flag}{controller.value}\n", "after": f"{flag}{after}\n"},
-    }
 
 
 def main() -> None:
     run(
         {
             **CONTROLLER_OPTION,
-            "pairs": {"type": "str", "default": _names.DEFAULT_PAIRS},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "pairs": {"type": "str"},
             "allow_per_user": {"type": "bool", "default": False},
+            "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
+            "restart": {"type": "bool", "default": True},
+            "on_failure": {"type": "str", "choices": ["rollback", "keep"], "default": "rollback"},
             "wait_timeout": {"type": "int", "default": 300},
         },
-        merge,
+        bring,
     )
 
 

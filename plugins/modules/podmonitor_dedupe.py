@@ -23,13 +23,24 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
+  - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
   - aigateway.metering.common.requirements
 options:
-  name:
-    description: The name of the PodMonitor that is created where there is none.
+  state:
+    description:
+      - V(present) has exactly one PodMonitor scrape the sidecars.
+      - V(absent) removes those that are ours, or with O(name) or O(gateways) only the one of that name or made for
+        those Gateways.
     type: str
-    default: ai-gateway-metrics
+    choices: [present, absent]
+    default: present
+  name:
+    description:
+      - The name of the PodMonitor that is created where there is none.
+      - By default V(ai-gateway-metrics), followed by the Gateways where O(gateways) names some.
+    type: str
+    default: ""
   interval:
     description: Its scrape interval, in Prometheus's duration syntax.
     type: str
@@ -60,19 +71,19 @@ server:
   type: str
 prometheus:
   description: The Prometheus object that scrapes, as namespace/name.
-  returned: success
+  returned: success, with O(state=present)
   type: str
 kept:
   description: The PodMonitor that was there and stays, or an empty string.
-  returned: success
+  returned: success, with O(state=present)
   type: str
 created:
   description: The PodMonitor that was created, or an empty string.
-  returned: success
+  returned: success, with O(state=present)
   type: str
 updated:
   description: Ours, where it was brought back to what it should be, or an empty string.
-  returned: success
+  returned: success, with O(state=present)
   type: str
 removed:
   description: The redundant PodMonitors that were removed.
@@ -81,30 +92,35 @@ removed:
   elements: str
 left:
   description: The redundant PodMonitors that were left, each with the command that removes it.
-  returned: success
+  returned: success, with O(state=present)
   type: list
   elements: dict
 uncovered_pods:
   description: The proxy pods that no PodMonitor covers.
-  returned: success
+  returned: success, with O(state=present)
   type: list
   elements: str
+manifest:
+  description: The PodMonitor that was created or brought back, or in check mode would be, as a manifest; else empty.
+  returned: success, with O(state=present)
+  type: dict
 doubly_covered_pods:
   description: The proxy pods that several PodMonitors covered before, with their names.
-  returned: success
+  returned: success, with O(state=present)
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._dedupe import dedupe
-from ansible_collections.aigateway.metering.plugins.module_utils._module import PROMETHEUS_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._module import GATEWAYS_OPTION, PROMETHEUS_OPTION, run
 
 
 def main() -> None:
     run(
         {
+            **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
-            "name": {"type": "str", "default": _names.POD_MONITOR_NAME},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "name": {"type": "str", "default": ""},
             "interval": {"type": "str", "default": "30s"},
             "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
             "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},

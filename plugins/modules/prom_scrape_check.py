@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.controller
+  - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
   - aigateway.metering.common.requirements
 options:
@@ -103,6 +104,7 @@ no_traffic:
 
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
     CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
     run,
 )
@@ -113,6 +115,7 @@ def main() -> None:
     run(
         {
             **CONTROLLER_OPTION,
+            **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
             "timeout": {"type": "int", "default": 180},
             "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},

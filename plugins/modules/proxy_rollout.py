@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.controller
+  - aigateway.metering.common.gateways
   - aigateway.metering.common.requirements
 options:
   mapping:
@@ -31,10 +32,28 @@ options:
       - In check mode, the mapping that the controller would have, as V(header:label,header:label).
       - Ignored otherwise; the controller's own flag counts.
     type: str
+  first:
+    description:
+      - The Gateway to begin with, as V(namespace/name). Its proxies are settled and answer before any other restarts.
+      - By default the order is that of the workloads' names.
+    type: str
+    default: ""
+  restart:
+    description: Whether proxies may be restarted. With V(false) those that are stale are listed in RV(stale), for a
+      maintenance window.
+    type: bool
+    default: true
   wait_timeout:
-    description: How many seconds one workload may take to become settled.
+    description: How many seconds one workload may take to become settled. One that takes longer fails the task, and
+      those after it are left alone.
     type: int
     default: 300
+  self_roll_timeout:
+    description:
+      - How many seconds a gateway that rolls its proxies by itself may take to begin, before they are restarted here.
+      - After its own rollout its controller may take some 15 seconds to be elected leader.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -62,41 +81,31 @@ current:
   returned: success
   type: list
   elements: str
+stale:
+  description: The workloads that were left with another mapping, because nothing may restart or they are out of scope.
+  returned: success
+  type: list
+  elements: str
 pods:
-  description: For each running proxy pod, the mapping that its sidecar has.
+  description: For each running proxy pod in scope, the mapping that its sidecar has.
   returned: success
   type: dict
 """
 
-from typing import Any
-
-from ansible_collections.aigateway.metering.plugins.module_utils import _mapping
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, run
-from ansible_collections.aigateway.metering.plugins.module_utils._rollout import predict, roll_out
-
-
-def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
-    if module.check_mode:
-        result = predict(cluster, module.params["controller"], module.params["mapping"])
-    else:
-        result = roll_out(cluster, module.params["controller"], module.params["wait_timeout"])
-    return {
-        "changed": bool(result.restarted),
-        "restarted": result.restarted,
-        "waited": result.waited,
-        "current": result.current,
-        "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
-        "diff": {"before": result.described(result.before), "after": result.described(result.after)},
-    }
+from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, GATEWAYS_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._rollout import rollout
 
 
 def main() -> None:
     run(
         {
             **CONTROLLER_OPTION,
+            **GATEWAYS_OPTION,
             "mapping": {"type": "str"},
+            "first": {"type": "str", "default": ""},
+            "restart": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
+            "self_roll_timeout": {"type": "int", "default": 60},
         },
         rollout,
     )

@@ -172,7 +172,7 @@ def test_proxies_that_the_gateway_rolls_itself_are_waited_for_and_not_restarted(
 def test_proxies_that_the_gateway_should_roll_and_does_not_are_restarted_in_the_end(self_rolling: Stand) -> None:
     """It happens to v1.1 when a proxy is created while an old controller still answers the webhook."""
     assert self_rolling.module("merge_metrics_attributes")["changed"]
-    assert len(self_rolling.module("proxy_rollout", wait_timeout=40)["restarted"]) == 2
+    assert len(self_rolling.module("proxy_rollout", self_roll_timeout=3)["restarted"]) == 2
     assert set(self_rolling.mappings().values()) == {METERED}
 
 

@@ -114,11 +114,11 @@ def test_the_version_is_the_images_tag(image, version):
 
 def test_the_helm_release_is_told_from_its_annotation():
     annotated = controller_deployment(annotations={"meta.helm.sh/release-name": "aieg"})
-    assert _gateway.find_controller([annotated]).helm_release == "aieg"
+    assert _gateway.find_controller([annotated]).helm["release"] == "aieg"
 
 
 def test_a_controller_without_helm_has_no_release():
-    assert controller().helm_release == ""
+    assert controller().helm == {}
 
 
 # --- sidecars ---------------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ DONE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "available
 )
 def test_a_deployment_is_settled_when_every_replica_is_new_and_available(status, settled):
     workload = deployment(replicas=3, generation=2, status=DONE | status)
-    assert _gateway.Proxy("Deployment", workload).is_settled() is settled
+    assert (_gateway.Proxy("Deployment", workload).unsettled() == "") is settled
 
 
 def test_a_deployment_without_a_replica_count_has_one():

@@ -27,7 +27,7 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
             "before": "x-a:a",
             "after": "x-a:a,x-user-namespace:user_namespace",
         },
-        "rollout": {"restarted": [], "waited": [], "current": ["gateways/proxy"]},
+        "rollout": {"restarted": [], "waited": [], "stale": [], "current": ["gateways/proxy"]},
         "monitor": {
             "kept": "gateways/monitor",
             "created": "",
@@ -63,7 +63,7 @@ MUCH = {
         "names": ["name"] * 50,
     },
     "labels": {"server": "s" * 300, "before": "x-a:a," * 100, "after": "x-a:a," * 100},
-    "rollout": {"restarted": ["gateways/proxy"] * 50, "waited": ["gateways/other"] * 50},
+    "rollout": {"restarted": ["gateways/proxy"] * 50, "waited": ["gateways/other"] * 50, "stale": ["ns/c"] * 50},
     "monitor": {"removed": ["gateways/monitor"] * 50},
     "check": {
         "pools": {f"podMonitor/gateways/m{number}/0": 1 for number in range(50)},
@@ -136,7 +136,8 @@ def test_cautions_are_said():
     [
         pytest.param({}, "none; current already: 1", id="nothing"),
         pytest.param({"restarted": ["ns/a", "ns/b"], "current": []}, "ns/a, ns/b; current already: 0", id="restarted"),
-        pytest.param({"waited": ["ns/c"]}, "none; waited for ns/c; current already: 1", id="waited for"),
+        pytest.param({"waited": ["ns/c"]}, "none; rolled by the gateway: ns/c; current already: 1", id="waited for"),
+        pytest.param({"stale": ["ns/d"]}, "none; LEFT STALE: ns/d; current already: 1", id="left stale"),
     ],
 )
 def test_which_proxies_were_restarted_is_said(rollout, said):
@@ -199,6 +200,7 @@ def test_the_mapping_as_it_was_is_said(before, said):
     [
         pytest.param({"check_mode": True}, "run it without --check", id="check mode"),
         pytest.param({"gateway": {"names": []}}, "send a request through the gateway", id="no traffic"),
+        pytest.param({"rollout": {"stale": ["ns/d"]}}, "in the maintenance window", id="stale proxies"),
         pytest.param({}, "open the dashboard", id="all is well"),
     ],
 )

@@ -56,8 +56,11 @@ class Gateways:
             team.gateway: f"http://127.0.0.1:{clusters.host_port(cluster, team.gateway)}" for team in tenants.TEAMS
         }
 
+    def address(self, gateway: str) -> str:
+        return self._addresses[gateway]
+
     def url(self, gateway: str) -> str:
-        return f"{self._addresses[gateway]}/v1/chat/completions"
+        return f"{self.address(gateway)}/v1/chat/completions"
 
     def token(self, caller: tenants.Caller) -> str:
         return self._key.token(caller.claims)

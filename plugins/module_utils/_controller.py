@@ -1,0 +1,259 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Brings the controller's one flag to a mapping: writes it, waits until it is in force, takes it back if that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _flags,
+    _gateway,
+    _mapping,
+    _names,
+    _progress,
+    _state,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge, Pair, Record
+
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Plan, write, wait, and report: what merge_metrics_attributes returns."""
+    options = module.params
+    controller = _state.controller(cluster, options["controller"])
+    proxies = _state.proxies(cluster)
+    merged, record = planned(cluster, controller, proxies, options)
+    rolls = merged.pairs != controller.pairs
+    changed = rolls or record != controller.record
+    if rolls and not options["restart"]:
+        refuse_to_roll(controller, proxies)
+    if rolls and options["method"] == "verify":
+        raise MeteringError(
+            f"The flag --{_names.METRICS_FLAG} of deployment {controller.name} is {controller.value!r}, not "
+            f"{merged.value!r}.",
+            "It was to be set by somebody else before this, and only to be verified here.",
+            "check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
+        )
+    if not module.check_mode:
+        if changed:
+            write(cluster, controller, merged.pairs, record)
+        try:
+            wait_for_controller(cluster, controller, merged.pairs, options["wait_timeout"])
+        except MeteringError as error:
+            if not rolls:
+                raise
+            raise taken_back(cluster, controller, merged, error, options["on_failure"]) from error
+    if record.added and controller.helm and (rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER):
+        module.warn(helm_warning(controller, merged.value))
+    return {
+        "changed": changed,
+        "controller": controller.name,
+        "before": controller.value,
+        "after": merged.value if rolls else controller.value,
+        "added": list(map(str, merged.added)),
+        "recovered": list(map(str, merged.recovered)),
+        "removed": [str(pair) for pair in controller.pairs if pair not in merged.pairs],
+        "sources": dict(merged.sources),
+        "helm": controller.helm | {"values": {_names.HELM_VALUES_KEY: merged.value}} if controller.helm else {},
+        "diff": {
+            "before": described(controller.value, controller.record),
+            "after": described(merged.value if rolls else controller.value, record),
+        },
+    }
+
+
+def planned(
+    cluster: Cluster, controller: Controller, proxies: Sequence[Proxy], options: dict[str, Any]
+) -> tuple[Merge, Record]:
+    """The mapping that the flag is to carry, and what is to be remembered of it."""
+    before = controller.record
+    if options["state"] == "absent":
+        unwanted = before.added if options["pairs"] is None else tuple(_mapping.parse(options["pairs"], "This run"))
+        refuse_to_lose_the_bill(cluster, unwanted)
+        merged = _mapping.remove(controller.pairs, controller.base, unwanted)
+        return merged, before.after_removal(controller.pairs, merged, unwanted)
+    wanted = _mapping.wanted(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
+    merged = _mapping.merge(
+        controller.pairs,
+        {sidecar.name: sidecar.emitted for proxy in proxies for sidecar in proxy.sidecars},
+        wanted,
+        base=controller.base,
+        removed=before.removed,
+        consent=options["allow_per_user"],
+    )
+    return merged, before.after_merge(merged)
+
+
+def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair]) -> None:
+    """Refuse to remove the label that bills a namespace while something bills by it.
+
+    Raises:
+        MeteringError: it is to be removed, and chargeback is configured.
+    """
+    if Pair(*_names.REQUIRED_PAIR) not in unwanted:
+        return
+    namespace, name = _names.CHARGEBACK_CONFIG
+    if cluster.get("v1", "configmaps", namespace, name) is not None:
+        raise MeteringError(
+            f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
+            f"{namespace}/{name}.",
+            "Cost Management bills by the label user_namespace; without it nobody is billed.",
+            f"remove the chargeback first (kubectl -n {namespace} delete configmap {name}), or keep the pair.",
+        )
+
+
+def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
+    """Refuse to change the flag where that restarts proxies and nothing may restart.
+
+    Raises:
+        MeteringError: a proxy is rolled by the gateway when the flag changes.
+    """
+    rolling = [proxy.name for proxy in proxies if proxy.rolls_itself]
+    if rolling:
+        raise MeteringError(
+            f"The flag of deployment {controller.name} has to change, and this generation of the gateway then rolls "
+            f"{', '.join(rolling)} by itself.",
+            "restart is false, so the flag was left as it is.",
+            "run this in the maintenance window, without labels_restart: false.",
+        )
+
+
+def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record) -> None:
+    """Write flag and record. Raises ConflictError where the Deployment has changed since it was read."""
+    if tuple(pairs) == controller.pairs:
+        words = list(controller.words)
+    elif pairs:
+        words = _flags.replaced(controller.words, _names.METRICS_FLAG, _mapping.render(pairs))
+    else:
+        words = _flags.removed(controller.words, _names.METRICS_FLAG)
+    _patch(cluster, controller, controller.deployment, words, record)
+
+
+def _patch(cluster: Cluster, controller: Controller, current: Object, words: Sequence[str], record: Record) -> None:
+    container = {"name": controller.container, controller.field: [*controller.program, *words]}
+    spec = current["spec"]["template"]["spec"]
+    in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
+    annotations = {
+        _names.ADDED_ANNOTATION: record.added,
+        _names.REMOVED_ANNOTATION: record.removed,
+        _names.MAPPING_ANNOTATION: record.mapping,
+    }
+    body = {
+        "metadata": {
+            "resourceVersion": current["metadata"]["resourceVersion"],
+            # A null removes the annotation.
+            "annotations": {name: _mapping.render(pairs) or None for name, pairs in annotations.items()},
+        },
+        "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
+    }
+    cluster.patch(_state.APPS, "deployments", current, body, content_type=STRATEGIC)
+
+
+def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], timeout: float) -> None:
+    """Wait until the Deployment has rolled out with the flag and every pod of its own is a new one.
+
+    Raises:
+        MeteringError: it takes longer, or somebody writes the flag back.
+        ConflictError: somebody else merged further pairs into the flag meanwhile.
+    """
+    namespace, name = controller.name.split("/")
+    labels = ",".join(f"{key}={text}" for key, text in controller.deployment["spec"]["selector"]["matchLabels"].items())
+
+    def missing() -> str:
+        deployment = cluster.get(_state.APPS, "deployments", namespace, name)
+        if deployment is None:
+            return "the Deployment, which is gone"
+        refuse_reverted(_gateway.find_controller([deployment]), pairs)
+        pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
+        rolling = _gateway.missing_in_rollout("Deployment", deployment, pods)
+        if rolling:
+            return rolling
+        old = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if pod["metadata"].get("deletionTimestamp") or not _has_flag(pod, controller, pairs)
+        ]
+        return f"the old pods {', '.join(old)} to end" if old else ""
+
+    still = _progress.wait(f"controller {controller.name}", missing, timeout)
+    if still:
+        raise MeteringError(
+            f"The controller {controller.name} did not roll out within {timeout:.0f} s; it still waits for {still}.",
+            "Proxies are not restarted meanwhile: they could get the old mapping from an old controller pod.",
+            f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events; then run this again.",
+        )
+
+
+def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
+    """Tell a flag that somebody wrote back from one into which somebody merged more.
+
+    Raises:
+        MeteringError: pairs are gone again; whoever took them is named.
+        ConflictError: there are others besides.
+    """
+    gone = [pair for pair in pairs if pair not in current.pairs]
+    if gone:
+        raise MeteringError(
+            f"The pairs {_mapping.render(gone)} were written into the flag of deployment {current.name} and are gone "
+            f"again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
+            "What owns the Deployment reverts each change of it, so the labels would not last.",
+            f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
+            "Helm values), then run this again.",
+        )
+    if len(current.pairs) != len(pairs):
+        raise ConflictError(f"deployment {current.name} has further pairs by now")
+
+
+def taken_back(
+    cluster: Cluster, controller: Controller, merged: Merge, error: MeteringError, on_failure: str
+) -> MeteringError:
+    """The error, with what became of the flag: put back as it was, or left as the user chose."""
+    if on_failure == "keep":
+        return MeteringError(error.found, f"{error.why} The new flag was left, as on_failure says.", error.command)
+    namespace, name = controller.name.split("/")
+    current = cluster.get(_state.APPS, "deployments", namespace, name)
+    if current is None or _gateway.find_controller([current]).pairs != merged.pairs:
+        return error
+    _patch(cluster, controller, current, controller.words, controller.record)
+    return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
+
+
+def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:
+    for container in _gateway.containers(pod["spec"]):
+        if container["name"] == controller.container:
+            dummy, words = _flags.split_program(container.get(controller.field) or (), controller.field)
+            value = _flags.value(words, _names.METRICS_FLAG) or ""
+            return _mapping.parse(value, f"Pod {_gateway.name_of(pod)}") == list(wanted)
+    return False
+
+
+def helm_warning(controller: Controller, value: str) -> str:
+    """What to carry over where Helm renders the flag."""
+    release = controller.helm
+    return (
+        f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
+        f"next upgrade writes the flag anew from its values. Next: set {_names.HELM_VALUES_KEY} to {value} in them, or "
+        "run with labels_method: helm."
+    )
+
+
+def described(value: str, record: Record) -> str:
+    """Flag and record as lines of a diff."""
+    lines = [f"--{_names.METRICS_FLAG}={value}"]
+    for name, pairs in (
+        (_names.ADDED_ANNOTATION, record.added),
+        (_names.REMOVED_ANNOTATION, record.removed),
+        (_names.MAPPING_ANNOTATION, record.mapping),
+    ):
+        lines += [f"{name}: {_mapping.render(pairs)}"] if pairs else []
+    return "\n".join(lines) + "\n"

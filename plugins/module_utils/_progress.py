@@ -1,0 +1,54 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Tells a person who waits what is being waited for.
+
+A module's output is read when it has ended. Our action plugins therefore name a file in the environment, and show what
+is written to it while the module runs; where there is none (another host, a module run by itself) nothing is told.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+VARIABLE = "AIGATEWAY_METERING_PROGRESS"
+POLL_SECONDS = 1.0
+# A line for each thing waited for, and again each time this has passed.
+REPEAT_SECONDS = 10.0
+
+
+def tell(text: str) -> None:
+    """Show one line now."""
+    path = os.environ.get(VARIABLE)
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(" ".join(text.split()) + "\n")
+
+
+def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
+    """Poll until probe() has nothing left to wait for, and return what it still waits for at the end.
+
+    Args:
+        what: whose state is polled.
+        probe: says what is being waited for, and how far it is; an empty text means that it is there.
+        timeout: seconds.
+    """
+    started = time.monotonic()
+    told, told_at = "", 0.0
+    while True:
+        missing = probe()
+        elapsed = time.monotonic() - started
+        if missing and (missing != told or elapsed - told_at >= REPEAT_SECONDS):
+            tell(f"{what}: waiting for {missing} ({elapsed:.0f} s of at most {timeout:.0f} s)")
+            told, told_at = missing, elapsed
+        if not missing and told:
+            tell(f"{what}: done after {elapsed:.0f} s")
+        if not missing or elapsed >= timeout:
+            return missing
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,183 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Sends requests through a gateway for verify_token_usage, and reads what became of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _gateway,
+    _mapping,
+    _names,
+    _preflight,
+    _progress,
+    _prometheus,
+    _scrape,
+    _state,
+    _verify,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Counts, Identity
+
+# A sidecar counts a request when its answer has ended.
+COUNTED_SECONDS = 15
+SHOWN_CHARACTERS = 120
+
+
+def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Send, read, compare: what verify_token_usage returns."""
+    options = module.params
+    if not options["tokens"]:
+        raise MeteringError(
+            "No token was given.",
+            "A caller is known by its token.",
+            "set verify_tokens to a list with one token for each tenant.",
+        )
+    controller = _state.controller(cluster, options["controller"])
+    sidecars = _state.sidecars(cluster, options["gateways"])
+    _gateway.require_sidecars(sidecars, options["gateways"])
+    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
+    identity = Identity(
+        _mapping.metric_labels(controller.pairs, controller.base),
+        _preflight.claims_of_header(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies")),
+        [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)],
+    )
+    callers = [
+        Caller(f"caller {number}", _verify.claims_of(token)) for number, token in enumerate(options["tokens"], start=1)
+    ]
+    if module.check_mode:
+        return {"changed": False, "skipped": True, "msg": "check mode: no request was sent", "rows": [], "table": []}
+    after: Counts = {}
+    for caller, token in zip(callers, options["tokens"], strict=True):
+        after = ask(cluster, sidecars, identity, caller, token, options)
+    wait_until_stored(cluster, prometheus, callers, after, options["timeout"])
+    gateways = {sidecar.name: sidecar.gateway for sidecar in sidecars}
+    rows = [_verify.row(caller, identity, gateways) for caller in callers]
+    result = {"changed": False, "rows": rows, "table": _verify.table(rows), "prometheus": prometheus.name}
+    problems = [problem for item in rows for problem in item["problems"]]
+    if problems:
+        raise MeteringError(
+            " ".join(problems),
+            "These tokens cannot be billed as they are.",
+            "mend what is named; ansible-playbook aigateway.metering.check says whether anything else has drifted.",
+            **result,
+        )
+    return result
+
+
+def ask(
+    cluster: Cluster, sidecars: list[Sidecar], identity: Identity, caller: Caller, token: str, options: dict[str, Any]
+) -> Counts:
+    """Send one caller's requests, and read what grew until that is all. Returns what the sidecars expose then."""
+    before = _verify.counts(_state.samples(cluster, sidecars))
+    for streamed in (False, True):
+        _progress.tell(f"{caller.name}: {'streamed' if streamed else 'plain'} request to {options['address']}")
+        send(caller, token, streamed, options)
+    after: Counts = before
+
+    def missing() -> str:
+        nonlocal after
+        after = _verify.counts(_state.samples(cluster, sidecars))
+        caller.grown = _verify.own(_verify.growth(before, after), caller, options["model"], identity)
+        return "" if caller.counted else "a sidecar to have counted its tokens"
+
+    if set(caller.statuses) == {200}:
+        _progress.wait(caller.name, missing, COUNTED_SECONDS)
+    return after
+
+
+def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) -> None:
+    """One chat completion; its status and the tokens that its answer speaks of are noted with the caller."""
+    body: dict[str, Any] = {"model": options["model"], "messages": [{"role": "user", "content": options["prompt"]}]}
+    if streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    url = f"{options['address'].rstrip('/')}{options['path']}"
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", **options["headers"]}
+    try:
+        with open_url(
+            url,
+            method="POST",
+            data=json.dumps(body),
+            headers=headers,
+            timeout=options["request_timeout"],
+            validate_certs=options["address_validate_certs"],
+            ca_path=options["address_ca_path"],
+            http_agent="aigateway.metering",
+            follow_redirects="none",
+        ) as answer:
+            caller.statuses.append(answer.status)
+            text = answer.read().decode("utf-8", "replace")
+    except HTTPError as error:
+        caller.statuses.append(error.code)
+        caller.answers.append(repr(error.read().decode("utf-8", "replace")[:SHOWN_CHARACTERS]))
+        return
+    except (URLError, OSError, ValueError) as error:
+        raise MeteringError(
+            f"The gateway does not answer at {url}: {getattr(error, 'reason', error)}.",
+            "No request could be sent from where this runs.",
+            "set verify_address to an address that is reachable from there, such as http://HOST or https://HOST:PORT: "
+            "kubectl get gateway -A",
+        ) from error
+    for kind, tokens in usage_of(text, streamed).items():
+        caller.used[kind] = caller.used.get(kind, 0) + tokens
+
+
+def usage_of(text: str, streamed: bool) -> dict[str, int]:
+    """The tokens that an answer speaks of, by type; nothing where it does not."""
+    documents = [text]
+    if streamed:
+        documents = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
+    found: dict[str, int] = {}
+    for document in documents:
+        try:
+            usage = json.loads(document).get("usage") or {}
+        except (ValueError, AttributeError):  # [DONE]
+            continue
+        for kind, key in (("input", "prompt_tokens"), ("output", "completion_tokens")):
+            if isinstance(usage.get(key), int):
+                found[kind] = usage[key]
+    return found
+
+
+def wait_until_stored(
+    cluster: Cluster, prometheus: Prometheus, callers: list[Caller], after: Counts, timeout: int
+) -> None:
+    """Wait until every replica has what the sidecars have counted, and note with each caller whether it has."""
+    counted = [caller for caller in callers if caller.grown]
+    pods = sorted({key.pod.split("/")[1] for caller in counted for key in caller.grown})
+    if not pods:
+        return
+
+    def missing() -> str:
+        found = [stored(replica, pods) for replica in _prometheus.replicas(cluster, prometheus.document)]
+        for caller in counted:
+            caller.stored = all(_verify.is_stored(caller.grown, after, replica.items()) for replica in found)
+        absent = [caller.name for caller in counted if not caller.stored]
+        return f"the next scrape of {len(pods)} pods, for {', '.join(absent)}" if absent else ""
+
+    _progress.wait(f"Prometheus {prometheus.name}", missing, timeout)
+
+
+def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:
+    """What a replica has of some pods, by series; labels that only a target has do not matter."""
+    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~"{_prometheus.alternatives(pods)}"}}'
+    found = {}
+    for item in replica.query(selector):
+        labels: Object = item["metric"]
+        pod = f"{labels.get('namespace', '')}/{labels['pod']}"
+        own = {name: value for name, value in labels.items() if name != "__name__"}
+        found[_verify.series(pod, own)] = float(item["value"][1])
+    return found

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: drift_info
+short_description: List what has drifted from a metered gateway
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Holds the controller's flag against what is wanted, what was recorded and what sidecars emit; the PodMonitors and
+    each Prometheus replica's live targets against "each sidecar scraped once, and up"; and the samples against "each
+    has a namespace to bill".
+  - Lists what is not so. Nothing is changed, and drifts do not fail the task; the playbook C(aigateway.metering.check)
+    does that.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.reading
+  - aigateway.metering.common.controller
+  - aigateway.metering.common.gateways
+  - aigateway.metering.common.prometheus
+  - aigateway.metering.common.requirements
+options:
+  pairs:
+    description:
+      - The pairs that are wanted, as V(header:label,header:label).
+      - By default V(x-user-namespace:user_namespace,x-user-group:department).
+    type: str
+    default: ""
+  monitor_name:
+    description: The name of the PodMonitor of ours, as in M(aigateway.metering.podmonitor_dedupe).
+    type: str
+    default: ""
+  interval:
+    description: Its scrape interval, in Prometheus's duration syntax.
+    type: str
+    default: 30s
+  timeout:
+    description: How many seconds the live targets may take to become right, for pods that have just been created.
+    type: int
+    default: 30
+"""
+
+EXAMPLES = r"""
+- name: See what has drifted
+  aigateway.metering.drift_info:
+  register: found
+
+- name: Fail on it
+  ansible.builtin.assert:
+    that: found.drifts == []
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+controller:
+  description: The controller's Deployment, as namespace/name.
+  returned: success
+  type: str
+prometheus:
+  description: The Prometheus object whose replicas were asked, as namespace/name.
+  returned: success
+  type: str
+gateways:
+  description: The Gateways whose proxies were looked at.
+  returned: success
+  type: list
+  elements: str
+drifts:
+  description: What has drifted.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What kind of drift it is, such as C(stale), C(vanished), C(duplicate) or C(target down).
+      type: str
+    where:
+      description: The object, as namespace/name.
+      type: str
+    found:
+      description: What was found.
+      type: str
+    why:
+      description: Why it matters.
+      type: str
+    command:
+      description: The next command.
+      type: str
+    text:
+      description: All of it in one line.
+      type: str
+"""
+
+from ansible_collections.aigateway.metering.plugins.module_utils._audit import audit
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+    run,
+)
+
+
+def main() -> None:
+    run(
+        {
+            **CONTROLLER_OPTION,
+            **GATEWAYS_OPTION,
+            **PROMETHEUS_OPTION,
+            "pairs": {"type": "str", "default": ""},
+            "monitor_name": {"type": "str", "default": ""},
+            "interval": {"type": "str", "default": "30s"},
+            "timeout": {"type": "int", "default": 30},
+        },
+        audit,
+    )
+
+
+if __name__ == "__main__":
+    main()
