@@ -37,7 +37,7 @@ def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
     changed = rolls or record != controller.record
     if rolls and not options["restart"]:
         refuse_to_roll(controller, proxies)
-    if rolls and options["method"] == "verify":
+    if rolls and options["method"] == "verify" and not module.check_mode:
         raise MeteringError(
             f"The flag --{_names.METRICS_FLAG} of deployment {controller.name} is {controller.value!r}, not "
             f"{merged.value!r}.",

@@ -59,7 +59,8 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
         "left": [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
-        "manifest": manifest(plan.create or plan.update),
+        "applied": not module.check_mode,
+        "manifest": manifest(plan.create or plan.update or (plan.keep if plan.keep and is_ours(plan.keep) else None)),
         "diff": {
             "before": "".join(map(described, [item for item in (plan.update and plan.keep, *plan.remove) if item])),
             "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),

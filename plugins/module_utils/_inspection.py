@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _cardinality,
     _flags,
     _gateway,
     _mapping,
@@ -23,6 +24,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _scrape,
     _state,
 )
+from ansible_collections.aigateway.metering.plugins.module_utils._cardinality import Stored
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
@@ -65,6 +67,7 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
     problems.of(permissions, cluster, controller, proxies, prometheus)
     stored = problems.of(_prometheus.stored_form, cluster, prometheus.document) if prometheus else None
+    estimates: list[str] = []
     result: dict[str, Any] = {
         "changed": False,
         "proxies": [described(proxy, controller) for proxy in proxies],
@@ -75,6 +78,9 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     }
     if controller is not None:
         merged = None
+        new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
+        if stored and prometheus:
+            estimates = [_cardinality.estimate(str(pair), counted(prometheus, stored[0])) for pair in new]
         if not problems.found:
             merged = problems.of(
                 _mapping.merge,
@@ -94,6 +100,9 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
         }
         if merged is not None:
             result |= judged(cluster, controller, sidecars, merged)
+            result["cautions"] += estimates
+        elif problems.found and estimates:
+            problems.found[-1] += " ".join(["", *estimates])
     for warning in result.setdefault("cautions", []):
         module.warn(warning)
     return result | {"problems": problems.found}
@@ -124,6 +133,19 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
             *map(str, silent.values()),
         ],
     }
+
+
+def counted(prometheus: Prometheus, replica: _prometheus.Replica) -> Stored:
+    """What a replica has stored of the token metric, counted."""
+    answers = {name: replica.query(promql) for name, promql in _cardinality.QUERIES.items()}
+    spec = prometheus.document["spec"]
+    kept = [spec.get("retention", "" if "retentionSize" in spec else _cardinality.DEFAULT_RETENTION)]
+    kept += [f"up to {spec['retentionSize']}"] if "retentionSize" in spec else []
+    return Stored(
+        {name: int(float(found[0]["value"][1])) if found else 0 for name, found in answers.items()},
+        " and ".join(filter(None, kept)),
+        prometheus.name,
+    )
 
 
 def headers_set(cluster: Cluster) -> dict[str, list[str]]:

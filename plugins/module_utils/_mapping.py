@@ -191,12 +191,11 @@ class Record:
         )
 
     def after_removal(self, before: Sequence[Pair], merged: Merge, unwanted: Sequence[Pair]) -> Record:
-        known = {*before, *self.added, *self.mapping}
+        known = {*before, *self.added}
         removed = dict.fromkeys((*self.removed, *(pair for pair in unwanted if pair in known)))
         return Record(
             tuple(pair for pair in self.added if pair not in unwanted),
             tuple(pair for pair in removed if pair not in merged.pairs),
-            merged.pairs,
         )
 
 

@@ -69,6 +69,8 @@ BUILT_IN_LABEL_PREFIXES = ("gen_ai_", "otel_")
 BUILT_IN_LABELS = frozenset({"error_type", "le"})
 # As exposed and as stored, in every generation: dotted or underscored, `usage` or `usage_token`.
 USAGE_SUM_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_sum"
+# The whole histogram: buckets, count and sum.
+USAGE_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_(sum|count|bucket)"
 TOKEN_TYPE_LABELS = ("gen_ai_token_type", "gen_ai.token.type")
 # What the caller asked for, and what it was routed to: an override makes them differ.
 MODEL_LABELS = ("gen_ai_original_model", "gen_ai_request_model")

@@ -36,13 +36,16 @@ def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
         result = roll_out(cluster, controller, found, options["wait_timeout"], options["self_roll_timeout"])
+    commands = {proxy.name: restart_command(proxy) for proxy in everything}
     outside = [proxy.name for proxy in everything if proxy not in found and proxy.stale(controller)]
+    stale = sorted([*result.stale, *(name for name in outside if name not in result.waited)])
     return {
         "changed": bool(result.restarted),
         "restarted": result.restarted,
         "waited": result.waited,
         "current": result.current,
-        "stale": sorted([*result.stale, *(name for name in outside if name not in result.waited)]),
+        "stale": stale,
+        "commands": [commands[name] for name in [*(result.restarted if module.check_mode else []), *stale]],
         "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
         "diff": {"before": result.described(result.before), "after": result.described(result.after)},
     }
@@ -66,6 +69,12 @@ class Rollout:
     def described(self, mappings: Mapping[str, Iterable[Pair]]) -> str:
         values = {name: _mapping.render(pairs) for name, pairs in mappings.items()}
         return "".join(f"{name}: {value}\n" for name, value in sorted(values.items()))
+
+
+def restart_command(proxy: Proxy) -> str:
+    """The command with which a person restarts a proxy."""
+    namespace, name = proxy.name.split("/")
+    return f"kubectl -n {namespace} rollout restart {proxy.kind.lower()}/{name}"
 
 
 def in_order(found: Sequence[Proxy], first: str) -> list[Proxy]:

@@ -52,7 +52,7 @@ options:
     description:
       - V(patch) writes the flag into the Deployment.
       - V(verify) leaves that to something else, such as a Helm upgrade before this task, and fails where the flag does
-        not have the mapping.
+        not have the mapping. In check mode it says what would have to change.
     type: str
     choices: [patch, verify]
     default: patch

@@ -100,8 +100,13 @@ uncovered_pods:
   returned: success, with O(state=present)
   type: list
   elements: str
+applied:
+  description: Whether what is to be changed was changed; false in check mode.
+  returned: success, with O(state=present)
+  type: bool
 manifest:
-  description: The PodMonitor that was created or brought back, or in check mode would be, as a manifest; else empty.
+  description: The PodMonitor of ours that scrapes, or in check mode is to scrape, as a manifest; empty where one that
+    is not ours does.
   returned: success, with O(state=present)
   type: dict
 doubly_covered_pods:

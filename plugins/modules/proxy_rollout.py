@@ -86,6 +86,11 @@ stale:
   returned: success
   type: list
   elements: str
+commands:
+  description: The commands that restart those, and in check mode those that would be restarted.
+  returned: success
+  type: list
+  elements: str
 pods:
   description: For each running proxy pod in scope, the mapping that its sidecar has.
   returned: success
