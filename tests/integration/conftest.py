@@ -32,6 +32,8 @@ FLAG = "--metricsRequestHeaderAttributes="
 BARE = "aigateway-metering-bare"
 # A shorter interval than the default 30s only makes the tests shorter.
 QUICK = {"scrape_interval": "5s"}
+# The annotations that runs leave on the controller's Deployment.
+RECORDS = ("added-pairs", "removed-pairs", "mapping")
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ class Stand:
             **extra,
         }
 
-    def start_site(
-        self, *words: str, environment: dict[str, str] | None = None, **variables: Any
+    def start(
+        self, playbook: str, *words: str, environment: dict[str, str] | None = None, **variables: Any
     ) -> subprocess.Popen[str]:
-        """Start `site.yml` in a process group of its own."""
-        command = [str(BIN / "ansible-playbook"), "playbooks/site.yml", *words]
+        """Start one of the collection's playbooks in a process group of its own."""
+        command = [str(BIN / "ansible-playbook"), f"playbooks/{playbook}.yml", *words]
         command += ["--extra-vars", json.dumps({**QUICK, **variables})]
         return subprocess.Popen(
             command,
@@ -91,10 +93,14 @@ class Stand:
             start_new_session=True,
         )
 
-    def site(self, *words: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
-        process = self.start_site(*words, environment=environment, **variables)
+    def play(self, playbook: str, *words: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
+        """Run one of the collection's playbooks to its end."""
+        process = self.start(playbook, *words, environment=environment, **variables)
         output, dummy = process.communicate()
         return Run(process.returncode, output)
+
+    def site(self, *words: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
+        return self.play("site", *words, environment=environment, **variables)
 
     def module(self, module: str, environment: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
         """Run one module, and return what it returns, failed or not."""
@@ -208,22 +214,27 @@ class Stand:
         if self.flag() != platform.PLATFORM_MAPPING:
             self.set_flag(platform.PLATFORM_MAPPING)
         words = ["annotate", f"deployment/{CONTROLLER}", "--namespace", platform.GATEWAY_NAMESPACE]
-        self.kubectl.run(self.step, *words, "aigateway.metering/added-pairs-")
+        self.kubectl.run(self.step, *words, *(f"aigateway.metering/{name}-" for name in RECORDS))
         if set(self.mappings().values()) != {platform.PLATFORM_MAPPING}:
             proxies = ["-l", "app.kubernetes.io/component=proxy", "--namespace", platform.GATEWAY_NAMESPACE]
             self.kubectl.run(self.step, "rollout", "restart", "deployment", *proxies)
             self.kubectl.run(self.step, "rollout", "status", "deployment", *proxies, "--timeout=180s")
 
+    def patch(self, kind: str, namespace: str, name: str, body: dict[str, Any], how: str = "merge") -> None:
+        words = [kind, name, "--namespace", namespace, f"--type={how}", "-p", json.dumps(body)]
+        self.kubectl.run(self.step, "patch", *words)
+
+    def gateways(self) -> traffic.Gateways:
+        return traffic.Gateways(self.name, self.step)
+
     def send(self, rounds: int = 1) -> None:
         """Traffic of every caller, of which no request may fail."""
-        gateways = traffic.Gateways(self.name, self.step)
-        statuses = traffic.send_all(gateways, traffic.mix(rounds))
+        statuses = traffic.send_all(self.gateways(), traffic.mix(rounds))
         assert set(statuses) == {200}, statuses
 
     def answers(self) -> bool:
         """Whether a request of every caller is answered."""
-        gateways = traffic.Gateways(self.name, self.step)
-        return set(traffic.send_all(gateways, traffic.mix(1))) == {200}
+        return set(traffic.send_all(self.gateways(), traffic.mix(1))) == {200}
 
 
 def kill(process: subprocess.Popen[str]) -> None:

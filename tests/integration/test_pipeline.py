@@ -118,7 +118,7 @@ def test_a_flag_brought_back_to_what_the_sidecars_have_restarts_no_proxy(fresh: 
 
 def test_a_run_killed_between_the_flag_and_the_proxies_is_finished_by_the_next(fresh: Stand) -> None:
     before = fresh.revisions()
-    process = fresh.start_site()
+    process = fresh.start("site")
     wait_until("the controller's flag to be written", lambda: fresh.flag() == METERED, 60, 0.05)
     kill(process)
     assert set(fresh.mappings().values()) == {platform.PLATFORM_MAPPING}
@@ -130,7 +130,7 @@ def test_a_run_killed_between_the_flag_and_the_proxies_is_finished_by_the_next(f
 
 def test_two_runs_at_once_end_as_one(fresh: Stand) -> None:
     before = fresh.revisions()
-    runs = [fresh.start_site(), fresh.start_site()]
+    runs = [fresh.start("site"), fresh.start("site")]
     outputs = [process.communicate()[0] for process in runs]
     assert [process.returncode for process in runs] == [0, 0], "\n".join(outputs)
     assert fresh.flag() == METERED

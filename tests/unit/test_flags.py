@@ -139,3 +139,9 @@ def test_a_flag_is_read_as_go_reads_it(words, name):
 @given(command_lines(), st.sampled_from(NAMES), VALUES)
 def test_a_replaced_flag_has_the_new_value_and_every_other_its_own(words, name, new):
     assert read_by_go(_flags.replaced(words, name, new)) == read_by_go(words) | {name: new}
+
+
+@given(command_lines(), st.sampled_from(NAMES))
+def test_a_removed_flag_is_gone_and_every_other_has_its_own(words, name):
+    before, after = read_by_go(words), read_by_go(_flags.removed(words, name))
+    assert after == {key: value for key, value in before.items() if key != name}

@@ -340,3 +340,97 @@ def test_a_daemon_set_is_settled_when_every_pod_is_new_and_available(status, set
     }
     workload = deployment(replicas=None, generation=2, status=done | status)
     assert _gateway.is_rolled_out("DaemonSet", workload) is settled
+
+
+# --- how far a rollout is ---------------------------------------------------------------------------------------------
+
+ROLLING = {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 3}
+
+
+def missing(*pods, kind="Deployment", **status):
+    workload = deployment(replicas=2 if kind == "Deployment" else None, status=ROLLING | status)
+    return _gateway.missing_in_rollout(kind, workload, pods)
+
+
+def test_how_far_a_rollout_is_is_told():
+    assert missing() == "1 of 2 pods to be new, 2 of 2 available, 2 old to end"
+
+
+def test_how_far_a_daemon_sets_rollout_is_is_told():
+    status = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberAvailable": 2}
+    assert missing(kind="DaemonSet", **status) == "1 of 3 pods to be new, 2 of 3 available"
+
+
+def test_a_change_that_is_not_seen_yet_is_told():
+    assert missing(observedGeneration=0) == "the change to be seen"
+
+
+def test_what_keeps_pods_from_being_made_is_told():
+    quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: few"}
+    assert "(exceeded quota: few)" in missing(conditions=[quota])
+
+
+def test_what_keeps_a_container_from_starting_is_told():
+    stuck = pod("new")
+    stuck["status"]["containerStatuses"] = [{"name": "envoy", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
+    assert "(gateways/new: ImagePullBackOff)" in missing(stuck)
+
+
+def test_a_container_that_is_only_being_created_is_no_trouble():
+    young = pod("new")
+    young["status"]["containerStatuses"] = [{"name": "envoy", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    assert "ContainerCreating" not in missing(young)
+
+
+def test_a_pod_that_finds_no_node_is_told():
+    homeless = pod("new")
+    homeless["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]
+    assert "(gateways/new: 0/1 nodes)" in missing(homeless)
+
+
+# --- scope ------------------------------------------------------------------------------------------------------------
+
+A, B = sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        pytest.param([], [A, B], id="all"),
+        pytest.param(["team-b/chat"], [B], id="one"),
+        pytest.param(["team-c/chat"], [], id="one that is not there"),
+    ],
+)
+def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
+    assert _gateway.within([A, B], scope) == found
+
+
+def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
+    with pytest.raises(MeteringError, match="belongs to the Gateway team-c/chat"):
+        _gateway.require_sidecars([A], ["team-a/chat", "team-c/chat"])
+
+
+# --- who wrote the flag -----------------------------------------------------------------------------------------------
+
+
+def written_by(*managers):
+    """A controller whose container's flags these managers wrote, one after another."""
+    document = controller_deployment("x-a:a")
+    fields = {"f:containers": {'k:{"name":"ai-gateway-helm"}': {"f:args": {}}}}
+    for key in ("f:spec", "f:template", "f:spec"):
+        fields = {key: fields}
+    document["metadata"]["managedFields"] = [
+        {"manager": name, "time": f"2026-01-0{day}T00:00:00Z", "fieldsV1": fields}
+        for day, name in enumerate(managers, start=1)
+    ]
+    document["metadata"]["managedFields"].append(
+        {"manager": "other", "time": "2026-02-01T00:00:00Z", "fieldsV1": {"f:status": {}}}
+    )
+    return _gateway.find_controller([document])
+
+
+@pytest.mark.parametrize(
+    ("managers", "last"), [(["helm", "kubectl-patch"], "kubectl-patch"), (["helm"], "helm"), ([], "")]
+)
+def test_who_wrote_the_flag_last_is_told(managers, last):
+    assert written_by(*managers).flag_writer == last

@@ -315,6 +315,69 @@ def test_wanted_pairs_are_checked_before_they_are_merged():
         merged(wanted="X-A:a")
 
 
+# --- taking out -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_taken_out_and_the_others_keep_their_order():
+    assert _mapping.remove(pairs("x-a:a,x-b:b,x-c:c"), [], pairs("x-b:b")).value == "x-a:a,x-c:c"
+
+
+def test_a_pair_that_is_not_there_does_not_matter():
+    assert _mapping.remove(pairs("x-a:a"), [], pairs("x-a:other,x-b:b")).value == "x-a:a"
+
+
+def test_a_pair_of_the_base_flag_cannot_be_taken_out():
+    with pytest.raises(MeteringError, match="comes from the base flag"):
+        _mapping.remove(pairs("x-a:a"), pairs("x-b:b"), pairs("x-b:b"))
+
+
+def test_a_stale_sidecar_does_not_bring_back_what_was_taken_out():
+    found = _mapping.merge(pairs("x-a:a"), {"ns/p": pairs("x-a:a,x-b:b")}, [], removed=pairs("x-b:b"))
+    assert (found.value, found.recovered) == ("x-a:a", ())
+
+
+def test_what_was_taken_out_comes_back_when_it_is_wanted():
+    found = _mapping.merge([], {"ns/p": pairs("x-b:b")}, pairs("x-b:b"), removed=pairs("x-b:b"))
+    assert (found.value, found.added) == ("x-b:b", tuple(pairs("x-b:b")))
+
+
+def test_a_header_that_was_taken_out_can_get_another_label():
+    found = _mapping.merge([], {"ns/p": pairs("x-b:old")}, pairs("x-b:new"), removed=pairs("x-b:old"))
+    assert found.value == "x-b:new"
+
+
+def record(added="", removed="", mapping=""):
+    return _mapping.Record(*(tuple(pairs(text)) for text in (added, removed, mapping)))
+
+
+@pytest.mark.parametrize(
+    ("before", "have", "wanted", "after"),
+    [
+        pytest.param(record(), "x-a:a", "x-b:b", record("x-b:b", "", "x-a:a,x-b:b"), id="added"),
+        pytest.param(record("x-b:b"), "x-b:b", "x-b:b", record("x-b:b", "", "x-b:b"), id="added earlier"),
+        pytest.param(record("x-b:b"), "x-a:a", "", record("", "", "x-a:a"), id="added earlier, and gone by now"),
+        pytest.param(record("", "x-b:b"), "", "x-b:b", record("x-b:b", "", "x-b:b"), id="taken out, and wanted again"),
+        pytest.param(record("", "x-b:b"), "x-a:a", "", record("", "x-b:b", "x-a:a"), id="taken out"),
+    ],
+)
+def test_what_was_added_is_recorded(before, have, wanted, after):
+    assert before.after_merge(_mapping.merge(pairs(have), {}, pairs(wanted))) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "have", "unwanted", "after"),
+    [
+        pytest.param(record("x-b:b"), "x-a:a,x-b:b", "x-b:b", record("", "x-b:b"), id="from the flag"),
+        pytest.param(record("x-b:b"), "x-a:a", "x-b:b", record("", "x-b:b"), id="gone from the flag already"),
+        pytest.param(record(), "x-a:a", "x-c:c", record(), id="never there"),
+        pytest.param(record("", "x-b:b"), "x-a:a", "", record("", "x-b:b"), id="taken out before"),
+    ],
+)
+def test_what_was_taken_out_is_recorded(before, have, unwanted, after):
+    merged = _mapping.remove(pairs(have), [], pairs(unwanted))
+    assert before.after_removal(pairs(have), merged, pairs(unwanted)) == after
+
+
 # --- the effective mapping --------------------------------------------------------------------------------------------
 
 

@@ -558,3 +558,52 @@ def test_our_own_monitor_comes_to_cover_a_gateway_in_a_further_namespace():
     first, later = sidecar("p", "b-team"), sidecar("q", "a-team")
     plan = planned(standing_ours(first, by=chosen), sidecars=[later, first], by=chosen)
     assert plan.uncovered == ()
+
+
+# --- scope ------------------------------------------------------------------------------------------------------------
+
+IN_SCOPE = [sidecar("p", gateway="team-a/chat")]
+BEYOND = [sidecar("q", gateway="team-b/chat")]
+
+
+def scoped(*monitors, scope=("team-a/chat",), sidecars=IN_SCOPE, others=BEYOND):
+    return _scrape.plan(monitors, prometheus(), sidecars, scope=scope, others=others)
+
+
+def test_a_monitor_for_a_scope_covers_that_and_no_more():
+    created = scoped().create
+    assert list(_scrape.covered(created, [*IN_SCOPE, *BEYOND], prometheus())) == ["gateways/p"]
+
+
+def test_a_monitor_for_a_scope_has_a_name_of_its_own():
+    assert name_of(scoped().create) == "gateways/ai-gateway-metrics-team-a-chat"
+
+
+def test_a_name_that_is_too_long_for_a_label_is_shortened():
+    name = _scrape.scoped_name([f"namespace-{number}/gateway" for number in range(9)])
+    assert len(name) <= 63
+
+
+def test_two_scopes_have_two_names():
+    assert _scrape.scoped_name(["a/b"]) != _scrape.scoped_name(["a/c"])
+
+
+def test_the_order_of_a_scope_does_not_matter():
+    assert _scrape.scoped_name(["a/b", "c/d"]) == _scrape.scoped_name(["c/d", "a/b"])
+
+
+def test_a_scope_that_labels_cannot_select_is_refused_naming_who_would_be_beyond():
+    crossed = [sidecar("x", gateway="team-a/other"), sidecar("y", gateway="team-b/chat")]
+    mixed = [sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/other")]
+    with pytest.raises(MeteringError, match=r"team-a/other, team-b/chat as well"):
+        scoped(scope=("team-a/chat", "team-b/other"), sidecars=mixed, others=crossed)
+
+
+def test_a_wider_monitor_of_ours_is_not_narrowed_by_a_run_for_a_scope():
+    wide = standing_ours(*IN_SCOPE, *BEYOND)
+    plan = scoped(wide)
+    assert (plan.keep, plan.create, plan.update, plan.remove) == (wide, None, None, ())
+
+
+def test_a_wider_monitor_of_somebody_is_kept_by_a_run_for_a_scope():
+    assert name_of(scoped(pod_monitor()).keep) == "gateways/monitor"

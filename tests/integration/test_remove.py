@@ -1,0 +1,93 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`remove.yml`: takes back what `site.yml` added, and only that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import CONTROLLER, RECORDS, Stand, kill
+from standlib import platform
+from standlib.progress import wait_until
+
+NAMESPACE = platform.GATEWAY_NAMESPACE
+METERED = f"{platform.PLATFORM_MAPPING},x-user-group:department"
+
+
+def annotate(stand: Stand, name: str, value: str) -> None:
+    words = [f"deployment/{CONTROLLER}", "--namespace", NAMESPACE, "--overwrite"]
+    stand.kubectl.run(stand.step, "annotate", *words, f"aigateway.metering/{name}={value}")
+
+
+def foreign_monitor() -> dict:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": "foreign", "namespace": NAMESPACE},
+        "spec": {"selector": {}, "podMetricsEndpoints": [{"port": "other"}]},
+    }
+
+
+def test_a_removal_that_is_killed_is_finished_by_the_next_and_a_third_changes_nothing(metered: Stand) -> None:
+    metered.apply(foreign_monitor())
+    process = metered.start("remove")
+    wait_until("the flag to be written", lambda: metered.flag() == platform.PLATFORM_MAPPING, 60, 0.05)
+    kill(process)
+    assert set(metered.mappings().values()) == {METERED}
+    second = metered.play("remove")
+    assert second.code == 0, second.output
+    assert metered.flag() == platform.PLATFORM_MAPPING
+    assert set(metered.mappings().values()) == {platform.PLATFORM_MAPPING}
+    assert metered.monitors() == {f"{NAMESPACE}/foreign"}
+    assert metered.all("monitordashboards") == []
+    third = metered.play("remove")
+    assert (third.code, third.changed) == (0, 0), third.output
+
+
+def test_a_stale_sidecar_does_not_bring_a_removed_pair_back(metered: Stand) -> None:
+    metered.module("merge_metrics_attributes", state="absent")
+    assert set(metered.mappings().values()) == {METERED}
+    result = metered.module("merge_metrics_attributes", pairs="x-user-namespace:user_namespace")
+    assert (result["recovered"], metered.flag()) == ([], platform.PLATFORM_MAPPING)
+
+
+def test_a_removed_pair_that_is_wanted_again_comes_back(metered: Stand) -> None:
+    metered.module("merge_metrics_attributes", state="absent")
+    metered.module("merge_metrics_attributes")
+    annotations = metered.controller()["metadata"]["annotations"]
+    assert metered.flag() == METERED
+    assert {name: annotations.get(f"aigateway.metering/{name}", "") for name in RECORDS} == {
+        "added-pairs": "x-user-group:department",
+        "removed-pairs": "",
+        "mapping": METERED,
+    }
+
+
+@pytest.fixture
+def charged_back(metered: Stand) -> Iterator[Stand]:
+    """A metered stand by whose namespaces Cost Management bills."""
+    name = {"name": "slark-agent-aigateway-config", "namespace": "cpaas-system"}
+    metered.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": name, "data": {"config": "[]"}})
+    yield metered
+    metered.delete("configmap", name["namespace"], name["name"])
+
+
+def test_the_billed_namespace_is_not_removed_while_chargeback_is_configured(charged_back: Stand) -> None:
+    annotate(charged_back, "added-pairs", "x-user-namespace:user_namespace")
+    before = charged_back.state()
+    run = charged_back.play("remove")
+    assert run.code != 0
+    assert "chargeback is configured: configmap cpaas-system/slark-agent-aigateway-config" in run.text
+    assert charged_back.state() == before
+    annotate(charged_back, "added-pairs", "x-user-group:department")
+
+
+def test_check_mode_says_what_would_go_and_removes_nothing(metered: Stand) -> None:
+    before = metered.state()
+    run = metered.play("remove", "--check", "--diff")
+    assert run.code == 0, run.output
+    assert "PodMonitors removed: envoy-gateway-system/ai-gateway-metrics" in run.text
+    assert metered.state() == before

@@ -1,0 +1,87 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`verify.yml`: requests of known callers, followed from the answer through the sidecar into Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Run, Stand
+from standlib import tenants
+
+Callers = Callable[[str], tenants.Caller]
+
+
+def verify(stand: Stand, *tokens: str, gateway: str = "gateway-a", **variables: Any) -> Run:
+    asked = {
+        "verify_address": stand.gateways().address(gateway),
+        "verify_model": "chat-small",
+        "verify_tokens": list(tokens),
+    }
+    return stand.play("verify", **{**asked, **variables})
+
+
+@pytest.fixture(scope="module")
+def verified(stand: Stand) -> Run:
+    """A run with a caller of each team, the second with an array claim."""
+    run = stand.site()
+    assert run.code == 0, run.output
+    return verify(stand, *(stand.gateways().token(caller) for caller in tenants.CALLERS[:2]))
+
+
+def test_callers_of_both_teams_are_verified(verified: Run) -> None:
+    assert verified.code == 0, verified.output
+
+
+@pytest.mark.parametrize(("number", "namespace"), [(1, "team-a"), (2, "team-b")])
+def test_each_caller_is_counted_under_its_own_namespace_and_stored(verified: Run, number: int, namespace: str) -> None:
+    assert f"caller {number} team-a/gateway-a {namespace}" in verified.text
+    (line,) = [text for text in verified.output.splitlines() if f'"caller {number}  team-a/gateway-a' in text]
+    assert [word for word in ("200 200", "counted", "stored") if word not in line] == []
+
+
+def test_why_a_caller_with_an_array_claim_has_no_department_is_said(verified: Run) -> None:
+    assert "caller 2 has no department: its claim group is an array" in verified.text
+
+
+def test_what_is_being_waited_for_is_shown(verified: Run) -> None:
+    assert "caller 1: streamed request to http://127.0.0.1:" in verified.output
+
+
+def test_no_token_is_in_the_output_however_verbose(metered: Stand, caller: Callers) -> None:
+    token = metered.gateways().token(caller("alice"))
+    address = metered.gateways().address("gateway-a")
+    run = metered.play("verify", "-vvvv", verify_address=address, verify_model="chat-small", verify_tokens=[token])
+    assert run.code == 0, run.output
+    assert token not in run.output
+
+
+def test_a_caller_without_the_claim_that_is_billed_is_named_with_the_reason(metered: Stand) -> None:
+    nobody = tenants.Caller("nobody", "gateway-a", {"sub": "nobody", "group": "research"})
+    run = verify(metered, metered.gateways().token(nobody))
+    assert run.code != 0
+    assert "The samples of caller 1 carry no user_namespace: its token has no claim namespace." in run.text
+
+
+def test_a_token_that_the_gateway_refuses_is_told_with_its_status(metered: Stand) -> None:
+    run = verify(metered, "no.such.token")
+    assert run.code != 0
+    assert "caller 1 was answered with 401, 401" in run.text
+
+
+def test_an_address_that_nobody_answers_at_is_told(metered: Stand) -> None:
+    run = verify(metered, "any", verify_address="http://127.0.0.1:1")
+    assert run.code != 0
+    assert "The gateway does not answer at http://127.0.0.1:1/v1/chat/completions" in run.text
+    assert "Traceback" not in run.output
+
+
+def test_check_mode_sends_nothing(metered: Stand) -> None:
+    address = metered.gateways().address("gateway-a")
+    run = metered.play("verify", "--check", verify_address=address, verify_model="chat-small", verify_tokens=["x"])
+    assert run.code == 0, run.output
+    assert "counted" not in run.output
