@@ -152,17 +152,29 @@ def controller_deployment(
     namespace: str = "envoy-ai-gateway-system",
     image: str = "ai-gateway-controller:v1.0.0",
     annotations: Mapping[str, str] | None = None,
+    writers: Sequence[str] = (),
 ) -> Document:
-    """The AI gateway controller's Deployment, with its flags as the chart renders them."""
+    """The AI gateway controller's Deployment, with its flags as the chart renders them, written by these managers."""
     args = ["-logLevel=info", "--extProcImage=extproc:v1.0.0"]
     args += [f"--metricsRequestHeaderAttributes={mapping}"] if mapping else []
     args += [f"--requestHeaderAttributes={base}"] if base else []
-    return deployment(
+    document = deployment(
         name,
         namespace,
         containers=[container("ai-gateway-helm", args=args, image=image)],
         annotations=annotations,
     )
+    flags: Document = {"f:containers": {'k:{"name":"ai-gateway-helm"}': {"f:args": {}}}}
+    for key in ("f:spec", "f:template", "f:spec"):
+        flags = {key: flags}
+    document["metadata"]["managedFields"] = [
+        {"manager": "kube-controller-manager", "time": "2026-02-01T00:00:00Z", "fieldsV1": {"f:status": {}}},
+        *(
+            {"manager": manager, "time": f"2026-01-0{day}T00:00:00Z", "fieldsV1": flags}
+            for day, manager in enumerate(writers, start=1)
+        ),
+    ]
+    return document
 
 
 def controller(mapping: str = "", *, base: str = "") -> _gateway.Controller:

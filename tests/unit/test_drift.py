@@ -25,14 +25,8 @@ from ansible_collections.aigateway.metering.tests.unit.objects import (
 def controller(mapping="", *, base="", record="", removed="", manager=""):
     """The controller with what earlier runs recorded on it."""
     annotations = {"aigateway.metering/mapping": record, "aigateway.metering/removed-pairs": removed}
-    document = controller_deployment(mapping, base=base, annotations=annotations)
-    if manager:
-        fields = {"f:containers": {'k:{"name":"ai-gateway-helm"}': {"f:args": {}}}}
-        for key in ("f:spec", "f:template", "f:spec"):
-            fields = {key: fields}
-        document["metadata"]["managedFields"] = [
-            {"manager": manager, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields}
-        ]
+    writers = [manager] if manager else []
+    document = controller_deployment(mapping, base=base, annotations=annotations, writers=writers)
     return _gateway.find_controller([document])
 
 

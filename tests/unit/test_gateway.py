@@ -390,47 +390,32 @@ def test_a_pod_that_finds_no_node_is_told():
 
 # --- scope ------------------------------------------------------------------------------------------------------------
 
-A, B = sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")
+OURS, THEIRS = sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")
 
 
 @pytest.mark.parametrize(
     ("scope", "found"),
     [
-        pytest.param([], [A, B], id="all"),
-        pytest.param(["team-b/chat"], [B], id="one"),
+        pytest.param([], [OURS, THEIRS], id="all"),
+        pytest.param(["team-b/chat"], [THEIRS], id="one"),
         pytest.param(["team-c/chat"], [], id="one that is not there"),
     ],
 )
 def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
-    assert _gateway.within([A, B], scope) == found
+    assert _gateway.within([OURS, THEIRS], scope) == found
 
 
 def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
     with pytest.raises(MeteringError, match="belongs to the Gateway team-c/chat"):
-        _gateway.require_sidecars([A], ["team-a/chat", "team-c/chat"])
+        _gateway.require_sidecars([OURS], ["team-a/chat", "team-c/chat"])
 
 
 # --- who wrote the flag -----------------------------------------------------------------------------------------------
-
-
-def written_by(*managers):
-    """A controller whose container's flags these managers wrote, one after another."""
-    document = controller_deployment("x-a:a")
-    fields = {"f:containers": {'k:{"name":"ai-gateway-helm"}': {"f:args": {}}}}
-    for key in ("f:spec", "f:template", "f:spec"):
-        fields = {key: fields}
-    document["metadata"]["managedFields"] = [
-        {"manager": name, "time": f"2026-01-0{day}T00:00:00Z", "fieldsV1": fields}
-        for day, name in enumerate(managers, start=1)
-    ]
-    document["metadata"]["managedFields"].append(
-        {"manager": "other", "time": "2026-02-01T00:00:00Z", "fieldsV1": {"f:status": {}}}
-    )
-    return _gateway.find_controller([document])
 
 
 @pytest.mark.parametrize(
     ("managers", "last"), [(["helm", "kubectl-patch"], "kubectl-patch"), (["helm"], "helm"), ([], "")]
 )
 def test_who_wrote_the_flag_last_is_told(managers, last):
-    assert written_by(*managers).flag_writer == last
+    written = _gateway.find_controller([controller_deployment("x-a:a", writers=managers)])
+    assert written.flag_writer == last
