@@ -181,13 +181,13 @@ class Stand:
     def delete(self, kind: str, namespace: str, name: str) -> None:
         self.kubectl.run(self.step, "delete", kind, name, "--namespace", namespace, "--ignore-not-found")
 
-    def set_flag(self, mapping: str) -> None:
+    def set_flag(self, mapping: str, manager: str = "kubectl-patch") -> None:
         """Set the controller's flag by hand and wait for its rollout, without touching the proxies."""
         container = self.controller()["spec"]["template"]["spec"]["containers"][0]
         args = [FLAG + mapping if word.startswith(FLAG) else word for word in container["args"]]
         body = {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}
-        patch = ["patch", "deployment", CONTROLLER, "--namespace", platform.GATEWAY_NAMESPACE, "-p", json.dumps(body)]
-        self.kubectl.run(self.step, *patch)
+        words = ["deployment", CONTROLLER, "--namespace", platform.GATEWAY_NAMESPACE, f"--field-manager={manager}"]
+        self.kubectl.run(self.step, "patch", *words, "-p", json.dumps(body))
         self.wait_for_controller()
 
     def wait_for_controller(self) -> None:
@@ -261,6 +261,14 @@ def metered(stand: Stand) -> Stand:
     run = stand.site()
     assert run.code == 0, run.output
     return stand
+
+
+@pytest.fixture
+def self_rolling(fresh: Stand) -> Iterator[Stand]:
+    """Proxies that say of themselves that the gateway rolls them, as v1.1's do; nothing rolls them yet."""
+    fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", "before")
+    yield fresh
+    fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", None)
 
 
 @pytest.fixture(scope="session")

@@ -139,14 +139,6 @@ def test_two_runs_at_once_end_as_one(fresh: Stand) -> None:
 
 
 @pytest.fixture
-def self_rolling(fresh: Stand) -> Iterator[Stand]:
-    """Proxies that say of themselves that the gateway rolls them, as v1.1's do; nothing rolls them yet."""
-    fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", "before")
-    yield fresh
-    fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", None)
-
-
-@pytest.fixture
 def rolled_by_the_gateway(self_rolling: Stand) -> Iterator[Stand]:
     """A stand-in for v1.1's controller, which is not to be had as a module: it rolls the proxies by an annotation."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,8 @@ def grown(*samples, pod="ns/p"):
 
 
 def caller(**changed):
-    return Caller(**{"name": "caller 1", "claims": CLAIMS, "statuses": [200, 200], "stored": True} | changed)
+    usual: dict[str, Any] = {"name": "caller 1", "claims": CLAIMS, "statuses": [200, 200], "stored": True}
+    return Caller(**usual | changed)
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -42,8 +42,7 @@ def install(cluster: str) -> None:
         kubectl.apply_text(current, render("10-monitoring.yaml", substitutions))
     with step(f"gateway on {cluster}") as current:
         charts = ai_gateway / "manifests" / "charts"
-        version = VERSIONS["ai_gateway"]
-        _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", version, {})
+        _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", VERSIONS["ai_gateway"], {})
         _helm(
             current,
             cluster,
@@ -52,8 +51,7 @@ def install(cluster: str) -> None:
             VERSIONS["envoy_gateway"],
             _envoy_gateway_values(ai_gateway),
         )
-        values = {"controller": {"metricsRequestHeaderAttributes": PLATFORM_MAPPING}}
-        _helm(current, cluster, "ai-gateway", charts / "ai-gateway-helm", version, values)
+        install_ai_gateway(current, cluster)
         kubectl.rollout(current, GATEWAY_NAMESPACE, "deployment/envoy-gateway", "deployment/ai-gateway-controller")
     with step(f"teams on {cluster}") as current:
         kubectl.apply_text(current, render("20-upstream.yaml", substitutions))
@@ -113,26 +111,47 @@ def render(name: str, substitutions: dict[str, str]) -> str:
     return Template((MANIFESTS / name).read_text()).substitute(substitutions)
 
 
+def ai_gateway_chart(current: Step, directory: Path) -> Path:
+    """The AI gateway's chart as an archive in a directory."""
+    charts = binaries.module_directory("github.com/envoyproxy/ai-gateway") / "manifests" / "charts"
+    return _packaged(current, charts / "ai-gateway-helm", VERSIONS["ai_gateway"], directory)
+
+
+def install_ai_gateway(current: Step, cluster: str) -> None:
+    """Install the AI gateway's controller as the platform ships it, or bring its release back to that."""
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = ai_gateway_chart(current, Path(temporary))
+        values = {"controller": {"metricsRequestHeaderAttributes": PLATFORM_MAPPING}}
+        _upgrade(current, cluster, "ai-gateway", archive, values)
+
+
 def _helm(current: Step, cluster: str, release: str, chart: Path, version: str, values: dict) -> None:
     """Install or upgrade one chart out of a Go module's source, under its released version."""
-    helm = binaries.tool("helm")
     with tempfile.TemporaryDirectory() as temporary:
-        copy = Path(temporary) / chart.name
-        shutil.copytree(chart, copy, copy_function=shutil.copyfile)
-        for directory in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
-            directory.chmod(0o755)
-        template = copy / "values.tmpl.yaml"
-        if template.exists():
-            filled = Template(template.read_text()).safe_substitute(
-                GatewayImage=images.ENVOY_GATEWAY, GatewayImagePullPolicy="IfNotPresent"
-            )
-            (copy / "values.yaml").write_text(filled)
-        packaged = Path(temporary) / "packaged"
-        versions = ["--version", version, "--app-version", version]
-        current.run([helm, "package", copy, "--destination", packaged, *versions])
-        (archive,) = packaged.glob("*.tgz")
-        current.run(
-            [helm, "upgrade", "--install", release, str(archive), "--kubeconfig", str(kubeconfig(cluster))]
-            + ["--namespace", GATEWAY_NAMESPACE, "--create-namespace", "--values", "-"],
-            stdin=yaml.safe_dump(values),
+        _upgrade(current, cluster, release, _packaged(current, chart, version, Path(temporary)), values)
+
+
+def _packaged(current: Step, chart: Path, version: str, directory: Path) -> Path:
+    """A chart out of a Go module's source as an archive, its values' template filled in."""
+    copy = directory / "source" / chart.name
+    shutil.copytree(chart, copy, copy_function=shutil.copyfile)
+    for inner in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+        inner.chmod(0o755)
+    template = copy / "values.tmpl.yaml"
+    if template.exists():
+        filled = Template(template.read_text()).safe_substitute(
+            GatewayImage=images.ENVOY_GATEWAY, GatewayImagePullPolicy="IfNotPresent"
         )
+        (copy / "values.yaml").write_text(filled)
+    versions = ["--version", version, "--app-version", version]
+    current.run([binaries.tool("helm"), "package", copy, "--destination", directory, *versions])
+    (archive,) = directory.glob("*.tgz")
+    return archive
+
+
+def _upgrade(current: Step, cluster: str, release: str, archive: Path, values: dict) -> None:
+    current.run(
+        [binaries.tool("helm"), "upgrade", "--install", release, str(archive), "--kubeconfig", str(kubeconfig(cluster))]
+        + ["--namespace", GATEWAY_NAMESPACE, "--create-namespace", "--values", "-"],
+        stdin=yaml.safe_dump(values),
+    )

@@ -1,0 +1,72 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The how-to pages: every command in them is run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import BIN, ROOT, Stand
+from standlib import binaries, platform, settings, tenants
+
+PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
+# What a page starts from, where that is not a cluster that is metered already.
+UNMETERED = {"first-run", "maintenance-window", "gitops", "helm"}
+
+
+def commands(page: Path) -> str:
+    """The shell blocks of a page, one after another."""
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE))
+
+
+@pytest.fixture
+def reader(stand: Stand, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who follows a page: a home with a kubeconfig, and the files that pages speak of."""
+    config = tmp_path / ".kube" / "config"
+    config.parent.mkdir()
+    shutil.copy(settings.kubeconfig(stand.name), config)
+    gateways = stand.gateways()
+    (tmp_path / "tokens.yml").write_text(
+        yaml.safe_dump(
+            {
+                "verify_address": gateways.address("gateway-a"),
+                "verify_model": "chat-small",
+                "verify_tokens": [gateways.token(caller) for caller in tenants.CALLERS[:2]],
+            }
+        )
+    )
+    chart = platform.ai_gateway_chart(stand.step, tmp_path / "chart")
+    chart.rename(tmp_path / "ai-gateway-helm.tgz")
+    environment = stand.environment(HOME=str(tmp_path))
+    environment["PATH"] = f"{BIN}:{Path(binaries.tool('helm')).parent}:{os.environ['PATH']}"
+    del environment["K8S_AUTH_KUBECONFIG"]
+    return environment
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_every_command_of_a_page_does_what_it_says(
+    request: pytest.FixtureRequest, stand: Stand, reader: dict[str, str], page: Path
+) -> None:
+    request.getfixturevalue("fresh" if page.stem in UNMETERED else "metered")
+    try:
+        done = subprocess.run(
+            ["bash", "-euc", commands(page)],
+            cwd=reader["HOME"],
+            env=reader,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        if page.stem == "helm":
+            platform.install_ai_gateway(stand.step, stand.name)
+            stand.wait_for_controller()
