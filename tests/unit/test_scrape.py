@@ -562,8 +562,8 @@ def test_our_own_monitor_comes_to_cover_a_gateway_in_a_further_namespace():
 
 # --- scope ------------------------------------------------------------------------------------------------------------
 
-IN_SCOPE = [sidecar("p", gateway="team-a/chat")]
-BEYOND = [sidecar("q", gateway="team-b/chat")]
+IN_SCOPE = (sidecar("p", gateway="team-a/chat"),)
+BEYOND = (sidecar("q", gateway="team-b/chat"),)
 
 
 def scoped(*monitors, scope=("team-a/chat",), sidecars=IN_SCOPE, others=BEYOND):
