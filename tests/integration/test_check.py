@@ -52,6 +52,13 @@ def replace_monitor_by_one_that_fails(stand: Stand) -> None:
     stand.apply(by_hand(scheme="https", tlsConfig={"insecureSkipVerify": True}))
 
 
+def replace_monitor_by_one_for_a_single_gateway(stand: Stand) -> None:
+    stand.delete("podmonitor", NAMESPACE, OURS)
+    narrow = by_hand()
+    narrow["spec"]["selector"]["matchLabels"]["gateway.envoyproxy.io/owning-gateway-name"] = "gateway-a"
+    stand.apply(narrow)
+
+
 # What is done by hand, and the kind of drift that it is found as, without another run in between.
 DRIFTS: dict[str, Callable[[Stand], None]] = {
     "flag": lambda stand: stand.set_flag(platform.PLATFORM_MAPPING),
@@ -60,6 +67,7 @@ DRIFTS: dict[str, Callable[[Stand], None]] = {
     "unscraped": lambda stand: stand.delete("podmonitor", NAMESPACE, OURS),
     "duplicate": lambda stand: stand.apply(by_hand()),
     "scraped twice": lambda stand: stand.apply(by_hand()),
+    "uncovered": replace_monitor_by_one_for_a_single_gateway,
     "target down": replace_monitor_by_one_that_fails,
 }
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ def test_a_per_user_pair_is_added_with_consent(stand: Stand) -> None:
         "merge_metrics_attributes", pairs="x-user-id:user_id", allow_per_user=True, _ansible_check_mode=True
     )
     assert "x-user-id:user_id" in result["added"]
+
+
+def test_how_many_series_a_per_user_pair_would_make_is_told_beside_the_retention(metered: Stand) -> None:
+    metered.send()
+
+    def told() -> str:
+        return metered.module("gateway_info", pairs="x-user-id:user_id")["problems"][-1]
+
+    wait_until("samples of both models to be stored", lambda: "(2 models x" in told(), 60)
+    assert re.search(
+        r"x-user-id:user_id would make up to \d+ series for each user \(2 models x \d token types x", told()
+    )
+    assert re.search(r"has \d+ series of the metric and keeps them 7d", told())
 
 
 def test_an_unknown_prometheus_is_refused_naming_those_there_are(stand: Stand) -> None:
