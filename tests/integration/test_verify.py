@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,10 +54,13 @@ def test_what_is_being_waited_for_is_shown(verified: Run) -> None:
     assert "caller 1: streamed request to http://127.0.0.1:" in verified.output
 
 
-def test_no_token_is_in_the_output_however_verbose(metered: Stand, caller: Callers) -> None:
+def test_no_token_is_in_the_output_however_verbose(metered: Stand, caller: Callers, tmp_path: Path) -> None:
     token = metered.gateways().token(caller("alice"))
+    secrets = tmp_path / "tokens.json"
+    secrets.write_text(json.dumps({"verify_tokens": [token]}))
     address = metered.gateways().address("gateway-a")
-    run = metered.play("verify", "-vvvv", verify_address=address, verify_model="chat-small", verify_tokens=[token])
+    words = ["-vvvv", "--extra-vars", f"@{secrets}"]
+    run = metered.play("verify", *words, verify_address=address, verify_model="chat-small")
     assert run.code == 0, run.output
     assert token not in run.output
 
