@@ -55,7 +55,8 @@ def test_check_mode_says_which_proxies_the_gateway_will_roll(self_rolling: Stand
 def no_room(fresh: Stand) -> Iterator[Stand]:
     """The controller has the new mapping, and a quota keeps new pods from being made."""
     fresh.set_flag(METERED)
-    pods = [item for item in fresh.get("pods", NAMESPACE) if item["status"]["phase"] == "Running"]
+    # Old pods that are still draining are counted by the quota as long as they are there.
+    pods = [item for item in fresh.get("pods", NAMESPACE) if "deletionTimestamp" not in item["metadata"]]
     metadata = {"name": "no-room", "namespace": NAMESPACE}
     spec = {"hard": {"pods": str(len(pods))}}
     fresh.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec})
