@@ -25,6 +25,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway import
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge, Pair, Record
 
 STRATEGIC = "application/strategic-merge-patch+json"
+ROLLBACK_ATTEMPTS = 5
 
 
 def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -136,10 +137,7 @@ def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], recor
         words = _flags.replaced(controller.words, _names.METRICS_FLAG, _mapping.render(pairs))
     else:
         words = _flags.removed(controller.words, _names.METRICS_FLAG)
-    _patch(cluster, controller, controller.deployment, words, record)
-
-
-def _patch(cluster: Cluster, controller: Controller, current: Object, words: Sequence[str], record: Record) -> None:
+    current = controller.deployment
     container = {"name": controller.container, controller.field: [*controller.program, *words]}
     spec = current["spec"]["template"]["spec"]
     in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
@@ -164,7 +162,6 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
 
     Raises:
         MeteringError: it takes longer, or somebody writes the flag back.
-        ConflictError: somebody else merged further pairs into the flag meanwhile.
     """
     namespace, name = controller.name.split("/")
     labels = ",".join(f"{key}={text}" for key, text in controller.deployment["spec"]["selector"]["matchLabels"].items())
@@ -173,7 +170,9 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
         deployment = cluster.get(_state.APPS, "deployments", namespace, name)
         if deployment is None:
             return "the Deployment, which is gone"
-        refuse_reverted(_gateway.find_controller([deployment]), pairs)
+        current = _gateway.find_controller([deployment])
+        refuse_reverted(current, pairs)
+        wanted = current.pairs  # another run may have added more
         pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
         rolling = _gateway.missing_in_rollout("Deployment", deployment, pods)
         if rolling:
@@ -181,7 +180,9 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
         old = [
             pod["metadata"]["name"]
             for pod in pods
-            if pod["metadata"].get("deletionTimestamp") or not _has_flag(pod, controller, pairs)
+            # One that was evicted or failed stays listed, and serves nobody.
+            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            and (pod["metadata"].get("deletionTimestamp") or not _has_flag(pod, controller, wanted))
         ]
         return f"the old pods {', '.join(old)} to end" if old else ""
 
@@ -195,11 +196,10 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
 
 
 def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
-    """Tell a flag that somebody wrote back from one into which somebody merged more.
+    """Refuse to go on with a flag that somebody wrote back.
 
     Raises:
         MeteringError: pairs are gone again; whoever took them is named.
-        ConflictError: there are others besides.
     """
     gone = [pair for pair in pairs if pair not in current.pairs]
     if gone:
@@ -210,8 +210,6 @@ def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
             f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
             "Helm values), then run this again.",
         )
-    if len(current.pairs) != len(pairs):
-        raise ConflictError(f"deployment {current.name} has further pairs by now")
 
 
 def taken_back(
@@ -221,11 +219,22 @@ def taken_back(
     if on_failure == "keep":
         return MeteringError(error.found, f"{error.why} The new flag was left, as on_failure says.", error.command)
     namespace, name = controller.name.split("/")
-    current = cluster.get(_state.APPS, "deployments", namespace, name)
-    if current is None or _gateway.find_controller([current]).pairs != merged.pairs:
-        return error
-    _patch(cluster, controller, current, controller.words, controller.record)
-    return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
+    for dummy in range(ROLLBACK_ATTEMPTS):
+        deployment = cluster.get(_state.APPS, "deployments", namespace, name)
+        current = None if deployment is None else _gateway.find_controller([deployment])
+        if current is None or current.pairs != merged.pairs:
+            return error
+        try:
+            # What else was changed meanwhile stays: only our flag and our record go back.
+            write(cluster, current, controller.pairs, controller.record)
+        except ConflictError:
+            continue
+        return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
+    return MeteringError(
+        error.found,
+        f"{error.why} The previous flag could not be put back: somebody else keeps changing the Deployment.",
+        f"{error.command} The flag was {controller.value!r}.",
+    )
 
 
 def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:

@@ -190,7 +190,11 @@ def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[S
     """Samples without the namespace that is to be billed."""
     label = _names.REQUIRED_PAIR[1]
     unbilled = {
-        pod: sum(sample.tokens for sample in own if not sample.labels.get(label) and _samples.in_total(sample))
+        pod: sum(
+            sample.tokens
+            for sample in own
+            if _samples.in_total(sample) and label not in _samples.labels_with_data([sample])
+        )
         for pod, own in samples.items()
     }
     reason = states[label].reason if label in states else "no header is mapped to it"

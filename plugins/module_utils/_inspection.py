@@ -28,7 +28,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cardinality im
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
 
@@ -65,7 +65,8 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     problems.of(_state.pod_monitors, cluster)
     prometheuses = _state.prometheuses(cluster)
     prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
-    problems.of(permissions, cluster, controller, proxies, prometheus)
+    dashboards = cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards")
+    problems.of(permissions, cluster, controller, proxies, prometheus, dashboards)
     stored = problems.of(_prometheus.stored_form, cluster, prometheus.document) if prometheus else None
     estimates: list[str] = []
     result: dict[str, Any] = {
@@ -74,7 +75,9 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
         "prometheuses": [item.name for item in prometheuses],
         "prometheus": prometheus.name if prometheus else "",
         "names": stored[1] if stored else None,
-        "monitor_dashboard": cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards"),
+        "department_stored": stored is not None
+        and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
+        "monitor_dashboard": dashboards,
     }
     if controller is not None:
         merged = None
@@ -98,8 +101,9 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
             "mapping": controller.value,
             "base_mapping": _mapping.render(controller.base),
         }
+        pairs = controller.pairs if merged is None else merged.pairs
+        result |= problems.of(judged, cluster, controller, sidecars, pairs) or {}
         if merged is not None:
-            result |= judged(cluster, controller, sidecars, merged)
             result["cautions"] += estimates
         elif problems.found and estimates:
             problems.found[-1] += " ".join(["", *estimates])
@@ -108,7 +112,7 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     return result | {"problems": problems.found}
 
 
-def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], merged: Merge) -> dict[str, Any]:
+def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pairs: Sequence[Pair]) -> dict[str, Any]:
     """The labels and the warnings, for which expositions, routes and policies are read."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     routes = cluster.list(group, "aigatewayroutes") if group else []
@@ -126,7 +130,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
             *_preflight.in_control_plane(routes, namespace),
             *_preflight.without_costs(routes, configs),
             *_preflight.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
-            *_preflight.unset_headers(merged.pairs, known),
+            *_preflight.unset_headers(pairs, known),
             *_preflight.per_user(controller.pairs),
             *_preflight.array_claims(_samples.arrays(everything, mapping.values())),
             *_preflight.no_traffic(samples),
@@ -137,12 +141,11 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], me
 
 def counted(prometheus: Prometheus, replica: _prometheus.Replica) -> Stored:
     """What a replica has stored of the token metric, counted."""
-    answers = {name: replica.query(promql) for name, promql in _cardinality.QUERIES.items()}
     spec = prometheus.document["spec"]
     kept = [spec.get("retention", "" if "retentionSize" in spec else _cardinality.DEFAULT_RETENTION)]
     kept += [f"up to {spec['retentionSize']}"] if "retentionSize" in spec else []
     return Stored(
-        {name: int(float(found[0]["value"][1])) if found else 0 for name, found in answers.items()},
+        {name: replica.number(promql) for name, promql in _cardinality.QUERIES.items()},
         " and ".join(filter(None, kept)),
         prometheus.name,
     )
@@ -196,7 +199,11 @@ def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
 
 
 def permissions(
-    cluster: Cluster, controller: Controller | None, proxies: list[Proxy], prometheus: Prometheus | None
+    cluster: Cluster,
+    controller: Controller | None,
+    proxies: list[Proxy],
+    prometheus: Prometheus | None,
+    dashboards: bool,
 ) -> None:
     """Refuse to begin what could not be finished.
 
@@ -209,9 +216,14 @@ def permissions(
     for proxy in proxies:
         namespace = proxy.workload["metadata"]["namespace"]
         needed += [("patch", "apps", _state.PLURALS[proxy.kind], namespace), ("get", "", "pods/proxy", namespace)]
-        needed += [(verb, "monitoring.coreos.com", "podmonitors", namespace) for verb in ("create", "update", "delete")]
     if prometheus is not None:
         needed.append(("get", "", "pods/proxy", prometheus.namespace))
+        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in proxies} | {prometheus.namespace}
+        looked_into = sorted(namespace for namespace in namespaces if prometheus.looks_into(namespace))
+        for verb in ("create", "update", "delete"):
+            needed += [(verb, "monitoring.coreos.com", "podmonitors", namespace) for namespace in looked_into[:1]]
+    if dashboards:
+        needed += [(verb, "ait.alauda.io", "monitordashboards", "") for verb in ("get", "create", "patch")]
     lacking = [item for item in dict.fromkeys(needed) if not cluster.may(*item)]
     if lacking:
         listed = "; ".join(

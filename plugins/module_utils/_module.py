@@ -31,8 +31,8 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
     run again.
     """
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
-    if "gateways" in options:  # Ansible makes a list of `a, b` and keeps the blank.
-        module.params["gateways"] = [name.strip() for name in module.params["gateways"]]
+    if "gateways" in options:  # Ansible makes [a, " b"] of `a, b`, and [""] of an empty answer in a survey.
+        module.params["gateways"] = [name.strip() for name in module.params["gateways"] if name.strip()]
     try:
         cluster = Cluster(module)
         result = _until_no_conflict(module, cluster, action)

@@ -52,6 +52,7 @@ ENVOY_GATEWAY_CONFIG = "envoy-gateway-config"
 
 # --- identity -------------------------------------------------------------------------------------------------------
 REQUIRED_PAIR = ("x-user-namespace", "user_namespace")
+DEPARTMENT_LABEL = "department"
 DEFAULT_PAIRS = "x-user-namespace:user_namespace,x-user-group:department"
 # One series for each user x model x token type x pod: such a label is added only on an explicit word.
 PER_USER_HEADERS = frozenset({"x-user-id", "x-user-name", "x-user-email"})

@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Prometheus's HTTP API, each replica asked itself through the API server's pod proxy."""
+"""Prometheus's HTTP API, each replica and shard asked itself through the API server's pod proxy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 
+# How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
+REMEMBERED = "7d"
+
 
 @dataclass(frozen=True)
-class Replica:
+class Pod:
     """One Prometheus pod."""
 
     cluster: Cluster
@@ -29,11 +32,8 @@ class Replica:
     port: int
     prefix: str
 
-    @property
-    def name(self) -> str:
-        return f"{self.namespace}/{self.pod}"
-
-    def _get(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
+    def get(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
+        """`data` of an answer of Prometheus's API."""
         text = self.cluster.proxied(self.namespace, self.pod, self.port, f"{self.prefix}/api/v1/{path}", query)
         try:
             answer = json.loads(text)
@@ -43,18 +43,33 @@ class Replica:
         except (ValueError, KeyError, TypeError):
             detail = f"no JSON of Prometheus's API: {text[:80]!r}"
         raise MeteringError(
-            f"Prometheus {self.name} answered {path} with an error: {detail}.",
+            f"Prometheus {self.namespace}/{self.pod} answered {path} with an error: {detail}.",
             "Its targets and series cannot be judged without it.",
             f"kubectl -n {self.namespace} logs {self.pod} -c prometheus --tail=20",
         )
 
+
+@dataclass(frozen=True)
+class Replica:
+    """The pods, one for each shard, that together scrape everything once."""
+
+    pods: tuple[Pod, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.pods[0].namespace}/{'+'.join(pod.pod for pod in self.pods)}"
+
     def active_targets(self) -> list[dict[str, Any]]:
-        """`data.activeTargets` of /api/v1/targets."""
-        return list(self._get("targets", [("state", "active")])["activeTargets"])
+        """`data.activeTargets` of /api/v1/targets, of all shards."""
+        return [target for pod in self.pods for target in pod.get("targets", [("state", "active")])["activeTargets"]]
 
     def query(self, promql: str) -> list[dict[str, Any]]:
-        """The vector that an instant query yields."""
-        return list(self._get("query", [("query", promql)])["result"])
+        """The vector that an instant query yields; those of several shards one after another, not aggregated."""
+        return [item for pod in self.pods for item in pod.get("query", [("query", promql)])["result"]]
+
+    def number(self, promql: str) -> int:
+        """What a query without labels yields, summed over the shards; 0 where it yields nothing."""
+        return sum(int(float(item["value"][1])) for item in self.query(promql))
 
 
 def alternatives(pods: Iterable[str]) -> str:
@@ -63,7 +78,7 @@ def alternatives(pods: Iterable[str]) -> str:
 
 
 def replicas(cluster: Cluster, prometheus: Object) -> list[Replica]:
-    """The running pods of a Prometheus object.
+    """The running replicas of a Prometheus object.
 
     Raises:
         MeteringError: none runs.
@@ -72,11 +87,14 @@ def replicas(cluster: Cluster, prometheus: Object) -> list[Replica]:
     labels = _names.PROMETHEUS_POD_LABELS.format(name=name)
     prefix = (prometheus["spec"].get("routePrefix") or "").rstrip("/")
     pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
-    found = [
-        Replica(cluster, namespace, pod["metadata"]["name"], _port(pod), prefix)
-        for pod in pods
-        if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
-    ]
+    by_ordinal: dict[str, list[Pod]] = {}
+    for pod in sorted(pods, key=lambda item: item["metadata"]["name"]):
+        if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"):
+            # A StatefulSet for each shard; the pods of one ordinal share the targets among them.
+            ordinal = pod["metadata"]["name"].rpartition("-")[2]
+            own = Pod(cluster, namespace, pod["metadata"]["name"], _port(pod), prefix)
+            by_ordinal.setdefault(ordinal, []).append(own)
+    found = [Replica(tuple(own)) for own in by_ordinal.values()]
     if not found:
         raise MeteringError(
             f"Prometheus {namespace}/{name} has no running pod.",
@@ -92,15 +110,26 @@ def stored_form(cluster: Cluster, prometheus: Object) -> tuple[Replica, list[str
     Raises:
         MeteringError: no replica runs, or one does not answer.
     """
-    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}"}}'
+    # A series of a proxy that has ended is not found by an instant selector, but on dashboards it still is.
+    selector = f'last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}"}}[{REMEMBERED}])'
     found = replicas(cluster, prometheus)
     for replica in found:
-        names = sorted(item["metric"]["__name__"] for item in replica.query(f"count by (__name__) ({selector})"))
+        counted = replica.query(f"count by (__name__) ({selector})")
+        names = sorted({item["metric"]["__name__"] for item in counted})
         if names:
             series = replica.query(f"group without (instance, pod) ({selector})")
             types = {item["metric"].get(label) for item in series for label in _names.TOKEN_TYPE_LABELS}
             return replica, names, sorted(filter(None, types))
     return found[0], [], []
+
+
+def carries_plain_values(replica: Replica, label: str) -> bool:
+    """Whether some stored token sum has a plain value in a label: neither none nor an encoded array."""
+    matchers = f'{label}!="",{label}!~"{_names.ENCODED_ARRAY_PREFIX}.*"'
+    return (
+        replica.number(f'count(last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}",{matchers}}}[{REMEMBERED}]))')
+        > 0
+    )
 
 
 def _port(pod: Object) -> int:

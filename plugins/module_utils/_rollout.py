@@ -22,6 +22,9 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Proxy
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 
+# How long one that is current already, but not settled, is waited for: it may be an interrupted run's, or nobody's.
+UNRELATED_SECONDS = 60
+
 
 def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan or carry out, and report: what proxy_rollout returns."""
@@ -35,14 +38,22 @@ def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
         mapping = options["mapping"] if module.check_mode else None
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
-        result = roll_out(cluster, controller, found, options["wait_timeout"], options["self_roll_timeout"])
+        result = roll_out(cluster, options, found)
+        for warning in result.warnings:
+            module.warn(warning)
+        # What the gateway has rolled meanwhile is not what was read before.
+        controller = _state.controller(cluster, options["controller"])
+        everything = _state.proxies(cluster)
     commands = {proxy.name: restart_command(proxy) for proxy in everything}
-    outside = [proxy.name for proxy in everything if proxy not in found and proxy.stale(controller)]
-    stale = sorted([*result.stale, *(name for name in outside if name not in result.waited)])
+    handled = {proxy.name for proxy in found}
+    outside = [proxy for proxy in everything if proxy.name not in handled and proxy.stale(controller)]
+    # Beyond the scope the gateway rolls its proxies by itself all the same.
+    waited = [*result.waited, *(item.name for item in outside if item.rolls_itself and item.name not in result.waited)]
+    stale = sorted([*result.stale, *(item.name for item in outside if item.name not in waited)])
     return {
         "changed": bool(result.restarted),
         "restarted": result.restarted,
-        "waited": result.waited,
+        "waited": waited,
         "current": result.current,
         "stale": stale,
         "commands": [commands[name] for name in [*(result.restarted if module.check_mode else []), *stale]],
@@ -61,6 +72,7 @@ class Rollout:
     current: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     """Left as they are, because nothing may restart."""
+    warnings: list[str] = field(default_factory=list)
     before: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
     """The mapping of each pod's sidecar at the beginning, by pod."""
     after: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
@@ -120,9 +132,7 @@ def predict(
     return result
 
 
-def roll_out(
-    cluster: Cluster, controller: Controller, found: Sequence[Proxy], timeout: float, self_roll_timeout: float
-) -> Rollout:
+def roll_out(cluster: Cluster, options: Mapping[str, Any], found: Sequence[Proxy]) -> Rollout:
     """Bring every proxy to the controller's mapping, one workload after another.
 
     A gateway that rolls its proxies itself does so for all at once: the time that it is given counts once.
@@ -131,33 +141,30 @@ def roll_out(
         MeteringError: a workload does not settle in time, or its sidecars do not answer. Those after it are left alone.
     """
     result = Rollout(before={sidecar.name: sidecar.metrics for proxy in found for sidecar in proxy.sidecars})
-    patience = time.monotonic() + self_roll_timeout
+    patience = time.monotonic() + options["self_roll_timeout"]
     for number, proxy in enumerate(found, start=1):
         what = f"proxy {proxy.name} of gateway {proxy.gateway} ({number} of {len(found)})"
-        now = _bring_up_to_date(cluster, controller, proxy, what, timeout, patience, result)
+        now = _bring_up_to_date(cluster, options, proxy, what, patience, result)
         result.after |= {sidecar.name: sidecar.metrics for sidecar in now.sidecars}
     return result
 
 
 def _bring_up_to_date(
-    cluster: Cluster,
-    controller: Controller,
-    first: Proxy,
-    what: str,
-    timeout: float,
-    patience: float,
-    result: Rollout,
+    cluster: Cluster, options: Mapping[str, Any], first: Proxy, what: str, patience: float, result: Rollout
 ) -> Proxy:
     """Wait, restart where that is needed, and wait again, until the workload is settled and nothing in it is stale."""
-    was_stale = bool(first.stale(controller)) or bool(first.unsettled())
+    proxy, controller = first, _state.controller(cluster, options["controller"])
+    stale_before, unsettled_before = bool(first.stale(controller)), bool(first.unsettled())
     restarted = False
-    proxy: Proxy | None = first
 
     def missing() -> str:
-        nonlocal restarted, proxy
-        proxy = next((item for item in _state.proxies(cluster) if item.name == first.name), None)
-        if proxy is None:
+        nonlocal restarted, proxy, controller
+        # Both anew each time: another run may merge further pairs meanwhile.
+        controller = _state.controller(cluster, options["controller"])
+        current = next((item for item in _state.proxies(cluster) if item.name == first.name), None)
+        if current is None:
             return "a pod of it to carry the sidecar"
+        proxy = current
         stale = proxy.stale(controller)
         if proxy.unsettled():
             return proxy.unsettled()
@@ -173,22 +180,28 @@ def _bring_up_to_date(
             restarted = True
         return f"stale pods to be replaced: {', '.join(sidecar.name for sidecar in stale)}"
 
+    timeout = options["wait_timeout"] if stale_before else min(options["wait_timeout"], UNRELATED_SECONDS)
     still = _progress.wait(what, missing, timeout)
-    if still or proxy is None:
-        namespace, name = first.name.split("/")
+    namespace, name = first.name.split("/")
+    describe = f"kubectl -n {namespace} describe {first.kind.lower()} {name}; kubectl -n {namespace} get pod"
+    if still and (restarted or proxy.stale(controller)):
         raise MeteringError(
             f"The proxy {first.name} of gateway {first.gateway} was not settled within {timeout:.0f} s; it still "
             f"waits for {still}.",
             "The proxies after it were left alone; its old pods go on serving where the rollout strategy keeps them.",
-            f"kubectl -n {namespace} describe {first.kind.lower()} {name}; kubectl -n {namespace} get pod; then run "
-            "this again",
+            f"{describe}; then run this again",
         )
-    if restarted or was_stale:
+    if still:
+        result.warnings.append(
+            f"The proxy {first.name} of gateway {first.gateway} has the controller's mapping in every running pod, but "
+            f"still waits for {still}. That is none of this run's doing. Next: {describe}"
+        )
+    elif restarted or stale_before or unsettled_before:
         # Before the next one is touched: what was made new has to answer.
         _state.samples(cluster, list(proxy.sidecars))
     if restarted:
         result.restarted.append(first.name)
-    elif was_stale:
+    elif stale_before or (unsettled_before and not still):
         result.waited.append(first.name)
     else:
         result.current.append(first.name)

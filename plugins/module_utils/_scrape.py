@@ -331,13 +331,17 @@ def _has_endpoints(monitor: Object, wanted: Sequence[Mapping[str, Any]]) -> bool
     )
 
 
-def _rank(monitor: Object, pods: int, all_pods: int) -> tuple[Any, ...]:
-    """Those that cover every pod first; of these the platform's, then the most complete, then the oldest."""
+def _rank(monitor: Object, in_scope: bool, reached: int, all_pods: int) -> tuple[Any, ...]:
+    """Those that cover all that is in scope first, then those that cover every pod; of these the platform's, then the
+    most complete, then the oldest. A partial one of ours goes before a partial one of others: ours can be widened.
+    """
     metadata = monitor["metadata"]
     return (
-        pods < all_pods,
+        not in_scope,
+        not in_scope and not is_ours(monitor),
+        reached < all_pods,
         metadata["name"] != _names.PLATFORM_POD_MONITOR,
-        -pods,
+        -reached,
         metadata.get("creationTimestamp") or "",
         name_of(monitor),
     )
@@ -369,7 +373,11 @@ def plan(
     name = name or scoped_name(scope)
     in_force = [(item, covered(item, sidecars, prometheus)) for item in monitors if prometheus.selects(item)]
     in_force = [(item, pods) for item, pods in in_force if pods]
-    in_force.sort(key=lambda entry: _rank(entry[0], len(entry[1]), len(sidecars)))
+    everyone = [*sidecars, *others]
+    reach = {name_of(item): set(covered(item, everyone, prometheus)) for item, dummy in in_force}
+    in_force.sort(
+        key=lambda entry: _rank(entry[0], len(entry[1]) == len(sidecars), len(reach[name_of(entry[0])]), len(everyone))
+    )
     by_pod: dict[str, list[str]] = {}
     for monitor, pods in in_force:
         for pod, times in pods.items():
@@ -379,7 +387,7 @@ def plan(
     if in_force and not is_ours(in_force[0][0]):
         keeper: Object | None = in_force[0][0]
         update, create = None, None
-        covers = set(in_force[0][1])
+        covers = reach[name_of(in_force[0][0])]
     else:
         own = in_force[0][0] if in_force else ours
         wanted = desired_monitor(
@@ -405,11 +413,16 @@ def plan(
             )
         create = wanted if keeper is None else None
         update = _restored(keeper, wanted) if keeper else None
-        covers = set(covered(update or keeper or wanted, sidecars, prometheus))
+        covers = set(covered(update or keeper or wanted, everyone, prometheus))
     redundant = [(item, reached) for item, reached in in_force if item is not keeper and covers & set(reached)]
     # Ours where the Prometheus no longer looks, while another takes its place.
     stray: list[Object] = [ours] if ours is not None and create is not None else []
-    removable = [item for item, dummy in redundant if prune == "all" or (prune == "ours" and is_ours(item))]
+    # Whoever else it covers, in scope or not, must not be left uncovered.
+    removable = [
+        item
+        for item, dummy in redundant
+        if (prune == "all" or (prune == "ours" and is_ours(item))) and reach[name_of(item)] <= covers
+    ]
     stay = [(item, reached) for item, reached in in_force if item is not keeper and item not in removable]
     everywhere = covers.union(*(reached for dummy, reached in stay))
     return Plan(

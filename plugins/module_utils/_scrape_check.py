@@ -41,8 +41,9 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
         module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
     replica, names, token_types = _prometheus.stored_form(cluster, prometheus.document)
     mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
-    present = labels_present(replica, sidecars, list(mapped)) if names else {}
-    if not names:
+    present = labels_present(replica, sidecars, list(mapped))
+    counted = replica.number(_count(sidecars))
+    if not counted:
         no_samples(module, prometheus)
     return {
         "changed": False,
@@ -55,7 +56,7 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
         "token_types": token_types,
         "labels_present": present,
         "labels_absent": sorted(set(mapped) - set(present)),
-        "no_traffic": not names,
+        "no_traffic": not counted,
     }
 
 
@@ -112,13 +113,15 @@ def verdicts_within(
 
 def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:
     """How many stored series of the running sidecars carry each label."""
+    found = {label: replica.number(_count(sidecars, f'{label}!=""')) for label in labels}
+    return {label: number for label, number in found.items() if number}
+
+
+def _count(sidecars: list[Sidecar], *matchers: str) -> str:
+    """A query for the number of token sums of the running sidecars."""
     pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
-    found = {}
-    for label in labels:
-        answer = replica.query(f'count({{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~"{pods}",{label}!=""}})')
-        if answer:
-            found[label] = int(float(answer[0]["value"][1]))
-    return found
+    own = [f'__name__=~"{_names.USAGE_SUM_PATTERN}"', f'pod=~"{pods}"']
+    return f"count({{{','.join([*own, *matchers])}}})"
 
 
 def no_samples(module: Any, prometheus: Prometheus) -> None:

@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""The summary at the end of a run: at most 20 lines for whoever started it. Pure."""
+"""The summary at the end of a run: at most 20 lines for whoever started it. Pure: it only puts words together."""
 
 from __future__ import annotations
 
@@ -71,9 +71,14 @@ def lines(
         f"dashboard: {dashboard}",
     ]
     room = MAX_LINES - len(found) - 1
-    found += [f"caution: {text}" for text in gateway.get("cautions", [])[:room]]
-    found.append(f"next: {_next(gateway, rollout, failure, check_mode)}")
-    return [text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..." for text in found]
+    found += [_cut(f"caution: {text}") for text in gateway.get("cautions", [])[:room]]
+    found.append(f"next: {_next(check, rollout, failure, check_mode)}")
+    return found
+
+
+def _cut(text: str) -> str:
+    """A line that is told in full elsewhere: cautions are warnings as well."""
+    return text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..."
 
 
 def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
@@ -86,13 +91,13 @@ def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
     return f"{check['targets']} targets, {once} and up, in {pools}"
 
 
-def _next(gateway: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
+def _next(check: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
     if failure:
         return str(failure.get("command") or "act on the failure above, then run this again")
     if check_mode:
         return "run it without --check"
     if rollout["stale"]:
         return "in the maintenance window, run this without labels_restart: false and for every gateway"
-    if not gateway["names"]:
+    if check.get("no_traffic"):
         return "send a request through the gateway and run this again: it then says which labels carry data"
     return "open the dashboard; run this again at any time, it changes nothing that is right"

@@ -46,6 +46,14 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
             "A caller is known by its token.",
             "set verify_tokens to a list with one token for each tenant.",
         )
+    tokens = [token.strip() for token in options["tokens"]]
+    for number, token in enumerate(tokens, start=1):
+        if not token or any(character.isspace() or not character.isprintable() for character in token):
+            raise MeteringError(
+                f"Token {number} is empty, or has blanks or control characters in it.",
+                "It cannot be sent in a header.",
+                "correct verify_tokens; a token is one word.",
+            )
     controller = _state.controller(cluster, options["controller"])
     sidecars = _state.sidecars(cluster, options["gateways"])
     _gateway.require_sidecars(sidecars, options["gateways"])
@@ -55,13 +63,11 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
         _preflight.claims_of_header(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies")),
         [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)],
     )
-    callers = [
-        Caller(f"caller {number}", _verify.claims_of(token)) for number, token in enumerate(options["tokens"], start=1)
-    ]
+    callers = [Caller(f"caller {number}", _verify.claims_of(token)) for number, token in enumerate(tokens, start=1)]
     if module.check_mode:
         return {"changed": False, "skipped": True, "msg": "check mode: no request was sent", "rows": [], "table": []}
     after: Counts = {}
-    for caller, token in zip(callers, options["tokens"], strict=True):
+    for caller, token in zip(callers, tokens, strict=True):
         after = ask(cluster, sidecars, identity, caller, token, options)
     wait_until_stored(cluster, prometheus, callers, after, options["timeout"])
     gateways = {sidecar.name: sidecar.gateway for sidecar in sidecars}
@@ -124,7 +130,13 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
         caller.statuses.append(error.code)
         caller.answers.append(repr(error.read().decode("utf-8", "replace")[:SHOWN_CHARACTERS]))
         return
-    except (URLError, OSError, ValueError) as error:
+    except ValueError as error:  # its text may hold a header
+        raise MeteringError(
+            f"The request to {url} could not be made: the address or a header is not valid.",
+            "Nothing was sent.",
+            "correct verify_address (http://HOST or https://HOST:PORT) and verify_headers.",
+        ) from error
+    except (URLError, OSError) as error:
         raise MeteringError(
             f"The gateway does not answer at {url}: {getattr(error, 'reason', error)}.",
             "No request could be sent from where this runs.",

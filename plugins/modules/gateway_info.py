@@ -78,6 +78,10 @@ names:
   returned: always
   type: list
   elements: str
+department_stored:
+  description: Whether it has stored a token sum with a plain value in the label C(department) in the last days.
+  returned: always
+  type: bool
 monitor_dashboard:
   description: Whether the cluster knows the MonitorDashboard kind.
   returned: always

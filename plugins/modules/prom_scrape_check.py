@@ -78,7 +78,7 @@ scraped_once:
   returned: success
   type: bool
 names:
-  description: The names under which token sums are stored.
+  description: The names under which token sums are stored, or were in the last days.
   returned: success
   type: list
   elements: str
@@ -97,7 +97,7 @@ labels_absent:
   type: list
   elements: str
 no_traffic:
-  description: Whether no token sample is stored at all.
+  description: Whether no token sample of the running proxies is stored.
   returned: success
   type: bool
 """

@@ -59,7 +59,7 @@ options:
     type: str
     default: hi
   headers:
-    description: Further headers to send, such as a Host.
+    description: Further headers to send, such as a Host. Their values are in no output.
     type: dict
     default: {}
   address_validate_certs:
@@ -164,7 +164,7 @@ def main() -> None:
             "model": {"type": "str", "required": True},
             "tokens": {"type": "list", "elements": "str", "required": True, "no_log": True},
             "prompt": {"type": "str", "default": "hi"},
-            "headers": {"type": "dict", "default": {}},
+            "headers": {"type": "dict", "default": {}, "no_log": True},
             "address_validate_certs": {"type": "bool", "default": True},
             "address_ca_path": {"type": "path"},
             "request_timeout": {"type": "int", "default": 60},

@@ -34,7 +34,9 @@ def _config(built: bool) -> str:
         ],
     }
     if built:
-        config["networking"] = {"disableDefaultCNI": True, "kubeProxyMode": "nftables"}
+        # In nftables mode kube-proxy 1.36 fails to sync, for up to 30 s at a time, when a pod of two Services ends: it
+        # deletes the pod's element of its map hairpin-connections for each of them.
+        config["networking"] = {"disableDefaultCNI": True, "kubeProxyMode": "iptables"}
         patches = [
             {"kind": "InitConfiguration", "skipPhases": ["preflight"]},
             {

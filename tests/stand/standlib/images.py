@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform import machine
+from typing import Any
 
 from . import binaries, engine
 from .progress import StandError, Step, say, step
@@ -31,17 +33,14 @@ class Image:
     programs: dict[str, str] = field(default_factory=dict)  # path in the image: binary of the Go graph
     debian_programs: tuple[str, ...] = ()  # copied from the Debian tree with the libraries they link
     debian_trees: tuple[str, ...] = ()  # copied from the Debian tree as they are
+    links: tuple[tuple[str, str], ...] = ()  # symbolic links, each with what it points to
     envoy: bool = False
     entrypoint: tuple[str, ...] = ()
     user: str = ""
 
 
-def _kubernetes(name: str, *, debian_programs: tuple[str, ...] = ()) -> Image:
-    return Image(
-        f"registry.k8s.io/{name}:{VERSIONS['kubernetes']}",
-        {f"/usr/local/bin/{name}": name},
-        debian_programs=debian_programs,
-    )
+def _kubernetes(name: str, **more: Any) -> Image:
+    return Image(f"registry.k8s.io/{name}:{VERSIONS['kubernetes']}", {f"/usr/local/bin/{name}": name}, **more)
 
 
 # The names and tags are those that kubeadm of this version asks for.
@@ -49,8 +48,16 @@ CONTROL_PLANE = [
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
-    # In nftables mode kube-proxy needs the one program; in iptables mode it would need a family of them.
-    _kubernetes("kube-proxy", debian_programs=("/usr/sbin/nft",)),
+    _kubernetes(
+        "kube-proxy",
+        debian_programs=("/usr/sbin/xtables-nft-multi",),
+        debian_trees=(f"/usr/lib/{machine()}-linux-gnu/xtables",),
+        links=tuple(
+            (f"/usr/sbin/{family}{action}", "xtables-nft-multi")
+            for family in ("iptables", "ip6tables")
+            for action in ("", "-save", "-restore")
+        ),
+    ),
     Image(f"registry.k8s.io/etcd:{VERSIONS['etcd'].lstrip('v')}-0", {"/usr/local/bin/etcd": "etcd"}),
     Image(f"registry.k8s.io/coredns/coredns:{VERSIONS['coredns']}", {"/coredns": "coredns"}, entrypoint=("/coredns",)),
     Image(f"registry.k8s.io/pause:{VERSIONS['pause']}", {"/pause": "pause"}, entrypoint=("/pause",)),
@@ -98,6 +105,7 @@ PLATFORM = [
         PYTHON,
         debian_programs=("/usr/bin/python3.11",),
         debian_trees=("/usr/lib/python3.11", "/usr/lib/python3"),
+        links=(("/usr/local/bin/python3", "/usr/bin/python3.11"),),
     ),
 ]
 NODE = f"docker.io/kindest/node:{VERSIONS['kubernetes']}"
@@ -156,7 +164,8 @@ def _pull_all() -> bool:
 
 
 def _key(image: Image | None, *extra: str) -> str:
-    digest = hashlib.sha256(repr(image).encode())
+    # This file is the recipe: an image that another version of it made is stale.
+    digest = hashlib.sha256(Path(__file__).read_bytes() + repr(image).encode())
     for part in (binaries.key(), VERSIONS["envoy"], VERSIONS["debian"], NODE_PACKAGES, *extra):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
@@ -251,9 +260,7 @@ def _build(current: Step, image: Image, tree: Path) -> None:
         linked = list(image.debian_programs)
         for path in image.debian_trees:
             _copy_from_tree(tree, context, path)
-            linked += [
-                f"/{library.relative_to(tree)}" for library in (tree / path.lstrip("/")).rglob("lib-dynload/*.so")
-            ]
+            linked += [f"/{library.relative_to(tree)}" for library in (tree / path.lstrip("/")).rglob("*.so")]
         if image.envoy:
             envoy = _envoy(current)
             _place(envoy, root / "usr/local/bin/envoy")
@@ -261,8 +268,8 @@ def _build(current: Step, image: Image, tree: Path) -> None:
             linked.append("/tmp/envoy")
         for path in {*image.debian_programs, *(_libraries(current, tree, linked) if linked else ())}:
             _copy_from_tree(tree, context, path)
-        if "/usr/bin/python3.11" in image.debian_programs:
-            (root / "usr/local/bin/python3").symlink_to("/usr/bin/python3.11")
+        for link, points_to in image.links:
+            (root / link.lstrip("/")).symlink_to(points_to)
         lines = ["FROM scratch", "COPY root/ /", f"LABEL {KEY_LABEL}={_key(image)}"]
         lines.append("ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         if image.entrypoint:

@@ -51,6 +51,8 @@ class Gateways:
 
     def __init__(self, cluster: str, current: Step) -> None:
         self.kubectl = Kubectl(cluster)
+        # For each request without a whole answer, when (Unix seconds) and why.
+        self.unanswered: list[str] = []
         self._key = tenants.signing_key(current, self.kubectl)
         self._addresses = {
             team.gateway: f"http://127.0.0.1:{clusters.host_port(cluster, team.gateway)}" for team in tenants.TEAMS
@@ -81,9 +83,11 @@ class Gateways:
         url = self.url(request.caller.gateway)
         try:
             answer = requests.post(url, json=body, headers=headers, timeout=REQUEST_SECONDS)
-        except requests.RequestException:
+        except requests.RequestException as error:
+            self.unanswered.append(f"{time.time():.1f}: {error}")
             return 0
         if request.stream and answer.ok and "[DONE]" not in answer.text:
+            self.unanswered.append(f"{time.time():.1f}: the stream ended early: {answer.text[-80:]!r}")
             return 0
         return answer.status_code
 
