@@ -607,3 +607,32 @@ def test_a_wider_monitor_of_ours_is_not_narrowed_by_a_run_for_a_scope():
 
 def test_a_wider_monitor_of_somebody_is_kept_by_a_run_for_a_scope():
     assert name_of(scoped(pod_monitor()).keep) == "gateways/monitor"
+
+
+def test_a_wider_monitor_of_ours_is_kept_before_a_narrow_one_of_somebody():
+    wide = standing_ours(*IN_SCOPE, *BEYOND)
+    narrow = pod_monitor("narrow", selector=NARROW, created="2025-01-01T00:00:00Z")
+    plan = scoped(wide, narrow)
+    assert (plan.keep, plan.remove, [name_of(item) for item, dummy in plan.left]) == (wide, (), ["gateways/narrow"])
+
+
+# --- nobody is uncovered by a removal ---------------------------------------------------------------------------------
+
+THREE = [sidecar("p", "a"), sidecar("q", "b"), sidecar("r", "c")]
+EVERYWHERE = {"namespaces": ["a", "b", "c", MONITORING]}
+
+
+def test_a_partial_monitor_of_ours_is_widened_rather_than_lost_to_a_partial_one_of_the_platform():
+    chosen = prometheus(**EVERYWHERE)
+    ours = standing_ours(*THREE[:2], by=chosen)
+    plan = planned(pod_monitor(PLATFORM, "a"), ours, sidecars=THREE, by=chosen)
+    assert _scrape.covered(plan.update, THREE, chosen) == {"a/p": 1, "b/q": 1, "c/r": 1}
+    assert (plan.remove, names(item for item, dummy in plan.left)) == ((), [f"a/{PLATFORM}"])
+
+
+def test_a_redundant_monitor_that_covers_more_than_the_keeper_is_not_removed():
+    chosen = prometheus(**EVERYWHERE)
+    keeper = pod_monitor(PLATFORM, "a", namespace_selector={"matchNames": ["a", "b"]})
+    wider = pod_monitor("wider", "a", namespace_selector={"matchNames": ["b", "c"]})
+    plan = planned(keeper, wider, sidecars=THREE, by=chosen, prune="all")
+    assert (name_of(plan.keep), plan.remove) == (f"a/{PLATFORM}", ())
