@@ -178,6 +178,20 @@ class Stand:
     def apply(self, document: dict[str, Any]) -> None:
         self.kubectl.apply_object(self.step, document)
 
+    @staticmethod
+    def pod_monitor(name: str, **endpoint: Any) -> dict[str, Any]:
+        """A PodMonitor for every proxy as somebody would write it by hand: by the port's name."""
+        metadata = {"name": name, "namespace": platform.GATEWAY_NAMESPACE, "labels": {"prometheus": "kube-prometheus"}}
+        return {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PodMonitor",
+            "metadata": metadata,
+            "spec": {
+                "selector": {"matchLabels": {"app.kubernetes.io/component": "proxy"}},
+                "podMetricsEndpoints": [{"port": "aigw-admin", "path": "/metrics", "interval": "5s", **endpoint}],
+            },
+        }
+
     def delete(self, kind: str, namespace: str, name: str) -> None:
         self.kubectl.run(self.step, "delete", kind, name, "--namespace", namespace, "--ignore-not-found")
 

@@ -29,18 +29,6 @@ def monitor(stand: Stand, **spec: object) -> None:
     stand.patch("podmonitor", NAMESPACE, OURS, {"spec": spec})
 
 
-def by_hand(**endpoint: object) -> dict:
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": {"name": "by-hand", "namespace": NAMESPACE, "labels": {"prometheus": "kube-prometheus"}},
-        "spec": {
-            "selector": {"matchLabels": {"app.kubernetes.io/component": "proxy"}},
-            "podMetricsEndpoints": [{"port": "aigw-admin", "path": "/metrics", "interval": "5s", **endpoint}],
-        },
-    }
-
-
 def edit_dashboard(stand: Stand) -> None:
     body = {"spec": {"body": {"title": "edited"}}}
     stand.patch("monitordashboard", "cpaas-system", "ai-gateway-token-usage", body)
@@ -49,12 +37,12 @@ def edit_dashboard(stand: Stand) -> None:
 def replace_monitor_by_one_that_fails(stand: Stand) -> None:
     """Scraping plain HTTP as HTTPS is an error that Prometheus tells in lastError."""
     stand.delete("podmonitor", NAMESPACE, OURS)
-    stand.apply(by_hand(scheme="https", tlsConfig={"insecureSkipVerify": True}))
+    stand.apply(stand.pod_monitor("by-hand", scheme="https", tlsConfig={"insecureSkipVerify": True}))
 
 
 def replace_monitor_by_one_for_a_single_gateway(stand: Stand) -> None:
     stand.delete("podmonitor", NAMESPACE, OURS)
-    narrow = by_hand()
+    narrow = stand.pod_monitor("by-hand")
     narrow["spec"]["selector"]["matchLabels"]["gateway.envoyproxy.io/owning-gateway-name"] = "gateway-a"
     stand.apply(narrow)
 
@@ -65,8 +53,8 @@ DRIFTS: dict[str, Callable[[Stand], None]] = {
     "stale": lambda stand: stand.set_flag(f"{METERED},x-team:team"),
     "monitor": lambda stand: monitor(stand, selector={"matchLabels": {"x": "y"}}),
     "unscraped": lambda stand: stand.delete("podmonitor", NAMESPACE, OURS),
-    "duplicate": lambda stand: stand.apply(by_hand()),
-    "scraped twice": lambda stand: stand.apply(by_hand()),
+    "duplicate": lambda stand: stand.apply(stand.pod_monitor("by-hand")),
+    "scraped twice": lambda stand: stand.apply(stand.pod_monitor("by-hand")),
     "uncovered": replace_monitor_by_one_for_a_single_gateway,
     "target down": replace_monitor_by_one_that_fails,
 }
@@ -113,6 +101,14 @@ def test_an_edited_dashboard_makes_the_playbook_fail_and_the_report_says_so(mete
     assert run.code != 0
     assert "dashboard cpaas-system/ai-gateway-token-usage: The MonitorDashboard is missing, was edited" in run.text
     assert [drift["kind"] for drift in json.loads(report.read_text())["drifts"]] == ["dashboard"]
+
+
+def test_what_keeps_the_audit_from_its_end_is_in_the_report(stand: Stand, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    run = stand.play("check", check_report=str(report), scrape_prometheus="cpaas-system/none")
+    assert run.code != 0
+    (drift,) = json.loads(report.read_text())["drifts"]
+    assert (drift["kind"], "There is no Prometheus cpaas-system/none" in drift["found"]) == ("unknown", True)
 
 
 def test_after_site_the_playbook_is_green(metered: Stand, tmp_path: Path) -> None:

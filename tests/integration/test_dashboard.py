@@ -85,3 +85,16 @@ def test_the_stands_schema_refuses_a_body_that_the_platform_would_show_empty(met
     wrong["metadata"] = {"name": "wrong", "namespace": wrong["metadata"]["namespace"]}
     with pytest.raises(StandError, match='Unsupported value: "heatmap"'):
         metered.apply(wrong)
+
+
+def test_a_dashboard_of_that_name_that_is_not_ours_is_not_overwritten(metered: Stand) -> None:
+    labels = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
+    metered.patch("monitordashboard", "cpaas-system", "ai-gateway-token-usage", labels)
+    try:
+        run = metered.site()
+        assert run.code != 0
+        assert "MonitorDashboard cpaas-system/ai-gateway-token-usage is there, and is not ours" in run.text
+        assert "dashboard: NOT PUT UP" in run.text
+        assert dashboard(metered)["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "somebody"
+    finally:
+        metered.delete("monitordashboard", "cpaas-system", "ai-gateway-token-usage")

@@ -61,6 +61,22 @@ def test_by_helm_the_release_has_the_mapping_and_a_second_run_changes_nothing(re
     assert (second.code, second.changed) == (0, 0), second.output
 
 
+def test_by_helm_no_other_value_of_the_release_is_lost(released: Stand, chart: str) -> None:
+    before = helm_values(released)
+    run = by_helm(released, chart)
+    assert run.code == 0, run.output
+    assert helm_values(released) == before | {
+        "controller": before["controller"] | {"metricsRequestHeaderAttributes": METERED}
+    }
+
+
+def test_a_release_that_was_patched_before_gets_the_mapping_by_helm(released: Stand, chart: str) -> None:
+    released.module("merge_metrics_attributes")
+    run = by_helm(released, chart)
+    assert run.code == 0, run.output
+    assert helm_values(released)["controller"]["metricsRequestHeaderAttributes"] == METERED
+
+
 def test_by_helm_without_a_chart_is_refused(fresh: Stand) -> None:
     before = fresh.state()
     run = fresh.site(labels_method="helm", environment=with_tools(fresh))
@@ -97,6 +113,16 @@ def test_rendering_changes_nothing_and_what_it_renders_makes_the_audit_green(fre
             fresh.kubectl.run(fresh.step, "rollout", "status", words[-1], "--namespace", words[1], "--timeout=180s")
     assert commands[-1] == "ansible-playbook aigateway.metering.check"
     wait_until("the audit to be green", lambda: fresh.play("check").code == 0, 60)
+
+
+def test_a_duplicate_is_left_to_do_by_hand(metered: Stand, tmp_path: Path) -> None:
+    metered.apply(metered.pod_monitor("by-hand"))
+    try:
+        run = metered.play("render", render_dir=str(tmp_path))
+    finally:
+        metered.delete("podmonitor", NAMESPACE, "by-hand")
+    assert run.code == 0, run.output
+    assert f"kubectl -n {NAMESPACE} delete podmonitor by-hand" in (tmp_path / "by-hand.txt").read_text()
 
 
 def test_what_is_rendered_again_is_the_same(metered: Stand, tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def test_the_billed_namespace_is_not_removed_while_chargeback_is_configured(char
     annotate(charged_back, "added-pairs", "x-user-group:department")
 
 
+def test_for_some_gateways_only_their_monitor_goes(fresh: Stand) -> None:
+    scope = {"metering_gateways": "team-b/gateway-b"}
+    assert fresh.site(**scope).code == 0
+    run = fresh.play("remove", **scope)
+    assert run.code == 0, run.output
+    assert (fresh.monitors(), fresh.flag(), len(fresh.all("monitordashboards"))) == (set(), METERED, 1)
+
+
 def test_check_mode_says_what_would_go_and_removes_nothing(metered: Stand) -> None:
     before = metered.state()
     run = metered.play("remove", "--check", "--diff")

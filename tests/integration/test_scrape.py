@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from conftest import Stand
@@ -19,23 +18,10 @@ OURS = f"{NAMESPACE}/ai-gateway-metrics"
 PLATFORMS = f"{NAMESPACE}/ai-gateway-extproc-metrics"
 
 
-def pod_monitor(name: str, **endpoint: Any) -> dict[str, Any]:
-    """A PodMonitor as somebody would write it by hand: by the port's name."""
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"prometheus": "kube-prometheus"}},
-        "spec": {
-            "selector": {"matchLabels": {"app.kubernetes.io/component": "proxy"}},
-            "podMetricsEndpoints": [{"port": "aigw-admin", "path": "/metrics", "interval": "5s", **endpoint}],
-        },
-    }
-
-
 @pytest.fixture
 def by_hand(metered: Stand) -> Iterator[Stand]:
     """A metered stand to which somebody has added a PodMonitor `by-hand`."""
-    metered.apply(pod_monitor("by-hand"))
+    metered.apply(metered.pod_monitor("by-hand"))
     yield metered
     metered.delete("podmonitor", NAMESPACE, "by-hand")
 
@@ -43,7 +29,7 @@ def by_hand(metered: Stand) -> Iterator[Stand]:
 @pytest.fixture
 def platforms(metered: Stand) -> Iterator[Stand]:
     """A metered stand to which the platform's own PodMonitor has come."""
-    metered.apply(pod_monitor("ai-gateway-extproc-metrics"))
+    metered.apply(metered.pod_monitor("ai-gateway-extproc-metrics"))
     yield metered
     metered.delete("podmonitor", NAMESPACE, "ai-gateway-extproc-metrics")
 
@@ -99,13 +85,13 @@ def test_ours_makes_way_for_the_platforms(platforms: Stand) -> None:
 
 
 def test_the_platforms_monitor_alone_is_kept_and_none_created(fresh: Stand) -> None:
-    fresh.apply(pod_monitor("ai-gateway-extproc-metrics"))
+    fresh.apply(fresh.pod_monitor("ai-gateway-extproc-metrics"))
     result = fresh.module("podmonitor_dedupe")
     assert (result["kept"], result["created"], result["changed"]) == (PLATFORMS, "", False)
 
 
 def test_a_monitor_that_prometheus_does_not_select_does_not_count(fresh: Stand) -> None:
-    unseen = pod_monitor("unseen")
+    unseen = fresh.pod_monitor("unseen")
     unseen["metadata"]["labels"] = {}
     fresh.apply(unseen)
     assert fresh.module("podmonitor_dedupe")["created"] == OURS

@@ -78,6 +78,13 @@ def test_a_token_that_the_gateway_refuses_is_told_with_its_status(metered: Stand
     assert "caller 1 was answered with 401, 401" in run.text
 
 
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(stand: Stand) -> None:
+    run = verify(stand, "some-secret\nin-two-lines")
+    assert run.code != 0
+    assert "Token 1 is empty, or has blanks or control characters in it." in run.text
+    assert "some-secret" not in run.output
+
+
 def test_an_address_that_nobody_answers_at_is_told(metered: Stand) -> None:
     run = verify(metered, "any", verify_address="http://127.0.0.1:1")
     assert run.code != 0

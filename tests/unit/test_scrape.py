@@ -619,20 +619,18 @@ def test_a_wider_monitor_of_ours_is_kept_before_a_narrow_one_of_somebody():
 # --- nobody is uncovered by a removal ---------------------------------------------------------------------------------
 
 THREE = [sidecar("p", "a"), sidecar("q", "b"), sidecar("r", "c")]
-EVERYWHERE = {"namespaces": ["a", "b", "c", MONITORING]}
+EVERYWHERE = prometheus(namespaces=["a", "b", "c", MONITORING])
 
 
 def test_a_partial_monitor_of_ours_is_widened_rather_than_lost_to_a_partial_one_of_the_platform():
-    chosen = prometheus(**EVERYWHERE)
-    ours = standing_ours(*THREE[:2], by=chosen)
-    plan = planned(pod_monitor(PLATFORM, "a"), ours, sidecars=THREE, by=chosen)
-    assert _scrape.covered(plan.update, THREE, chosen) == {"a/p": 1, "b/q": 1, "c/r": 1}
+    ours = standing_ours(*THREE[:2], by=EVERYWHERE)
+    plan = planned(pod_monitor(PLATFORM, "a"), ours, sidecars=THREE, by=EVERYWHERE)
+    assert _scrape.covered(plan.update, THREE, EVERYWHERE) == {"a/p": 1, "b/q": 1, "c/r": 1}
     assert (plan.remove, names(item for item, dummy in plan.left)) == ((), [f"a/{PLATFORM}"])
 
 
 def test_a_redundant_monitor_that_covers_more_than_the_keeper_is_not_removed():
-    chosen = prometheus(**EVERYWHERE)
     keeper = pod_monitor(PLATFORM, "a", namespace_selector={"matchNames": ["a", "b"]})
     wider = pod_monitor("wider", "a", namespace_selector={"matchNames": ["b", "c"]})
-    plan = planned(keeper, wider, sidecars=THREE, by=chosen, prune="all")
+    plan = planned(keeper, wider, sidecars=THREE, by=EVERYWHERE, prune="all")
     assert (name_of(plan.keep), plan.remove) == (f"a/{PLATFORM}", ())

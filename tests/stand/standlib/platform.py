@@ -121,7 +121,11 @@ def install_ai_gateway(current: Step, cluster: str) -> None:
     """Install the AI gateway's controller as the platform ships it, or bring its release back to that."""
     with tempfile.TemporaryDirectory() as temporary:
         archive = ai_gateway_chart(current, Path(temporary))
-        values = {"controller": {"metricsRequestHeaderAttributes": PLATFORM_MAPPING}}
+        values = {
+            "controller": {"metricsRequestHeaderAttributes": PLATFORM_MAPPING},
+            # Nothing to do with metering: whoever upgrades the release has to keep it.
+            "extProc": {"logLevel": "warn"},
+        }
         _upgrade(current, cluster, "ai-gateway", archive, values)
 
 
