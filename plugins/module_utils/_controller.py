@@ -54,7 +54,8 @@ def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
             if not rolls:
                 raise
             raise taken_back(cluster, controller, merged, error, options["on_failure"]) from error
-    if record.added and controller.helm and (rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER):
+    patched = rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER
+    if options["method"] == "patch" and patched and record.added and controller.helm:
         module.warn(helm_warning(controller, merged.value))
     return {
         "changed": changed,
