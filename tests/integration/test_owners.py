@@ -87,9 +87,9 @@ def test_by_helm_without_a_chart_is_refused(fresh: Stand) -> None:
 
 def test_a_patched_release_is_warned_of_with_the_values_to_carry_over(fresh: Stand) -> None:
     result = fresh.module("merge_metrics_attributes")
-    (warning,) = result["warnings"]
-    assert "belongs to the Helm release envoy-gateway-system/ai-gateway" in warning
-    assert f"set controller.metricsRequestHeaderAttributes to {METERED}" in warning
+    warned = json.dumps(result["warnings"])
+    assert "belongs to the Helm release envoy-gateway-system/ai-gateway" in warned
+    assert f"set controller.metricsRequestHeaderAttributes to {METERED}" in warned
 
 
 # --- GitOps -----------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_rendering_changes_nothing_and_what_it_renders_makes_the_audit_green(fre
     run = fresh.play("render", render_dir=str(tmp_path))
     assert run.code == 0, run.output
     assert fresh.state() == before
-    for name in ("podmonitor.yaml", "monitordashboard.yaml"):
+    for name in ("podmonitor.yaml", "monitordashboard.json"):
         fresh.kubectl.apply(fresh.step, tmp_path / name)
     values = yaml.safe_load((tmp_path / "ai-gateway-values.yaml").read_text())
     fresh.set_flag(values["controller"]["metricsRequestHeaderAttributes"])
