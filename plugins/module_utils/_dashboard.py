@@ -12,7 +12,7 @@ Totals are input + output: the other token types are parts of these two. Pure: n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,6 +220,15 @@ def _panel(panel: Panel, index: int) -> dict[str, Any]:
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "options": {},
     }
+
+
+def is_contained(wanted: Any, found: Any) -> bool:
+    """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(key in found and is_contained(value, found[key]) for key, value in wanted.items())
+    if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
+        return len(wanted) == len(found) and all(map(is_contained, wanted, found))
+    return bool(wanted == found)
 
 
 def monitor_dashboard(

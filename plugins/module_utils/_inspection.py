@@ -66,7 +66,8 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     prometheuses = _state.prometheuses(cluster)
     prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
     dashboards = cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards")
-    problems.of(permissions, cluster, controller, proxies, prometheus, dashboards)
+    if options["check_permissions"]:
+        problems.of(permissions, cluster, controller, proxies, prometheus, dashboards)
     stored = problems.of(_prometheus.stored_form, cluster, prometheus.document) if prometheus else None
     estimates: list[str] = []
     result: dict[str, Any] = {

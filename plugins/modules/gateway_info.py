@@ -36,6 +36,10 @@ options:
     description: Whether the run may add a pair that makes one series for each user.
     type: bool
     default: false
+  check_permissions:
+    description: Whether it is a problem that the account lacks permissions that a run needs.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -115,6 +119,7 @@ def main() -> None:
             **PROMETHEUS_OPTION,
             "pairs": {"type": "str", "default": ""},
             "allow_per_user": {"type": "bool", "default": False},
+            "check_permissions": {"type": "bool", "default": True},
         },
         gather,
     )

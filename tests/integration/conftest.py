@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "stand"))
@@ -115,6 +116,33 @@ class Stand:
         )
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
+
+    def account(self, tmp_path: Path, rules: list[dict[str, Any]]) -> dict[str, str]:
+        """The environment of a run as a ServiceAccount with these rules and no others."""
+        name = "limited"
+        metadata = {"name": name, "namespace": "upstream"}
+        subject = {"kind": "ServiceAccount", **metadata}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+        api = "rbac.authorization.k8s.io/v1"
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+        self.apply({"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+        self.apply(
+            {
+                "apiVersion": api,
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name},
+                "roleRef": role,
+                "subjects": [subject],
+            }
+        )
+        token = self.kubectl.run(self.step, "create", "token", name, "--namespace", "upstream").strip()
+        config = yaml.safe_load(settings.kubeconfig(self.name).read_text())
+        config["users"] = [{"name": name, "user": {"token": token}}]
+        config["contexts"] = [{"name": name, "context": {"cluster": config["clusters"][0]["name"], "user": name}}]
+        config["current-context"] = name
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(config))
+        return self.environment(K8S_AUTH_KUBECONFIG=str(path))
 
     # -- what is there ------------------------------------------------------------------------------------------------
 

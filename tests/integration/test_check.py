@@ -118,6 +118,19 @@ def test_after_site_the_playbook_is_green(metered: Stand, tmp_path: Path) -> Non
     assert json.loads(report.read_text())["drifts"] == []
 
 
+READING = [
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["get"]},
+]
+
+
+@pytest.mark.parametrize("playbook", ["check", "render"])
+def test_who_may_only_read_may_audit_and_render(metered: Stand, tmp_path: Path, playbook: str) -> None:
+    environment = metered.account(tmp_path, READING)
+    run = metered.play(playbook, environment=environment, render_dir=str(tmp_path / "rendered"))
+    assert run.code == 0, run.output
+
+
 def test_the_playbook_changes_nothing(mended: Stand) -> None:
     mended.set_flag(platform.PLATFORM_MAPPING)
     before = mended.state()

@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT, Stand
-from standlib import binaries, settings
+from standlib import binaries
 from standlib.progress import StandError, wait_until
 
 WRONG_INPUT = {
@@ -118,36 +116,8 @@ def test_an_unreachable_cluster_is_named(stand: Stand) -> None:
     assert "no-secret-at-all" not in run.output
 
 
-def account(stand: Stand, tmp_path: Path, rules: list[dict[str, Any]]) -> dict[str, str]:
-    """The environment of a run as a ServiceAccount with these rules and no others."""
-    name = "limited"
-    metadata = {"name": name, "namespace": "upstream"}
-    subject = {"kind": "ServiceAccount", **metadata}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
-    api = "rbac.authorization.k8s.io/v1"
-    stand.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    stand.apply({"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
-    stand.apply(
-        {
-            "apiVersion": api,
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": role,
-            "subjects": [subject],
-        }
-    )
-    token = stand.kubectl.run(stand.step, "create", "token", name, "--namespace", "upstream").strip()
-    config = yaml.safe_load(settings.kubeconfig(stand.name).read_text())
-    config["users"] = [{"name": name, "user": {"token": token}}]
-    config["contexts"] = [{"name": name, "context": {"cluster": config["clusters"][0]["name"], "user": name}}]
-    config["current-context"] = name
-    path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return stand.environment(K8S_AUTH_KUBECONFIG=str(path))
-
-
 def test_an_account_that_may_not_read_is_told_so(stand: Stand, tmp_path: Path) -> None:
-    run = stand.site(environment=account(stand, tmp_path, []))
+    run = stand.site(environment=stand.account(tmp_path, []))
     assert run.code != 0
     assert "does not allow to get deployments" in run.text
     assert "docs/rbac.yml" in run.text
@@ -157,9 +127,7 @@ def test_an_account_that_may_only_read_is_told_all_that_it_lacks_before_anything
     stand: Stand, tmp_path: Path
 ) -> None:
     before = stand.state()
-    run = stand.site(
-        environment=account(stand, tmp_path, [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list"]}])
-    )
+    run = stand.site(environment=stand.account(tmp_path, [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["list"]}]))
     assert run.code != 0
     for permission in ("patch deployments.apps in envoy-gateway-system", "create podmonitors.monitoring.coreos.com"):
         assert permission in run.text
@@ -169,7 +137,7 @@ def test_an_account_that_may_only_read_is_told_all_that_it_lacks_before_anything
 def test_the_shipped_role_is_enough(stand: Stand, tmp_path: Path) -> None:
     documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
     (rules,) = [document["rules"] for document in documents if document["kind"] == "ClusterRole"]
-    run = stand.site(environment=account(stand, tmp_path, rules))
+    run = stand.site(environment=stand.account(tmp_path, rules))
     assert run.code == 0, run.output
 
 

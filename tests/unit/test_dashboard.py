@@ -337,3 +337,20 @@ def test_the_schema_refuses_what_the_platform_would_not_show(wrong):
     document = copy.deepcopy(dashboard())
     wrong(document["spec"]["body"]["panels"][0])
     assert not validator().is_valid(document)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "contained"),
+    [
+        pytest.param({"a": 1}, {"a": 1}, True, id="the same"),
+        pytest.param({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}, "d": 3}, True, id="more keys"),
+        pytest.param({"a": 1}, {"a": 2}, False, id="another value"),
+        pytest.param({"a": 1}, {}, False, id="no such key"),
+        pytest.param({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2, "c": 3}]}, True, id="more keys in a list"),
+        pytest.param({"a": [1]}, {"a": [1, 2]}, False, id="a longer list"),
+        pytest.param({"a": [1, 2]}, {"a": [2, 1]}, False, id="another order"),
+        pytest.param({"a": {}}, {"a": []}, False, id="another kind"),
+    ],
+)
+def test_a_dashboard_is_as_wanted_when_all_that_is_wanted_is_there(wanted, found, contained):
+    assert _dashboard.is_contained(wanted, found) is contained
