@@ -1,0 +1,86 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus
+
+MAIN = prometheus().document
+# As prometheus-operator names them: a StatefulSet for each shard, a pod for each replica.
+SHARDED = ("prometheus-main-0", "prometheus-main-1", "prometheus-main-shard-1-0", "prometheus-main-shard-1-1")
+
+
+class Pods:
+    """A cluster of Prometheus pods; each gives the same answers, in which {pod} is its name."""
+
+    def __init__(self, *names, answer=None, **options):
+        web = container("prometheus", ports={"web": 9090})
+        self.pods = [pod(name, "monitoring", containers=[web], **options) for name in names]
+        self.answer = answer
+
+    def list(self, *dummy, **options):
+        del options
+        return self.pods
+
+    def proxied(self, dummy, pod, *rest):
+        del rest
+        return json.dumps(self.answer).replace("{pod}", pod) if isinstance(self.answer, dict) else self.answer
+
+
+def replicas(*names, **options):
+    cluster: Any = Pods(*names, **options)
+    return _prometheus.replicas(cluster, MAIN)
+
+
+def success(data):
+    return {"status": "success", "data": data}
+
+
+def test_pods_that_share_the_targets_are_one_replica():
+    assert [replica.name for replica in replicas(*SHARDED)] == [
+        "monitoring/prometheus-main-0+prometheus-main-shard-1-0",
+        "monitoring/prometheus-main-1+prometheus-main-shard-1-1",
+    ]
+
+
+def test_the_targets_of_all_shards_are_a_replicas_own():
+    first, *dummy = replicas(*SHARDED, answer=success({"activeTargets": [{"scrapePool": "{pod}"}]}))
+    pools = [target["scrapePool"] for target in first.active_targets()]
+    assert pools == ["prometheus-main-0", "prometheus-main-shard-1-0"]
+
+
+def test_a_number_is_summed_over_the_shards():
+    first, *dummy = replicas(*SHARDED, answer=success({"result": [{"metric": {}, "value": [0, "2"]}]}))
+    assert first.number("count(x)") == 4
+
+
+def test_a_query_that_yields_nothing_is_the_number_0():
+    (only,) = replicas("prometheus-main-0", answer=success({"result": []}))
+    assert only.number("count(x)") == 0
+
+
+@pytest.mark.parametrize("gone", [{"phase": "Pending"}, {"deleting": True}], ids=["not running", "ending"])
+def test_a_prometheus_without_a_running_pod_is_told(gone):
+    with pytest.raises(MeteringError, match="Prometheus monitoring/main has no running pod"):
+        replicas("prometheus-main-0", **gone)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param({"status": "error", "error": "too slow"}, "an error: too slow", id="an error of its own"),
+        pytest.param("<html>login</html>", "no JSON of Prometheus's API: '<html>login", id="something else's page"),
+    ],
+)
+def test_an_answer_that_is_none_is_told(answer, said):
+    (only,) = replicas("prometheus-main-0", answer=answer)
+    with pytest.raises(MeteringError, match=said):
+        only.query("up")
