@@ -12,6 +12,7 @@ is written to it while the module runs; where there is none (another host, a mod
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,8 @@ def tell(text: str) -> None:
     """Show one line now."""
     path = os.environ.get(VARIABLE)
     if path:
-        with Path(path).open("a", encoding="utf-8") as file:
+        # Whoever showed it may be gone; that is no reason to fail.
+        with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(" ".join(text.split()) + "\n")
 
 

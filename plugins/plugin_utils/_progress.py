@@ -25,6 +25,7 @@ POLL_SECONDS = 0.5
 class ProgressAction(ActionBase):
     """The module's result, and on the way the lines that it tells."""
 
+    _supports_async = True
     _supports_check_mode = True
     _supports_diff = True
 
@@ -33,12 +34,12 @@ class ProgressAction(ActionBase):
         del tmp
         with self._told() as environment:
             self._task.environment = [*(self._task.environment or []), environment]
-            return result | self._execute_module(task_vars=task_vars)
+            return result | self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[dict[str, str]]:
-        """What to add to the module's environment. Only a module that runs here, as us, shares our files."""
-        if self._connection.transport != "local" or self._play_context.become:
+        """What to add to the module's environment. Only a module that runs here, as us, and now, shares our files."""
+        if self._connection.transport != "local" or self._play_context.become or self._task.async_val:
             yield {}
             return
         with tempfile.TemporaryDirectory(prefix="metering-") as directory:

@@ -58,3 +58,8 @@ def test_a_line_is_one_line(told):
 def test_without_a_place_for_it_nothing_is_told(monkeypatch):
     monkeypatch.delenv(_progress.VARIABLE, raising=False)
     _progress.tell("unheard")
+
+
+def test_a_place_that_is_gone_is_no_failure(monkeypatch, tmp_path):
+    monkeypatch.setenv(_progress.VARIABLE, str(tmp_path / "gone" / "progress"))
+    _progress.tell("unheard")
