@@ -161,13 +161,16 @@ def own(grown: Counts, caller: Caller, model: str, identity: Identity) -> dict[S
 
 
 def is_stored(grown: Counts, after: Counts, stored: Iterable[tuple[Series, float]]) -> bool:
-    """Whether Prometheus has each grown series at the sidecar's present value; it may have further labels."""
+    """Whether Prometheus has each grown series at the sidecar's present value; it may have further labels.
+
+    Where the sidecar has ended meanwhile, what it had counted of this caller is the least that has to be there.
+    """
     known: dict[str, list[tuple[set[tuple[str, str]], float]]] = {}
     for key, value in stored:
         known.setdefault(key.pod, []).append((set(key.labels), value))
     return all(
-        any(set(key.labels) <= labels and value >= after[key] for labels, value in known.get(key.pod, ()))
-        for key in grown
+        any(set(key.labels) <= labels and value >= after.get(key, least) for labels, value in known.get(key.pod, ()))
+        for key, least in grown.items()
     )
 
 

@@ -140,6 +140,12 @@ def test_tokens_are_stored_when_prometheus_has_the_sidecars_value(stored, expect
     assert _verify.is_stored({key: 1}, {key: 3}, known) is expected
 
 
+@pytest.mark.parametrize(("stored", "expected"), [(1, True), (0, False)])
+def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expected):
+    key = _verify.series("ns/p", {"a": "b"})
+    assert _verify.is_stored({key: 1}, {}, [(key, stored)]) is expected
+
+
 # --- why a label is missing -------------------------------------------------------------------------------------------
 
 
