@@ -169,8 +169,7 @@ def test_proxies_that_the_gateway_should_roll_and_does_not_are_restarted_in_the_
 
 
 def test_the_pairs_that_were_added_are_recorded_on_the_controller(metered: Stand) -> None:
-    annotations = metered.controller()["metadata"]["annotations"]
-    assert annotations["aigateway.metering/added-pairs"] == "x-user-group:department"
+    assert metered.records()["added-pairs"] == "x-user-group:department"
 
 
 def test_the_controller_is_found_with_its_flag_in_two_words(fresh: Stand) -> None:

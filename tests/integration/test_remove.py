@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import CONTROLLER, RECORDS, Stand, kill
+from conftest import CONTROLLER, Stand, kill
 from standlib import platform
 from standlib.progress import wait_until
 
@@ -58,9 +58,8 @@ def test_a_stale_sidecar_does_not_bring_a_removed_pair_back(metered: Stand) -> N
 def test_a_removed_pair_that_is_wanted_again_comes_back(metered: Stand) -> None:
     metered.module("merge_metrics_attributes", state="absent")
     metered.module("merge_metrics_attributes")
-    annotations = metered.controller()["metadata"]["annotations"]
     assert metered.flag() == METERED
-    assert {name: annotations.get(f"aigateway.metering/{name}", "") for name in RECORDS} == {
+    assert metered.records() == {
         "added-pairs": "x-user-group:department",
         "removed-pairs": "",
         "mapping": METERED,
