@@ -283,7 +283,13 @@ class Stand:
         self.kubectl.run(self.step, "patch", *words)
 
     def gateways(self) -> traffic.Gateways:
+        """The gateways, once no old proxy is ending: on the stand these drain too briefly for requests to miss them."""
+        wait_until("old proxies to end", lambda: not self._ending_proxies(), 120)
         return traffic.Gateways(self.name, self.step)
+
+    def _ending_proxies(self) -> list[dict[str, Any]]:
+        pods = self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
+        return [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
 
     def send(self, rounds: int = 1) -> None:
         """Traffic of every caller, of which no request may fail."""

@@ -19,7 +19,7 @@ def growth_of(stand: Stand, requests: list[traffic.Request]) -> tuple[traffic.To
     """(what Prometheus counted, what the ledger knows) of some requests."""
     before = usage.stored_totals(stand.kubectl, stand.step)
     since = traffic.now()
-    statuses = traffic.send_all(traffic.Gateways(stand.name, stand.step), requests)
+    statuses = traffic.send_all(stand.gateways(), requests)
     assert set(statuses) == {200}, statuses
     served = traffic.ledger_totals(traffic.ledger(stand.kubectl, stand.step, since))
 
@@ -41,6 +41,6 @@ def test_a_forged_namespace_is_billed_to_the_tokens_namespace(metered: Stand, ca
 
 
 def test_a_request_without_a_token_is_refused(stand: Stand, caller: Callers) -> None:
-    gateways = traffic.Gateways(stand.name, stand.step)
+    gateways = stand.gateways()
     (request, *dummy) = traffic.mix(1, [caller("alice")])
     assert gateways.send(request, token="") == 401
