@@ -24,14 +24,17 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _progress
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
 
 PAGE = 500
 CONNECT_SECONDS, READ_SECONDS = 10, 60
+# What is only looked at behind the API server answers quickly, or hangs.
+LOOK_SECONDS = 15
 RETRIED = frozenset({429, 500, 502, 503, 504})
-ATTEMPTS = 4
+ATTEMPTS, PROXIED_ATTEMPTS = 4, 2
 FIELD_MANAGER = "aigateway.metering"
 
 
@@ -58,6 +61,8 @@ class Cluster:
         finally:
             socket.setdefaulttimeout(None)
         self.server: str = self._client.configuration.host
+        # urllib3 by itself tries each request three times more, in silence.
+        self._client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False
 
     @staticmethod
     def _unreachable(
@@ -77,13 +82,15 @@ class Cluster:
         body: Any = None,
         query: Sequence[tuple[str, Any]] = (),
         content_type: str = "application/json",
+        attempts: int = ATTEMPTS,
+        seconds: int = READ_SECONDS,
     ) -> bytes:
         """One request; connection errors, 429 and 5xx are tried again, for reads and for idempotent writes alike."""
         from kubernetes.dynamic.exceptions import DynamicApiError
         from urllib3.exceptions import HTTPError
 
-        for attempt in range(ATTEMPTS):
-            last = attempt + 1 == ATTEMPTS
+        for attempt in range(attempts):
+            last = attempt + 1 == attempts
             try:
                 answer = self._client.request(
                     method,
@@ -92,7 +99,7 @@ class Cluster:
                     query_params=list(query),
                     content_type=content_type,
                     serialize=False,
-                    _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    _request_timeout=(CONNECT_SECONDS, seconds),
                 )
                 return bytes(answer.data)
             except DynamicApiError as error:
@@ -105,6 +112,7 @@ class Cluster:
                         error,
                         "What this run had done so far stands; the next run finishes it.",
                     ) from error
+                _progress.tell(f"{path}: no answer ({type(error).__name__}), asking again")
             time.sleep(0.5 * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
 
@@ -225,14 +233,21 @@ class Cluster:
             body={"preconditions": {"uid": metadata["uid"]}},
         )
 
-    def proxied(self, namespace: str, pod: str, port: int, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
-        """A GET to a pod's port through the API server.
+    def proxied(
+        self,
+        namespace: str,
+        pod: str,
+        port: int,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        seconds: int = LOOK_SECONDS,
+    ) -> str:
+        """A GET to a pod's port through the API server, which may take so many seconds.
 
         Raises:
             MeteringError: the pod, or the right to reach it, is not there, or it does not answer.
         """
-        target = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
-        answer = self._checked(f"pods/proxy {namespace}/{pod}:{port}{path}", "get", target, query=query)
+        answer = self._proxied("pods", namespace, f"{pod}:{port}", path, query, seconds)
         if answer is None:
             raise MeteringError(
                 f"Pod {namespace}/{pod} does not serve {path} on port {port}, or is gone.",
@@ -240,6 +255,30 @@ class Cluster:
                 f"kubectl -n {namespace} get pod {pod}; if it was replaced meanwhile, run this again.",
             )
         return answer.decode("utf-8", "replace")
+
+    def _proxied(
+        self, plural: str, namespace: str, name: str, path: str, query: Sequence[tuple[str, str]], seconds: int
+    ) -> bytes | None:
+        from urllib3.exceptions import ReadTimeoutError
+
+        target = f"/api/v1/namespaces/{quote(namespace, safe='')}/{plural}/{quote(name, safe=':')}/proxy{path}"
+        what = f"{plural}/proxy {namespace}/{name}{path}"
+        try:
+            return self._checked(what, "get", target, query=query, attempts=PROXIED_ATTEMPTS, seconds=seconds)
+        except MeteringError as error:
+            if not isinstance(error.__cause__, ReadTimeoutError):
+                raise
+            raise MeteringError(
+                f"{namespace}/{name} does not answer {path}, {PROXIED_ATTEMPTS} times within {seconds} s.",
+                "It hangs, or has too much to do; the API server, through which it was asked, answers.",
+                f"kubectl -n {namespace} get {plural}; kubectl -n {namespace} top pod; look at its log.",
+            ) from error
+
+    def service(self, service: str, path: str, query: Sequence[tuple[str, str]], seconds: int) -> str | None:
+        """A GET to a service, `namespace/[https:]name[:port]`, through the API server; None for an unknown path."""
+        namespace, dummy, name = service.partition("/")
+        answer = self._proxied("services", namespace, name, path, query, seconds)
+        return None if answer is None else answer.decode("utf-8", "replace")
 
     def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
         """Whether the account that runs this has a permission. `resource` may name a subresource: pods/proxy."""

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _flags,
     _gateway,
+    _generations,
     _mapping,
     _names,
     _progress,
@@ -40,7 +41,7 @@ def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
         refuse_to_roll(controller, proxies)
     if rolls and options["method"] == "verify" and not module.check_mode:
         raise MeteringError(
-            f"The flag --{_names.METRICS_FLAG} of deployment {controller.name} is {controller.value!r}, not "
+            f"The flag --{controller.flag} of deployment {controller.name} is {controller.value!r}, not "
             f"{merged.value!r}.",
             "It was to be set by somebody else before this, and only to be verified here.",
             "check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
@@ -66,10 +67,13 @@ def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
         "recovered": list(map(str, merged.recovered)),
         "removed": [str(pair) for pair in controller.pairs if pair not in merged.pairs],
         "sources": dict(merged.sources),
-        "helm": controller.helm | {"values": {_names.HELM_VALUES_KEY: merged.value}} if controller.helm else {},
+        "values_key": _generations.VALUES_KEYS[controller.flag],
+        "helm": controller.helm | {"values": {_generations.VALUES_KEYS[controller.flag]: merged.value}}
+        if controller.helm
+        else {},
         "diff": {
-            "before": described(controller.value, controller.record),
-            "after": described(merged.value if rolls else controller.value, record),
+            "before": described(controller.flag, controller.value, controller.record),
+            "after": described(controller.flag, merged.value if rolls else controller.value, record),
         },
     }
 
@@ -135,9 +139,11 @@ def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], recor
     if tuple(pairs) == controller.pairs:
         words = list(controller.words)
     elif pairs:
-        words = _flags.replaced(controller.words, _names.METRICS_FLAG, _mapping.render(pairs))
+        words = _flags.replaced(controller.words, controller.flag, _mapping.render(pairs))
     else:
-        words = _flags.removed(controller.words, _names.METRICS_FLAG)
+        words = list(controller.words)
+        for flag in _generations.HEADER_FLAGS:
+            words = _flags.removed(words, flag)
     current = controller.deployment
     container = {"name": controller.container, controller.field: [*controller.program, *words]}
     spec = current["spec"]["template"]["spec"]
@@ -242,8 +248,7 @@ def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bo
     for container in _gateway.containers(pod["spec"]):
         if container["name"] == controller.container:
             dummy, words = _flags.split_program(container.get(controller.field) or (), controller.field)
-            value = _flags.value(words, _names.METRICS_FLAG) or ""
-            return _mapping.parse(value, f"Pod {_gateway.name_of(pod)}") == list(wanted)
+            return _gateway.mapping_of(words, f"Pod {_gateway.name_of(pod)}") == tuple(wanted)
     return False
 
 
@@ -252,14 +257,14 @@ def helm_warning(controller: Controller, value: str) -> str:
     release = controller.helm
     return (
         f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
-        f"next upgrade writes the flag anew from its values. Next: set {_names.HELM_VALUES_KEY} to {value} in them, or "
-        "run with labels_method: helm."
+        "next upgrade writes the flag anew from its values. Next: set "
+        f"{_generations.VALUES_KEYS[controller.flag]} to {value} in them, or run with labels_method: helm."
     )
 
 
-def described(value: str, record: Record) -> str:
+def described(flag: str, value: str, record: Record) -> str:
     """Flag and record as lines of a diff."""
-    lines = [f"--{_names.METRICS_FLAG}={value}"]
+    lines = [f"--{flag}={value}"]
     for name, pairs in (
         (_names.ADDED_ANNOTATION, record.added),
         (_names.REMOVED_ANNOTATION, record.removed),

@@ -11,11 +11,12 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _mapping, _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _generations, _mapping, _names
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair, Record
 
@@ -52,6 +53,8 @@ class Controller:
     """What stands before the flags in that list: nothing in `args`, the program in `command`."""
     words: tuple[str, ...]
     """Its flags."""
+    flag: str
+    """Which of them maps headers to labels of metrics, or is to do so."""
     pairs: tuple[Pair, ...]
     base: tuple[Pair, ...]
 
@@ -77,8 +80,13 @@ class Controller:
 
     @property
     def value(self) -> str:
-        """The flag's value as it stands."""
-        return _flags.value(self.words, _names.METRICS_FLAG) or ""
+        """The mapping as it stands."""
+        return _mapping_in(self.words)[1]
+
+    @property
+    def has_flag(self) -> bool:
+        """Whether some flag for the mapping is there already."""
+        return any(_flags.find(self.words, flag) for flag in _generations.HEADER_FLAGS)
 
     @property
     def image(self) -> str:
@@ -116,19 +124,36 @@ class Controller:
         return max(found)[1] if found else ""
 
 
+def _mapping_in(words: Sequence[str]) -> tuple[str, str]:
+    """The flag that maps headers to labels of metrics, and its value; the newest one where there is none.
+
+    A gateway that knows two such flags reads the older one only as long as the newer is empty, and is told by either.
+    """
+    there = [flag for flag in _generations.HEADER_FLAGS if _flags.find(words, flag)]
+    values = [_flags.value(words, flag) for flag in there]
+    return next(iter(there), _generations.HEADER_FLAGS[0]), next(filter(None, values), "")
+
+
+def mapping_of(words: Sequence[str], where: str) -> tuple[Pair, ...]:
+    """The pairs of the flag that maps headers to labels of metrics."""
+    return tuple(_mapping.parse(_mapping_in(words)[1], where))
+
+
 def _controller(deployment: Object) -> Controller | None:
     for container in containers(deployment["spec"]["template"]["spec"]):
         for field_name in ("args", "command"):
             program, words = _flags.split_program(container.get(field_name) or (), field_name)
-            if _flags.find(words, _names.CONTROLLER_FLAG) or _flags.find(words, _names.METRICS_FLAG):
-                where = f"The flag --{_names.METRICS_FLAG} of deployment {name_of(deployment)}"
+            if any(_flags.find(words, flag) for flag in (_names.CONTROLLER_FLAG, *_generations.HEADER_FLAGS)):
+                flag = _mapping_in(words)[0]
+                where = f"The flag --{flag} of deployment {name_of(deployment)}"
                 return Controller(
                     deployment,
                     container["name"],
                     field_name,
                     program,
                     words,
-                    tuple(_mapping.parse(_flags.value(words, _names.METRICS_FLAG) or "", where)),
+                    flag,
+                    mapping_of(words, where),
                     tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
                 )
     return None
@@ -150,7 +175,7 @@ def find_controller(deployments: Iterable[Object], named: str = "") -> Controlle
     if not found:
         raise MeteringError(
             f"No AI gateway controller was found{' as ' + named if named else ''}: no Deployment has a container with "
-            f"the flag --{_names.CONTROLLER_FLAG} or --{_names.METRICS_FLAG}.",
+            f"the flag --{_names.CONTROLLER_FLAG} or --{_generations.HEADER_FLAGS[0]}.",
             "The mapping of headers to labels is set there and nowhere else.",
             "check that Envoy AI Gateway is installed here: kubectl get deploy -A -l " + _names.CONTROLLER_LABELS,
         )
@@ -161,6 +186,30 @@ def find_controller(deployments: Iterable[Object], named: str = "") -> Controlle
             "name the one that is meant with the variable labels_controller (namespace/name).",
         )
     return found[0]
+
+
+def with_flag_of_its_generation(controller: Controller, sidecars: Iterable[Sidecar]) -> Controller:
+    """A controller that has no flag for the mapping yet, with the one that its generation knows.
+
+    An unknown flag ends the controller. Where its image's tag is no version, the sidecars tell the generation, by the
+    flag of their port.
+
+    Raises:
+        MeteringError: this generation maps no headers at all.
+    """
+    generation = _generations.of_version(controller.version)
+    if generation is not None and not generation.header_flag:
+        raise MeteringError(
+            f"The controller {controller.name} is v{generation.version} ({controller.image}), which maps no headers.",
+            "Its metrics carry no identity, whatever is set.",
+            "upgrade Envoy AI Gateway to v0.4 or later.",
+        )
+    if generation is not None:
+        return dataclasses.replace(controller, flag=generation.header_flag)
+    # Sidecars of an older generation go on after an upgrade: one of a newer tells more.
+    known = {sidecar.port_flag for sidecar in sidecars}
+    only_old = known == {_generations.PORT_FLAGS[-1]}
+    return dataclasses.replace(controller, flag=_generations.HEADER_FLAGS[-1 if only_old else 0])
 
 
 class Owned(Protocol):
@@ -186,6 +235,8 @@ class Sidecar:
     metrics: tuple[Pair, ...]
     base: tuple[Pair, ...]
     port: int
+    port_flag: str = ""
+    """Its flag for the port, which generations name differently."""
 
     @property
     def name(self) -> str:
@@ -198,6 +249,17 @@ class Sidecar:
     @property
     def ip(self) -> str:
         return (self.pod.get("status") or {}).get("podIP", "")
+
+    @property
+    def usage_sums(self) -> tuple[str, ...]:
+        """The names under which its token sums may be stored: those of the generations that name its port so."""
+        ports = {port.get("name", "") for item in containers(self.pod["spec"]) for port in item.get("ports") or ()}
+        return _generations.usage_sums(ports)
+
+    @property
+    def address(self) -> str:
+        """Where its metrics are served."""
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
     @property
     def effective(self) -> dict[str, str]:
@@ -223,13 +285,14 @@ def sidecar_of(pod: Object) -> Sidecar | None:
             dummy, command = _flags.split_program(container.get("command") or (), "command")
             words = [*command, *(container.get("args") or ())]
             where = f"The sidecar of pod {name_of(pod)}"
-            ports = [_flags.value(words, flag) for flag in _names.ADMIN_PORT_FLAGS]
-            port = next((int(text) for text in ports if text and text.isdigit()), _names.ADMIN_PORT)
+            ports = {flag: _flags.value(words, flag) or "" for flag in _generations.PORT_FLAGS}
+            port_flag = next((flag for flag, text in ports.items() if text.isdigit()), "")
             return Sidecar(
                 pod,
-                tuple(_mapping.parse(_flags.value(words, _names.METRICS_FLAG) or "", where)),
+                mapping_of(words, where),
                 tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
-                port,
+                int(ports[port_flag]) if port_flag else _names.ADMIN_PORT,
+                port_flag,
             )
     return None
 

@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _api,
     _cardinality,
     _flags,
     _gateway,
+    _generations,
     _mapping,
     _names,
     _preflight,
     _prometheus,
     _samples,
-    _scrape,
+    _sources,
     _state,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cardinality import Stored
@@ -29,8 +31,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import MONITOR_KINDS, Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
 
 T = TypeVar("T")
 
@@ -62,18 +66,20 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     proxies = _gateway.within(everything, scope)
     sidecars = [sidecar for proxy in proxies for sidecar in proxy.sidecars]
     problems.of(_gateway.require_sidecars, sidecars, scope)
-    problems.of(_state.pod_monitors, cluster)
-    prometheuses = _state.prometheuses(cluster)
-    prometheus = problems.of(_scrape.choose_prometheus, prometheuses, options["prometheus"])
+    api = problems.of(_api.with_credentials, module, cluster) or {}
+    monitoring = problems.of(_state.monitoring, cluster, sidecars) or Monitoring([], {})
+    monitoring = _prometheus.monitoring_with(monitoring, api)
+    prometheus = problems.of(_sources.choose, monitoring, options["prometheus"], sidecars)
+    backend = Backend(cluster, prometheus, api) if prometheus else None
     dashboards = cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards")
     if options["check_permissions"]:
-        problems.of(permissions, cluster, controller, proxies, prometheus, dashboards)
-    stored = problems.of(_prometheus.stored_form, cluster, prometheus.document) if prometheus else None
+        problems.of(permissions, cluster, controller, proxies, prometheus, dashboards, bool(api.get("targets_urls")))
+    stored = problems.of(_prometheus.stored_form, backend) if backend else None
     estimates: list[str] = []
     result: dict[str, Any] = {
         "changed": False,
         "proxies": [described(proxy, controller) for proxy in proxies],
-        "prometheuses": [item.name for item in prometheuses],
+        "prometheuses": [item.name for item in monitoring.scrapers],
         "prometheus": prometheus.name if prometheus else "",
         "names": stored[1] if stored else None,
         "department_stored": stored is not None
@@ -95,9 +101,12 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
                 removed=controller.record.removed,
                 consent=options["allow_per_user"],
             )
+        generation = _generations.of_version(controller.version)
         result["controller"] = {
             "name": controller.name,
             "version": controller.version,
+            "generation": generation.version if generation else "",
+            "flag": controller.flag,
             "helm": controller.helm,
             "mapping": controller.value,
             "base_mapping": _mapping.render(controller.base),
@@ -128,6 +137,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pa
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
+            *_preflight.newer_generation(controller.name, controller.version),
             *_preflight.in_control_plane(routes, namespace),
             *_preflight.without_costs(routes, configs),
             *_preflight.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
@@ -140,9 +150,9 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pa
     }
 
 
-def counted(prometheus: Prometheus, replica: _prometheus.Replica) -> Stored:
+def counted(prometheus: Scraper, replica: _prometheus.Replica) -> Stored:
     """What a replica has stored of the token metric, counted."""
-    spec = prometheus.document["spec"]
+    spec = prometheus.spec
     kept = [spec.get("retention", "" if "retentionSize" in spec else _cardinality.DEFAULT_RETENTION)]
     kept += [f"up to {spec['retentionSize']}"] if "retentionSize" in spec else []
     return Stored(
@@ -203,8 +213,9 @@ def permissions(
     cluster: Cluster,
     controller: Controller | None,
     proxies: list[Proxy],
-    prometheus: Prometheus | None,
+    prometheus: Scraper | None,
     dashboards: bool,
+    elsewhere: bool,
 ) -> None:
     """Refuse to begin what could not be finished.
 
@@ -217,12 +228,15 @@ def permissions(
     for proxy in proxies:
         namespace = proxy.workload["metadata"]["namespace"]
         needed += [("patch", "apps", _state.PLURALS[proxy.kind], namespace), ("get", "", "pods/proxy", namespace)]
-    if prometheus is not None:
+    if prometheus is not None and not (prometheus.is_unseen or elsewhere):
         needed.append(("get", "", "pods/proxy", prometheus.namespace))
-        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in proxies} | {prometheus.namespace}
+    if prometheus is not None:
+        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in proxies} | {prometheus.namespace} - {""}
         looked_into = sorted(namespace for namespace in namespaces if prometheus.looks_into(namespace))
+        monitor = MONITOR_KINDS[prometheus.monitor]
+        group = monitor.api.partition("/")[0]
         for verb in ("create", "update", "delete"):
-            needed += [(verb, "monitoring.coreos.com", "podmonitors", namespace) for namespace in looked_into[:1]]
+            needed += [(verb, group, monitor.plural, namespace) for namespace in looked_into[:1]]
     if dashboards:
         needed += [(verb, "ait.alauda.io", "monitordashboards", "") for verb in ("get", "create", "patch")]
     lacking = [item for item in dict.fromkeys(needed) if not cluster.may(*item)]

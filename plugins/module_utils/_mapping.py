@@ -293,7 +293,7 @@ def remove(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Sequence[
             raise _refuse(
                 pair,
                 "comes from the base flag",
-                f"Metrics carry it whatever --{_names.METRICS_FLAG} says.",
+                "Metrics carry it whatever the flag for metrics says.",
                 f"take it out of --{_names.BASE_FLAG} yourself; spans and logs lose it as well then.",
             )
     return Merge(tuple(pair for pair in controller if pair not in unwanted))

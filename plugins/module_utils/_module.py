@@ -22,6 +22,26 @@ ATTEMPTS = 5
 CONTROLLER_OPTION: dict[str, Any] = {"controller": {"type": "str", "default": ""}}
 GATEWAYS_OPTION: dict[str, Any] = {"gateways": {"type": "list", "elements": "str", "default": []}}
 PROMETHEUS_OPTION: dict[str, Any] = {"prometheus": {"type": "str", "default": ""}}
+API_OPTION: dict[str, Any] = {
+    "api": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "url": {"type": "str"},
+            "service": {"type": "str"},
+            "feature": {"type": "bool", "default": False},
+            "targets_urls": {"type": "list", "elements": "str", "default": []},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "token": {"type": "str", "no_log": True},
+            "headers": {"type": "dict", "default": {}, "no_log": True},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path"},
+            "ca_path": {"type": "path"},
+            "validate_certs": {"type": "bool", "default": True},
+        },
+    }
+}
 
 
 def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, Any]]) -> None:

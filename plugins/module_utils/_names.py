@@ -4,13 +4,16 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Every name of the gateway, of Kubernetes and of Prometheus that the collection relies on, in one place.
+"""Every name of the gateway, of Kubernetes and of Prometheus that the collection relies on, in one place; those that
+differ between generations of the gateway stand in the table of _generations.py.
 
 Sources: envoyproxy/ai-gateway v1.0.0 (internal/internalapi, internal/controller/gateway_mutator.go,
 manifests/charts), envoyproxy/gateway v1.8.1, prometheus-operator v0.93.0.
 """
 
 from __future__ import annotations
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _generations
 
 # --- ours -----------------------------------------------------------------------------------------------------------
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -24,14 +27,11 @@ MAPPING_ANNOTATION = "aigateway.metering/mapping"
 
 # --- the gateway ----------------------------------------------------------------------------------------------------
 SIDECAR = "ai-gateway-extproc"
-METRICS_FLAG = "metricsRequestHeaderAttributes"
 # From v0.6 on; what it maps reaches metrics, spans and logs alike.
-BASE_FLAG = "requestHeaderAttributes"
+BASE_FLAG = _generations.TABLE[-1].base_flag
 # Of all the controller's flags the one that every generation renders: it tells a controller from other Deployments.
 CONTROLLER_FLAG = "extProcImage"
 CONTROLLER_LABELS = "app.kubernetes.io/name=ai-gateway-helm"
-# `-adminPort` from v0.4 on, `-metricsPort` before.
-ADMIN_PORT_FLAGS = ("adminPort", "metricsPort")
 ADMIN_PORT = 1064
 METRICS_PATH = "/metrics"
 # v1.1 writes a hash of the sidecar's inputs there, so that a changed flag rolls the proxies by itself
@@ -41,8 +41,6 @@ RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 HELM_RELEASE_ANNOTATION = "meta.helm.sh/release-name"
 HELM_NAMESPACE_ANNOTATION = "meta.helm.sh/release-namespace"
 HELM_FIELD_MANAGER = "helm"
-# From v0.4 on; v0.3 has controller.metricsRequestHeaderLabels.
-HELM_VALUES_KEY = "controller.metricsRequestHeaderAttributes"
 PROXY_LABELS = "app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy"
 GATEWAY_NAME_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
 GATEWAY_NAMESPACE_LABEL = "gateway.envoyproxy.io/owning-gateway-namespace"
@@ -70,6 +68,8 @@ BUILT_IN_LABEL_PREFIXES = ("gen_ai_", "otel_")
 BUILT_IN_LABELS = frozenset({"error_type", "le"})
 # As exposed and as stored, in every generation: dotted or underscored, `usage` or `usage_token`.
 USAGE_SUM_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_sum"
+# The counters that are billed by: tokens and requests.
+USAGE_COUNTERS_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_(sum|count)"
 # The whole histogram: buckets, count and sum.
 USAGE_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_(sum|count|bucket)"
 TOKEN_TYPE_LABELS = ("gen_ai_token_type", "gen_ai.token.type")
@@ -84,6 +84,4 @@ TOTAL_TOKEN_TYPES = ("input", "output")
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
-PROMETHEUS_POD_LABELS = "operator.prometheus.io/name={name},app.kubernetes.io/name=prometheus"
-PROMETHEUS_PORT = 9090
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _mapping
+from ansible_collections.aigateway.metering.plugins.module_utils import _generations, _mapping
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 
@@ -43,6 +43,17 @@ def gateways_of(routes: Iterable[Object]) -> set[str]:
             namespace = reference.get("namespace") or route["metadata"]["namespace"]
             found.add(f"{namespace}/{reference['name']}")
     return found
+
+
+def newer_generation(controller: str, version: str) -> list[str]:
+    """A gateway that is newer than all that is known: it works by what is detected of it, or says so."""
+    if not _generations.is_newer(version):
+        return []
+    return [
+        f"The controller {controller} is {version}, newer than v{_generations.TABLE[-1].version}, the newest that this "
+        "collection knows. Flags, ports and metrics are taken as they are found. Next: see that verify.yml is green, "
+        "and look for a newer release of aigateway.metering."
+    ]
 
 
 def in_control_plane(routes: Iterable[Object], namespace: str) -> list[str]:

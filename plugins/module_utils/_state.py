@@ -9,14 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _names, _samples, _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _names, _samples, _scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
 
 APPS = "apps/v1"
-MONITORING = "monitoring.coreos.com/v1"
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 
 
@@ -24,9 +24,10 @@ def controller(cluster: Cluster, named: str = "") -> _gateway.Controller:
     """The AI gateway's controller; looked for by its chart's labels first, then among all Deployments."""
     labelled = cluster.list(APPS, "deployments", labels=_names.CONTROLLER_LABELS)
     try:
-        return _gateway.find_controller(labelled, named)
+        found = _gateway.find_controller(labelled, named)
     except MeteringError:
-        return _gateway.find_controller(cluster.list(APPS, "deployments"), named)
+        found = _gateway.find_controller(cluster.list(APPS, "deployments"), named)
+    return found if found.has_flag else _gateway.with_flag_of_its_generation(found, sidecars(cluster))
 
 
 def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]:
@@ -74,28 +75,33 @@ def readable_samples(
     return answered, silent
 
 
-def prometheuses(cluster: Cluster) -> list[_scrape.Prometheus]:
-    """Every Prometheus object, with the namespaces that its selectors are matched against."""
-    documents = cluster.list(MONITORING, "prometheuses")
-    namespaces = {
-        item["metadata"]["name"]: item["metadata"].get("labels") or {}
-        for item in (cluster.list("v1", "namespaces") if documents else [])
-    }
-    return [_scrape.Prometheus(document, namespaces) for document in documents]
-
-
-def pod_monitors(cluster: Cluster) -> list[dict[str, Any]]:
-    """Every PodMonitor.
+def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monitoring:
+    """What there is to scrape with, and the services that may lead to sidecars.
 
     Raises:
-        MeteringError: the cluster does not know the kind.
+        MeteringError: the cluster knows no kind of monitor.
     """
-    found = list(cluster.pages(MONITORING, "podmonitors"))
-    if None in found:
+    documents = {kind: cluster.list(known.api, known.plural) for kind, known in _scrapers.SCRAPER_KINDS.items()}
+    namespaces = {
+        item["metadata"]["name"]: item["metadata"].get("labels") or {}
+        for item in (cluster.list("v1", "namespaces") if any(documents.values()) else [])
+    }
+    monitors = {kind: list(cluster.pages(known.api, known.plural)) for kind, known in _scrapers.MONITOR_KINDS.items()}
+    if None in monitors["PodMonitor"] and None in monitors["VMPodScrape"]:
         raise MeteringError(
             "The cluster has no PodMonitor kind (podmonitors.monitoring.coreos.com).",
             "The sidecars are scraped through a PodMonitor.",
             "enable the platform's monitoring (the Prometheus operator): kubectl get crd "
             "podmonitors.monitoring.coreos.com",
         )
-    return [item for item in found if item is not None]
+    through_services = monitors["ServiceMonitor"] or monitors["ScrapeConfig"]
+    where = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars}) if through_services else []
+    return Monitoring(
+        [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items],
+        {
+            # The items of a list do not say what they are.
+            kind: [{**item, "apiVersion": known.api, "kind": kind} for item in monitors[kind] if item is not None]
+            for kind, known in _scrapers.MONITOR_KINDS.items()
+        },
+        [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _mapping, _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _mapping, _scrapers, _sources
 
 Document = dict[str, Any]
 
@@ -191,13 +191,13 @@ def prometheus(
     namespaces: Sequence[str] = (GATEWAYS, MONITORING),
     takes_all: bool = True,
     **spec: Any,
-) -> _scrape.Prometheus:
+) -> _scrapers.Scraper:
     """A Prometheus; by default it takes every PodMonitor of every namespace."""
     document: Document = {"metadata": {"name": name, "namespace": namespace}, "spec": dict(spec)}
     for key, value in ("podMonitorSelector", selector), ("podMonitorNamespaceSelector", namespace_selector):
         if value is not None or takes_all:
             document["spec"][key] = {} if value is None else value
-    return _scrape.Prometheus(document, {item: {"kubernetes.io/metadata.name": item} for item in namespaces})
+    return _scrapers.Scraper(document, {item: {"kubernetes.io/metadata.name": item} for item in namespaces})
 
 
 def pod_monitor(
@@ -225,13 +225,33 @@ def pod_monitor(
     }
 
 
+def monitoring(
+    *monitors: Document, scrapers: Sequence[_scrapers.Scraper] = (), services: Sequence[Document] = ()
+) -> _sources.Monitoring:
+    """Monitors, each of the kind that it says it is, and who is there to scrape by them."""
+    by_kind: dict[str, list[Document]] = {}
+    for item in monitors:
+        by_kind.setdefault(item["kind"], []).append(item)
+    return _sources.Monitoring(scrapers or [prometheus()], by_kind, services)
+
+
+def covered(monitor: Document, sidecars: Sequence[_gateway.Sidecar], by: _scrapers.Scraper) -> dict[str, int]:
+    """How often a monitor has each sidecar counted, by namespace/pod."""
+    return _sources.source_of(monitor["kind"], monitor, by, sidecars).covered
+
+
 def target(
-    address: str = "10.0.0.1:1064", pool: str = "podMonitor/gateways/monitor/0", health: str = "up", error: str = ""
+    address: str = "10.0.0.1:1064",
+    pool: str = "podMonitor/gateways/monitor/0",
+    health: str = "up",
+    error: str = "",
+    **labels: str,
 ) -> Document:
-    """An active target as /api/v1/targets has it."""
+    """An active target as /api/v1/targets has it; its job is its pool."""
     return {
         "scrapeUrl": f"http://{address}/metrics",
         "scrapePool": pool,
+        "labels": {"instance": address, "job": pool, **labels},
         "health": health,
         "lastError": error,
     }

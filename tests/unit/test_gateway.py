@@ -419,3 +419,25 @@ def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
 def test_who_wrote_the_flag_last_is_told(managers, last):
     written = _gateway.find_controller([controller_deployment("x-a:a", writers=managers)])
     assert written.flag_writer == last
+
+
+# --- a controller without a mapping -----------------------------------------------------------------------------------
+
+
+def of_port_flag(flag):
+    return sidecar(containers=[extproc(args=[f"-{flag}", "1064"])])
+
+
+@pytest.mark.parametrize(
+    ("tag", "flags", "expected"),
+    [
+        pytest.param("v1.0.0", ["metricsPort"], "metricsRequestHeaderAttributes", id="upgraded, old sidecars go on"),
+        pytest.param("v0.3.0", [], "metricsRequestHeaderLabels", id="old, no sidecar yet"),
+        pytest.param("latest", ["metricsPort"], "metricsRequestHeaderLabels", id="told by its sidecars"),
+        pytest.param("latest", ["metricsPort", "adminPort"], "metricsRequestHeaderAttributes", id="the newest tells"),
+        pytest.param("latest", [], "metricsRequestHeaderAttributes", id="nothing tells"),
+    ],
+)
+def test_the_flag_is_that_of_the_controllers_generation(tag, flags, expected):
+    bare = _gateway.find_controller([controller_deployment(image=f"controller:{tag}")])
+    assert _gateway.with_flag_of_its_generation(bare, map(of_port_flag, flags)).flag == expected
