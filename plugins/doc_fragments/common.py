@@ -37,6 +37,64 @@ options:
     default: ""
 """
 
+    API = r"""
+options:
+  api:
+    description:
+      - How Prometheus's API is reached. By default each running pod of the Prometheus object is asked through the API
+        server, which needs no address and no credentials.
+      - Targets are asked of those pods even where an address is given for series, unless O(api.targets_urls) says
+        otherwise or there is no such object.
+      - A backend that serves no targets is judged by its series C(up), and a warning says so.
+    type: dict
+    default: {}
+    suboptions:
+      url:
+        description:
+          - The address that is asked for series, without C(/api/v1); with Mimir it ends with C(/prometheus).
+          - It is needed for an agent, which keeps nothing, and for what is outside of the cluster.
+        type: str
+      service:
+        description: A service V(namespace/[https:]name[:port]) that is asked through the API server, in place of
+          O(api.url). It needs the permission to get C(services/proxy).
+        type: str
+      feature:
+        description: Take address, user name and password from Alauda's C(feature monitoring) and its Secret.
+        type: bool
+        default: false
+      targets_urls:
+        description: The addresses that are asked for targets, one for each replica.
+        type: list
+        elements: str
+        default: []
+      username:
+        description: The user name for basic authentication.
+        type: str
+      password:
+        description: The password for basic authentication.
+        type: str
+      token:
+        description: A bearer token.
+        type: str
+      headers:
+        description: Further headers, such as C(X-Scope-OrgID). Their values are in no output.
+        type: dict
+        default: {}
+      client_cert:
+        description: A PEM file with the certificate, and perhaps the key, that this run shows.
+        type: path
+      client_key:
+        description: A PEM file with its key.
+        type: path
+      ca_path:
+        description: A PEM file with the authorities that are trusted.
+        type: path
+      validate_certs:
+        description: Whether the certificate of the address is verified.
+        type: bool
+        default: true
+"""
+
     REQUIREMENTS = r"""
 options: {}
 requirements:

@@ -11,14 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _dedupe,
     _drift,
-    _gateway,
     _inspection,
     _mapping,
     _names,
     _scrape,
     _scrape_check,
     _state,
+    _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
@@ -29,41 +30,38 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
     options = module.params
     wanted = _mapping.wanted(options["pairs"] or _names.DEFAULT_PAIRS)
     controller = _state.controller(cluster, options["controller"])
-    everything = _state.sidecars(cluster)
-    sidecars = _gateway.within(everything, options["gateways"])
-    _gateway.require_sidecars(sidecars, options["gateways"])
-    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
+    view = _view.of(module, cluster)
+    sidecars = view.sidecars
     plan = _scrape.plan(
-        _state.pod_monitors(cluster),
-        prometheus,
+        view.monitoring,
+        view.scraper,
         sidecars,
         name=options["monitor_name"],
         interval=options["interval"],
         scope=options["gateways"],
-        others=[sidecar for sidecar in everything if sidecar not in sidecars],
+        others=view.others,
+        jobs=_dedupe.jobs(module, view),
     )
-    dummy, verdicts, still = _scrape_check.verdicts_within(
-        cluster, prometheus, options["timeout"], strict=True, scope=options["gateways"]
-    )
-    if not verdicts:
+    seen = _scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
+    if not seen.verdicts:
         raise MeteringError(
-            f"Prometheus {prometheus.name} could not be asked: {still}",
+            f"Prometheus {view.scraper.name} could not be asked: {seen.still}",
             "Whether each sidecar is scraped once is not known.",
-            f"kubectl -n {prometheus.namespace} get pod; then run this again.",
+            f"kubectl -n {view.scraper.namespace} get pod; then run this again.",
         )
     samples, silent = _state.readable_samples(cluster, sidecars)
     states = _inspection.label_states(controller, sidecars, samples, _inspection.headers_set(cluster))
     drifts = [
         *_drift.of_mapping(controller, sidecars, wanted),
         *_drift.of_scrape(plan),
-        *_drift.of_targets(verdicts),
+        *_drift.of_targets(seen.verdicts),
         *_drift.of_labels(states, samples),
         *(_drift.Drift("silent", pod, error.found, error.why, error.command) for pod, error in silent.items()),
     ]
     return {
         "changed": False,
         "controller": controller.name,
-        "prometheus": prometheus.name,
+        "prometheus": view.scraper.name,
         "gateways": sorted({sidecar.gateway for sidecar in sidecars}),
         "drifts": [drift.as_result() for drift in drifts],
     }

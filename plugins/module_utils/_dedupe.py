@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Carries out and reports the plan for the PodMonitors."""
+"""Carries out and reports the plan for what scrapes the sidecars."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ import json
 import re
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _scrape, _state
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _gateway,
+    _names,
+    _scrape,
+    _scrapers,
+    _targets,
+    _view,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Source
+from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
 DURATION = re.compile(r"([0-9]+(ms|[smhdwy]))+\Z")
 
@@ -32,37 +41,39 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
             "That is no duration in Prometheus's syntax; the operator would reject the PodMonitor.",
             "set scrape_interval to something like 30s or 1m.",
         )
-    monitors = _state.pod_monitors(cluster)
-    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
-    everything = _state.sidecars(cluster)
-    sidecars = _gateway.within(everything, options["gateways"])
-    _gateway.require_sidecars(sidecars, options["gateways"])
+    view = _view.of(module, cluster)
     plan = _scrape.plan(
-        monitors,
-        prometheus,
-        sidecars,
+        view.monitoring,
+        view.scraper,
+        view.sidecars,
         name=options["name"],
         interval=options["interval"],
         prune=options["prune"],
         scope=options["gateways"],
-        others=[sidecar for sidecar in everything if sidecar not in sidecars],
+        others=view.others,
+        jobs=jobs(module, view),
     )
     if not module.check_mode:
         carry_out(cluster, plan)
     result = {
         "changed": bool(plan.create or plan.update or plan.remove),
-        "prometheus": prometheus.name,
-        "kept": _gateway.name_of(plan.keep) if plan.keep else "",
+        "prometheus": view.scraper.name,
+        "kept": plan.kept,
         "created": _gateway.name_of(plan.create) if plan.create else "",
         "updated": _gateway.name_of(plan.update) if plan.update else "",
-        "removed": list(map(_gateway.name_of, plan.remove)),
-        "left": [{"name": _gateway.name_of(monitor), "command": command} for monitor, command in plan.left],
+        "removed": [source.name for source in plan.remove],
+        "removal_commands": [_scrape.removal_command(source) for source in plan.remove],
+        "left": [{"kind": source.kind, "name": source.name, "command": command} for source, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
         "applied": not module.check_mode,
-        "manifest": manifest(plan.create or plan.update or (plan.keep if plan.keep and is_ours(plan.keep) else None)),
+        "manifest": manifest(plan.ours),
         "diff": {
-            "before": "".join(map(described, [item for item in (plan.update and plan.keep, *plan.remove) if item])),
+            "before": "".join(
+                described(item)
+                for item in (plan.update and plan.own, *(source.document for source in plan.remove))
+                if item
+            ),
             "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
         },
     }
@@ -74,54 +85,76 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     return result
 
 
+def jobs(module: Any, view: View) -> list[Source]:
+    """What the live targets show to scrape sidecars without any object; the first replica speaks for all."""
+    try:
+        replica = view.backend.scraping()[0]
+        targets = replica.active_targets()
+    except MeteringError as error:
+        module.warn(f"Whether a scrape job without any object scrapes the sidecars is not known: {error}")
+        return []
+    sidecars = [*view.sidecars, *view.others]
+    found = _targets.jobs(targets, sidecars, view.scraper, {}, view.monitoring)
+    # The running configuration is read only where there is something to judge by it.
+    return _targets.jobs(targets, sidecars, view.scraper, replica.metric_rules(), view.monitoring) if found else []
+
+
 def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove what is ours: all of it, or what was made for the Gateways in scope."""
     names = set(filter(None, [module.params["name"]]))
     if module.params["gateways"] and not names:
         names = {_scrape.scoped_name(module.params["gateways"])}
     ours = [
-        item
-        for item in cluster.list(_state.MONITORING, "podmonitors")
-        if is_ours(item) and (not names or item["metadata"]["name"] in names)
+        (known, item)
+        for known in _scrapers.MONITOR_KINDS.values()
+        for item in cluster.list(known.api, known.plural, labels=f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}")
+        if not names or item["metadata"]["name"] in names
     ]
     if not module.check_mode:
-        for monitor in ours:
-            cluster.delete(_state.MONITORING, "podmonitors", monitor)
+        for known, monitor in ours:
+            cluster.delete(known.api, known.plural, monitor)
     return {
         "changed": bool(ours),
-        "removed": list(map(_gateway.name_of, ours)),
-        "diff": {"before": "".join(map(described, ours)), "after": ""},
+        "removed": [_gateway.name_of(monitor) for dummy, monitor in ours],
+        "diff": {"before": "".join(described(monitor) for dummy, monitor in ours), "after": ""},
     }
 
 
 def carry_out(cluster: Cluster, plan: Plan) -> None:
     """Create, bring back and remove as planned. Raises ConflictError where something changed since it was read."""
+    own = _scrapers.MONITOR_KINDS[plan.prometheus.monitor]
     if plan.create:
-        cluster.create(_state.MONITORING, "podmonitors", plan.create)
+        cluster.create(own.api, own.plural, plan.create)
     if plan.update:
-        cluster.replace(_state.MONITORING, "podmonitors", plan.update)
-    for monitor in plan.remove:
-        cluster.delete(_state.MONITORING, "podmonitors", monitor)
+        cluster.replace(own.api, own.plural, plan.update)
+    for source in plan.remove:
+        known = _scrapers.MONITOR_KINDS[source.kind]
+        if source.document:
+            cluster.delete(known.api, known.plural, source.document)
 
 
 def problems(plan: Plan) -> list[MeteringError]:
     """What remains wrong once the plan is carried out."""
-    keeper = _gateway.name_of(plan.keep) if plan.keep else ""
-    found = [
-        MeteringError(
-            f"PodMonitor {_gateway.name_of(monitor)} scrapes sidecars that {keeper} scrapes already.",
-            "Every token is counted twice. "
-            + ("It was left because scrape_prune says so." if is_ours(monitor) else "It is not ours, so it was left."),
-            f"{command} (or set scrape_prune: {'ours' if is_ours(monitor) else 'all'})",
+    found = []
+    for source, command in plan.left:
+        ours, keeper = is_ours(source.document), source in plan.keepers
+        may = f" (or set scrape_prune: {'ours' if ours else 'all'})" if source.document and not keeper else ""
+        found.append(
+            MeteringError(
+                f"{source.title} scrapes sidecars "
+                + ("more than once by itself." if keeper else f"that {plan.after} scrapes already."),
+                "Every token is counted twice. "
+                + ("It was left because scrape_prune says so." if ours else "It is not ours, so it was left."),
+                f"{command}{may}",
+            )
         )
-        for monitor, command in plan.left
-    ]
     if plan.uncovered:
         found.append(
             MeteringError(
-                f"No PodMonitor covers {', '.join(plan.uncovered)}.",
-                f"Their tokens are counted by nobody; {keeper} covers the others.",
-                f"widen the selector of {keeper}, or remove it so that one is made for all.",
+                f"Nothing that {plan.prometheus.name} selects covers {', '.join(plan.uncovered)}.",
+                f"Their tokens are counted by nobody; {plan.after} covers others of the same Gateway, and no labels "
+                "tell them apart.",
+                f"widen the selector of {plan.after}, or remove it so that one is made for all.",
             )
         )
     return found
@@ -132,7 +165,7 @@ def manifest(monitor: Object | None) -> dict[str, Any]:
     if monitor is None:
         return {}
     metadata = {key: monitor["metadata"][key] for key in ("namespace", "name", "labels") if key in monitor["metadata"]}
-    return {"apiVersion": _state.MONITORING, "kind": "PodMonitor", "metadata": metadata, "spec": monitor["spec"]}
+    return {"apiVersion": monitor["apiVersion"], "kind": monitor["kind"], "metadata": metadata, "spec": monitor["spec"]}
 
 
 def described(monitor: Object) -> str:

@@ -109,7 +109,7 @@ def of_scrape(plan: Plan) -> list[Drift]:
             Drift(
                 "monitor",
                 name_of(plan.create),
-                f"No PodMonitor that {scraper} selects covers the sidecars.",
+                f"Nothing that {scraper} selects covers the sidecars.",
                 "Tokens are counted and not collected.",
                 SITE,
             )
@@ -119,28 +119,28 @@ def of_scrape(plan: Plan) -> list[Drift]:
             Drift(
                 "monitor",
                 name_of(plan.update),
-                "The PodMonitor is ours and was edited.",
+                "The monitor is ours and was edited.",
                 "It no longer scrapes what it should, or not as it should.",
                 f"{SITE} --diff",
             )
         )
-    commands = {name_of(monitor): command for monitor, command in plan.left}
-    for monitor in dict.fromkeys([*commands, *map(name_of, plan.remove)]):
+    commands = {source.title: command for source, command in plan.left}
+    for source in dict.fromkeys([*commands, *(source.title for source in plan.remove)]):
         found.append(
             Drift(
                 "duplicate",
-                monitor,
-                "The PodMonitor scrapes sidecars that another one scrapes already.",
+                source,
+                f"It scrapes sidecars that {plan.after} scrapes already.",
                 "Every token is counted twice.",
-                commands.get(monitor, SITE),
+                commands.get(source, SITE),
             )
         )
-    if plan.uncovered and not plan.create:
+    if plan.uncovered:
         found.append(
             Drift(
                 "uncovered",
                 ", ".join(plan.uncovered),
-                f"No PodMonitor that {scraper} selects covers these pods.",
+                f"Nothing that {scraper} selects covers these pods.",
                 "Their tokens are counted by nobody.",
                 f"{SITE} names the PodMonitor that has to be widened",
             )

@@ -3,73 +3,218 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: this file is no interface; it may change in any release.
-
-"""Prometheus's HTTP API, each replica and shard asked itself through the API server's pod proxy."""
+"""What a Prometheus is asked: each replica and shard for its targets, and one for what is stored."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._api import (
+    Address,
+    Api,
+    Pod,
+    Service,
+    data_of,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
 
 # How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
 REMEMBERED = "7d"
-
-
-@dataclass(frozen=True)
-class Pod:
-    """One Prometheus pod."""
-
-    cluster: Cluster
-    namespace: str
-    pod: str
-    port: int
-    prefix: str
-
-    def get(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
-        """`data` of an answer of Prometheus's API."""
-        text = self.cluster.proxied(self.namespace, self.pod, self.port, f"{self.prefix}/api/v1/{path}", query)
-        try:
-            answer = json.loads(text)
-            if answer["status"] == "success":
-                return answer["data"]
-            detail = answer.get("error", "no reason given")
-        except (ValueError, KeyError, TypeError):
-            detail = f"no JSON of Prometheus's API: {text[:80]!r}"
-        raise MeteringError(
-            f"Prometheus {self.namespace}/{self.pod} answered {path} with an error: {detail}.",
-            "Its targets and series cannot be judged without it.",
-            f"kubectl -n {self.namespace} logs {self.pod} -c prometheus --tail=20",
-        )
+# Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to.
+WHOLE_ANSWERS = (("partial_response", "false"), ("deny_partial_response", "1"))
 
 
 @dataclass(frozen=True)
 class Replica:
-    """The pods, one for each shard, that together scrape everything once."""
+    """What together, one for each shard, scrapes everything once."""
 
-    pods: tuple[Pod, ...]
+    apis: tuple[Api, ...]
 
     @property
     def name(self) -> str:
-        return f"{self.pods[0].namespace}/{'+'.join(pod.pod for pod in self.pods)}"
+        first, *others = [api.name for api in self.apis]
+        return "+".join([first, *(name.rpartition("/")[2] for name in others)])
 
     def active_targets(self) -> list[dict[str, Any]]:
-        """`data.activeTargets` of /api/v1/targets, of all shards."""
-        return [target for pod in self.pods for target in pod.get("targets", [("state", "active")])["activeTargets"]]
+        """`data.activeTargets` of /api/v1/targets, of all shards.
 
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """The vector that an instant query yields; those of several shards one after another, not aggregated."""
-        return [item for pod in self.pods for item in pod.get("query", [("query", promql)])["result"]]
+        Raises:
+            NotServedError: the backend knows no targets.
+        """
+        return [
+            target for api in self.apis for target in data_of(api, "targets", [("state", "active")])["activeTargets"]
+        ]
+
+    def pools(self) -> set[str]:
+        """The names of all scrape pools.
+
+        Raises:
+            MeteringError: the backend does not tell them (vmagent, Prometheus before 2.42).
+        """
+        return {pool for api in self.apis for pool in data_of(api, "scrape_pools", [])["scrapePools"]}
+
+    def targets_in(self, pools: Iterable[str]) -> list[dict[str, Any]]:
+        """The active targets of some scrape pools. An unknown pool has none."""
+        return [
+            target
+            for pool in sorted(pools)
+            for api in self.apis
+            for target in data_of(api, "targets", [("state", "active"), ("scrapePool", pool)])["activeTargets"]
+        ]
+
+    def metric_rules(self) -> dict[str, list[dict[str, Any]]]:
+        """By scrape pool, what the running configuration does with samples; nothing where it is not shown."""
+        import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
+
+        found: dict[str, list[dict[str, Any]]] = {}
+        for api in self.apis:
+            try:
+                document = yaml.safe_load(data_of(api, "status/config", [])["yaml"])
+            except (MeteringError, yaml.YAMLError):
+                continue
+            for job in (document or {}).get("scrape_configs") or ():
+                found[job["job_name"]] = job.get("metric_relabel_configs") or []
+        return found
+
+    def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
+        """What an instant query yields, now or at a time (Unix seconds); of several shards one after another."""
+        time = [] if at is None else [("time", f"{at:.3f}")]
+        asked = [("query", promql), *time, *WHOLE_ANSWERS]
+        return [item for api in self.apis for item in data_of(api, "query", asked)["result"]]
 
     def number(self, promql: str) -> int:
         """What a query without labels yields, summed over the shards; 0 where it yields nothing."""
         return sum(int(float(item["value"][1])) for item in self.query(promql))
+
+
+class Watch:
+    """Repeated looks at a replica's targets: now and then at all of them, in between only at pools that may matter.
+
+    A large Prometheus has megabytes of targets.
+    """
+
+    FULL_EVERY = 5
+
+    def __init__(self, matters: Callable[[Mapping[str, Any]], bool]) -> None:
+        self._matters = matters
+        self._looks: dict[str, int] = {}
+        self._idle: dict[str, set[str]] = {}
+        """By replica, the pools that have targets of which none matters."""
+
+    def targets(self, replica: Replica) -> list[dict[str, Any]]:
+        """The active targets, of all pools or of those that may matter.
+
+        Raises:
+            NotServedError: the backend knows no targets.
+        """
+        look = self._looks.get(replica.name, 0)
+        try:
+            pools = replica.pools() if look % self.FULL_EVERY else None
+        except MeteringError:
+            pools = None
+        if pools is not None:
+            found = replica.targets_in(pools - self._idle[replica.name])
+            self._looks[replica.name] = look + 1
+            return found
+        found = replica.active_targets()
+        self._looks[replica.name] = look + 1
+        mattering = {target.get("scrapePool") for target in found if self._matters(target)}
+        self._idle[replica.name] = {str(target.get("scrapePool")) for target in found} - mattering
+        return found
+
+
+def targets_of_up(replica: Replica, ports: Iterable[int]) -> list[dict[str, Any]]:
+    """What stands in for active targets where a backend knows none: the series `up` of the sidecars' ports."""
+    pattern = "|".join(str(port) for port in sorted(ports))
+    return [
+        {
+            "scrapeUrl": f"http://{item['metric']['instance']}{_names.METRICS_PATH}",
+            "scrapePool": item["metric"].get("job", ""),
+            "labels": {name: value for name, value in item["metric"].items() if name != "__name__"},
+            "health": "up" if float(item["value"][1]) else "down",
+        }
+        for item in replica.query(f'up{{instance=~".+:({pattern})"}}')
+    ]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What can be asked about a scraper."""
+
+    cluster: Cluster
+    scraper: Scraper
+    options: Mapping[str, Any]
+
+    def _given(self) -> Api | None:
+        """What the options name to be asked for series."""
+        if self.options.get("service"):
+            return Service(self.cluster, self.options["service"])
+        return Address(self.options["url"], self.options) if self.options.get("url") else None
+
+    def scraping(self) -> list[Replica]:
+        """The running replicas of the scraper, to be asked for targets.
+
+        Raises:
+            MeteringError: there is none.
+        """
+        if self.options.get("targets_urls"):
+            return [Replica((Address(url, self.options),)) for url in self.options["targets_urls"]]
+        given = self._given()
+        if given is not None and self.scraper.is_unseen:
+            return [Replica((given,))]
+        return _pods(self.cluster, self.scraper)
+
+    def storing(self) -> list[Replica]:
+        """What can be asked for series.
+
+        Raises:
+            MeteringError: there is nothing of that kind.
+        """
+        given = self._given()
+        if given is not None:
+            return [Replica((given,))]
+        self.require_a_store()
+        return _pods(self.cluster, self.scraper)
+
+    def require_a_store(self) -> None:
+        """Refuse to ask an agent for what is stored.
+
+        Raises:
+            MeteringError: the scraper keeps nothing, and nothing else is named.
+        """
+        if self._given() is None and not self.scraper.known.stores:
+            raise MeteringError(
+                f"{self.scraper.kind} {self.scraper.name} scrapes and keeps nothing.",
+                "What is stored has to be asked where it writes to.",
+                f"set scrape_api.url to the address for queries of what it writes to: kubectl -n "
+                f"{self.scraper.namespace} get {self.scraper.kind.lower()} -o yaml",
+            )
+
+
+def unseen(options: Mapping[str, Any]) -> list[Scraper]:
+    """What scrapes without an object in this cluster, where the options say how it is asked: it may take everything."""
+    name = options.get("service") or (Address(options["url"], options).name if options.get("url") else "")
+    return [_scrapers.unseen(name)] if name else []
+
+
+def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monitoring:
+    """What there is to scrape with; where no object scrapes, what the options name does."""
+    if monitoring.scrapers:
+        return monitoring
+    return Monitoring(unseen(options), monitoring.monitors, monitoring.services)
+
+
+def quoted(text: str) -> str:
+    """A text as a string of PromQL."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def alternatives(pods: Iterable[str]) -> str:
@@ -77,34 +222,38 @@ def alternatives(pods: Iterable[str]) -> str:
     return "|".join(pod.replace(".", "\\\\.") for pod in pods)
 
 
-def replicas(cluster: Cluster, prometheus: Object) -> list[Replica]:
-    """The running replicas of a Prometheus object.
+def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
+    """The running replicas of a scraper.
 
     Raises:
         MeteringError: none runs.
     """
-    name, namespace = prometheus["metadata"]["name"], prometheus["metadata"]["namespace"]
-    labels = _names.PROMETHEUS_POD_LABELS.format(name=name)
-    prefix = (prometheus["spec"].get("routePrefix") or "").rstrip("/")
-    pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
-    by_ordinal: dict[str, list[Pod]] = {}
+    kind = scraper.known
+    labels = kind.pods.format(name=scraper.document["metadata"]["name"])
+    prefix = (scraper.spec.get("routePrefix") or "").rstrip("/")
+    pods = cluster.list("v1", "pods", namespace=scraper.namespace, labels=labels)
+    by_ordinal: dict[str, list[Api]] = {}
     for pod in sorted(pods, key=lambda item: item["metadata"]["name"]):
         if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"):
             # A StatefulSet for each shard; the pods of one ordinal share the targets among them.
             ordinal = pod["metadata"]["name"].rpartition("-")[2]
-            own = Pod(cluster, namespace, pod["metadata"]["name"], _port(pod), prefix)
+            own = Pod(cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), prefix)
             by_ordinal.setdefault(ordinal, []).append(own)
+    # One for each node, or shards whose names tell nothing: together they scrape everything once.
+    shared = scraper.spec.get("mode") == "DaemonSet" or (scraper.kind == "VMAgent" and scraper.spec.get("shardCount"))
+    if shared and by_ordinal:
+        by_ordinal = {"": [pod for own in by_ordinal.values() for pod in own]}
     found = [Replica(tuple(own)) for own in by_ordinal.values()]
     if not found:
         raise MeteringError(
-            f"Prometheus {namespace}/{name} has no running pod.",
+            f"{scraper.kind} {scraper.name} has no running pod.",
             "Nothing is scraped meanwhile, and nothing can be asked.",
-            f"kubectl -n {namespace} get pod -l {labels}",
+            f"kubectl -n {scraper.namespace} get pod -l {labels}",
         )
     return found
 
 
-def stored_form(cluster: Cluster, prometheus: Object) -> tuple[Replica, list[str], list[str]]:
+def stored_form(backend: Backend) -> tuple[Replica, list[str], list[str]]:
     """A replica that knows token sums, the names under which it stores them, and their types; empty where none does.
 
     Raises:
@@ -112,7 +261,7 @@ def stored_form(cluster: Cluster, prometheus: Object) -> tuple[Replica, list[str
     """
     # A series of a proxy that has ended is not found by an instant selector, but on dashboards it still is.
     selector = f'last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}"}}[{REMEMBERED}])'
-    found = replicas(cluster, prometheus)
+    found = backend.storing()
     for replica in found:
         counted = replica.query(f"count by (__name__) ({selector})")
         names = sorted({item["metric"]["__name__"] for item in counted})
@@ -132,9 +281,9 @@ def carries_plain_values(replica: Replica, label: str) -> bool:
     )
 
 
-def _port(pod: Object) -> int:
+def _port(pod: Object, kind: _scrapers.ScraperKind) -> int:
     for container in pod["spec"]["containers"]:
         for port in container.get("ports") or ():
-            if container["name"] == "prometheus" and port.get("name") == "web":
+            if container["name"] == kind.container and port.get("name") in ("web", "http"):
                 return int(port["containerPort"])
-    return _names.PROMETHEUS_PORT
+    return kind.port

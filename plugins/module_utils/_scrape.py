@@ -4,209 +4,67 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Which PodMonitors make a Prometheus scrape which sidecars, and what to change so that each is scraped once.
+"""What to change so that every sidecar is scraped exactly once.
 
-The rules are those of prometheus-operator 0.93 (pkg/prometheus/promcfg.go, resource_selector.go).
 Pure: the objects come in as the API server's JSON; no input or output, no Ansible, no clock.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _sources
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import (
-    Object,
-    Sidecar,
-    containers,
-    name_of,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar, name_of
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import MONITOR_KINDS, Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._selectors import matches, satisfying
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring, Source
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """A Kubernetes label selector. None selects nothing, an empty one everything."""
-    if selector is None:
-        return False
-    for key, wanted in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != wanted:
-            return False
-    for expression in selector.get("matchExpressions") or ():
-        key, operator, values = expression["key"], expression["operator"], expression.get("values") or ()
-        holds = {
-            "In": labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }
-        if not holds.get(operator, False):
-            return False
-    return True
-
-
-def satisfying(selector: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Labels, as few as possible, that a selector selects; None where there are none."""
-    if selector is None:
-        return None
-    labels = dict(selector.get("matchLabels") or {})
-    expressions = selector.get("matchExpressions") or ()
-    for key in dict.fromkeys(item["key"] for item in expressions if item["operator"] in ("In", "Exists")):
-        own = {"matchExpressions": [item for item in expressions if item["key"] == key]}
-        offered = [value for item in own["matchExpressions"] for value in item.get("values") or ()]
-        fitting = [value for value in (*offered, "true", "metering") if matches(own, {key: value})]
-        if fitting:
-            labels.setdefault(key, fitting[0])
-    return labels if matches(selector, labels) else None
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """A Prometheus object and the namespaces of its cluster, with their labels."""
-
-    document: Object
-    namespaces: Mapping[str, Mapping[str, str]]
-
-    @property
-    def name(self) -> str:
-        return name_of(self.document)
-
-    @property
-    def namespace(self) -> str:
-        return self.document["metadata"]["namespace"]
-
-    @property
-    def selector(self) -> Mapping[str, Any] | None:
-        return self.document["spec"].get("podMonitorSelector")
-
-    def looks_into(self, namespace: str) -> bool:
-        """Whether it takes PodMonitors of a namespace: nil selects its own, `{}` all."""
-        selector = self.document["spec"].get("podMonitorNamespaceSelector")
-        if selector is None:
-            return namespace == self.namespace
-        return matches(selector, self.namespaces.get(namespace, {}))
-
-    def selects(self, monitor: Object) -> bool:
-        labels = monitor["metadata"].get("labels") or {}
-        return self.looks_into(monitor["metadata"]["namespace"]) and matches(self.selector, labels)
-
-
-def choose_prometheus(found: Sequence[Prometheus], named: str = "") -> Prometheus:
-    """The Prometheus that is to scrape: the named one, or the only one that takes PodMonitors at all.
-
-    Raises:
-        MeteringError: there is none, or there are several and none is named.
-    """
-    able = [item for item in found if satisfying(item.selector) is not None]
-    if named:
-        for item in found:
-            if item.name == named:
-                if item in able:
-                    return item
-                raise MeteringError(
-                    f"Prometheus {named} selects no PodMonitor: its podMonitorSelector is "
-                    f"{'absent' if item.selector is None else 'one that no labels satisfy'}.",
-                    "Whatever is created would never be scraped.",
-                    f"kubectl -n {item.namespace} edit prometheus {item.document['metadata']['name']}, or "
-                    "name another.",
-                )
-        raise MeteringError(
-            f"There is no Prometheus {named}; there is {', '.join(sorted(i.name for i in found)) or 'none at all'}.",
-            "It was named as the one that is to scrape.",
-            "correct scrape_prometheus (namespace/name): kubectl get prometheus -A",
-        )
-    if not able:
-        described = ", ".join(f"{item.name} (podMonitorSelector absent)" for item in found)
-        raise MeteringError(
-            f"No Prometheus could select a PodMonitor: {described or 'there is no Prometheus object'}.",
-            "Without one the sidecars' counters are read by nobody.",
-            "enable monitoring on this cluster, or give a Prometheus a podMonitorSelector: kubectl get prometheus -A",
-        )
-    if len(able) > 1:
-        raise MeteringError(
-            f"Several Prometheuses could scrape: {', '.join(sorted(item.name for item in able))}.",
-            "A monitor that two of them select is stored twice.",
-            "name the one that is meant with the variable scrape_prometheus (namespace/name).",
-        )
-    return able[0]
-
-
-def is_ours(document: Object) -> bool:
+def is_ours(document: Object | None) -> bool:
     """Ours is what carries our label, and nothing else."""
-    return (document["metadata"].get("labels") or {}).get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
-
-
-def _namespaces_of(monitor: Object, prometheus: Prometheus) -> tuple[bool, set[str]]:
-    """(every namespace, or these): where a PodMonitor looks for pods."""
-    own = monitor["metadata"]["namespace"]
-    selector = monitor["spec"].get("namespaceSelector") or {}
-    if prometheus.document["spec"].get("ignoreNamespaceSelectors"):
-        return False, {own}
-    if selector.get("any"):
-        return True, set()
-    return False, set(selector.get("matchNames") or (own,))
-
-
-def _port_numbers(endpoint: Mapping[str, Any], pod: Object) -> set[int]:
-    """The container port numbers that an endpoint resolves to on a live pod.
-
-    `port` is an anchored regular expression on port names and goes before `portNumber`, that before `targetPort`;
-    with none of them every declared port is scraped.
-    """
-    declared = [
-        (port.get("name", ""), port["containerPort"])
-        for container in containers(pod["spec"])
-        for port in container.get("ports") or ()
-    ]
-    by_name = endpoint.get("port")
-    number = endpoint.get("portNumber")
-    target = endpoint.get("targetPort")
-    if by_name:
-        return {port for name, port in declared if re.fullmatch(by_name, name)}
-    if number is None and isinstance(target, int):
-        number = target
-    if number is not None:
-        return {port for dummy, port in declared if port == number}
-    if isinstance(target, str):
-        return {port for name, port in declared if name == target}
-    return {port for dummy, port in declared}
-
-
-def covered(monitor: Object, sidecars: Sequence[Sidecar], prometheus: Prometheus) -> dict[str, int]:
-    """How many endpoints of a PodMonitor scrape each sidecar's metrics: by namespace/pod, at least 1."""
-    everywhere, namespaces = _namespaces_of(monitor, prometheus)
-    found: dict[str, int] = {}
-    for sidecar in sidecars:
-        metadata = sidecar.pod["metadata"]
-        if not everywhere and metadata["namespace"] not in namespaces:
-            continue
-        if not matches(monitor["spec"].get("selector") or {}, metadata.get("labels") or {}):
-            continue
-        for endpoint in monitor["spec"].get("podMetricsEndpoints") or ():
-            path = endpoint.get("path") or _names.METRICS_PATH
-            if path == _names.METRICS_PATH and sidecar.port in _port_numbers(endpoint, sidecar.pod):
-                found[sidecar.name] = found.get(sidecar.name, 0) + 1
-    return found
+    labels = (document["metadata"].get("labels") or {}) if document else {}
+    return labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to do so that every sidecar is scraped exactly once."""
 
-    prometheus: Prometheus
-    keep: Object | None = None
+    prometheus: Scraper
+    keepers: tuple[Source, ...] = ()
+    """What scrapes sidecars already and stays; together they cover no pod twice."""
+    own: Object | None = None
+    """Ours as it stands, where it is to stay."""
     create: Object | None = None
     update: Object | None = None
     """Ours, where it stands but no longer as it should."""
-    remove: tuple[Object, ...] = ()
-    left: tuple[tuple[Object, str], ...] = ()
-    """Redundant ones that are not ours, each with the command that removes it."""
+    remove: tuple[Source, ...] = ()
+    left: tuple[tuple[Source, str], ...] = ()
+    """Redundant ones that may not be removed, each with the next command."""
     uncovered: tuple[str, ...] = ()
     doubly_covered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Pods that several of the monitors in force cover before the change, with the monitors' names."""
+    """Pods that are counted several times before the change, with the names of what scrapes them."""
+
+    @property
+    def kept(self) -> str:
+        """What stays, by name."""
+        names = [source.name for source in self.keepers]
+        return ", ".join(dict.fromkeys([*names, *([name_of(self.own)] if self.own else [])]))
+
+    @property
+    def after(self) -> str:
+        """What scrapes once the plan is carried out, by name."""
+        names = [source.name for source in self.keepers] + ([name_of(self.ours)] if self.ours else [])
+        return ", ".join(dict.fromkeys(names)) or "nothing"
+
+    @property
+    def ours(self) -> Object | None:
+        """Ours as it is to be, or None where none of ours is needed."""
+        return self.create or self.update or self.own
 
 
 def scoped_name(scope: Sequence[str]) -> str:
@@ -219,35 +77,32 @@ def scoped_name(scope: Sequence[str]) -> str:
     return readable if len(readable) <= 63 else f"{_names.POD_MONITOR_NAME}-{digest}"
 
 
-def _selector(scope: Sequence[str], others: Sequence[Sidecar]) -> dict[str, Any]:
-    """The label selector of the proxies of the Gateways in scope; of all proxies where the scope is empty.
-
-    Raises:
-        MeteringError: no selector takes those and leaves the others.
-    """
+def _selector(scope: Sequence[str]) -> dict[str, Any]:
+    """The label selector of the proxies of the Gateways in scope; of all proxies where the scope is empty."""
     labels = dict(pair.split("=") for pair in _names.PROXY_LABELS.split(","))
     if not scope:
         return {"matchLabels": labels}
     parts = [sorted({name.split("/")[index] for name in scope}) for index in (0, 1)]
-    selector = {
+    return {
         "matchLabels": labels,
         "matchExpressions": [
             {"key": key, "operator": "In", "values": values}
             for key, values in zip((_names.GATEWAY_NAMESPACE_LABEL, _names.GATEWAY_NAME_LABEL), parts, strict=True)
         ],
     }
-    beyond = {other.gateway for other in others if matches(selector, other.pod["metadata"].get("labels") or {})}
-    if beyond:
-        raise MeteringError(
-            f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
-            "Labels select by namespace and by name, not by pairs of these.",
-            "run this once for each of the Gateways, or name those as well in metering_gateways.",
-        )
-    return selector
+
+
+def _beyond(scope: Sequence[str], others: Sequence[Sidecar]) -> set[str]:
+    """The Gateways whose proxies a selector for a scope would select as well.
+
+    Labels select by namespace and by name, not by pairs of these.
+    """
+    selector = _selector(scope)
+    return {other.gateway for other in others if matches(selector, other.pod["metadata"].get("labels") or {})}
 
 
 def desired_monitor(
-    prometheus: Prometheus,
+    prometheus: Scraper,
     sidecars: Sequence[Sidecar],
     name: str,
     interval: str,
@@ -256,7 +111,7 @@ def desired_monitor(
     scope: Sequence[str] = (),
     others: Sequence[Sidecar] = (),
 ) -> dict[str, Any]:
-    """The PodMonitor that we create: selected by the Prometheus on both of its selectors, covering every sidecar.
+    """The monitor that we create: selected by the Prometheus on both of its selectors, covering every sidecar.
 
     It selects the sidecar's port by number: port names differ by generation, and v0.4 has two names for the one port.
 
@@ -272,6 +127,13 @@ def desired_monitor(
     Raises:
         MeteringError: the Prometheus takes PodMonitors from no namespace in which one could be put, or none of ours.
     """
+    beyond = _beyond(scope, others) if scope else ()
+    if beyond:
+        raise MeteringError(
+            f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
+            "Labels select by namespace and by name, not by pairs of these.",
+            "run this once for each of the Gateways, or name those as well in metering_gateways.",
+        )
     proxy_namespaces = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars})
     candidates = list(dict.fromkeys(filter(None, [preferred, *proxy_namespaces, prometheus.namespace])))
     namespace = next((item for item in candidates if prometheus.looks_into(item)), None)
@@ -288,24 +150,26 @@ def desired_monitor(
         labels.pop("app.kubernetes.io/name")
     if not matches(prometheus.selector, labels):
         raise MeteringError(
-            f"The podMonitorSelector of Prometheus {prometheus.name} selects nothing with the label "
+            f"The selector of {prometheus.kind} {prometheus.name} selects nothing with the label "
             f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}.",
             "By that label the next run knows what is ours; without it nothing could be taken back.",
             f"widen the selector: kubectl -n {prometheus.namespace} edit prometheus "
             f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
         )
+    # An older VictoriaMetrics operator does not know portNumber, and would scrape every port.
+    number = "portNumber" if prometheus.monitor == "PodMonitor" else "targetPort"
     spec: dict[str, Any] = {
-        "selector": _selector(scope, others),
+        "selector": _selector(scope),
         "podMetricsEndpoints": [
-            {"portNumber": port, "path": _names.METRICS_PATH, "interval": interval}
+            {number: port, "path": _names.METRICS_PATH, "interval": interval}
             for port in sorted({sidecar.port for sidecar in sidecars})
         ],
     }
     if proxy_namespaces != [namespace]:
         spec["namespaceSelector"] = {"matchNames": proxy_namespaces}
     return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
+        "apiVersion": MONITOR_KINDS[prometheus.monitor].api,
+        "kind": prometheus.monitor,
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": spec,
     }
@@ -331,25 +195,58 @@ def _has_endpoints(monitor: Object, wanted: Sequence[Mapping[str, Any]]) -> bool
     )
 
 
-def _rank(monitor: Object, in_scope: bool, reached: int, all_pods: int) -> tuple[Any, ...]:
-    """Those that cover all that is in scope first, then those that cover every pod; of these the platform's, then the
-    most complete, then the oldest. A partial one of ours goes before a partial one of others: ours can be widened.
+def _rank(source: Source, scraper: Scraper, wanted: Set[str], number: int) -> tuple[Any, ...]:
+    """Those that cover all that is wanted first, and each pod once; then those that cover every pod; of these the
+    platform's, then the most complete, then the oldest. A job of no object comes before: nobody but its owner can
+    remove it.
     """
-    metadata = monitor["metadata"]
+    metadata = source.document["metadata"] if source.document else {}
+    reached = len(source.covered)
     return (
-        not in_scope,
-        not in_scope and not is_ours(monitor),
-        reached < all_pods,
-        metadata["name"] != _names.PLATFORM_POD_MONITOR,
+        not wanted <= source.covered.keys(),
+        max(source.covered.values()) > 1,
+        source.scraper.identity != scraper.identity,
+        reached < number,
+        source.document is not None,
+        metadata.get("name") != _names.PLATFORM_POD_MONITOR,
         -reached,
         metadata.get("creationTimestamp") or "",
-        name_of(monitor),
+        source.name,
     )
 
 
+def _keepers(ranked: Sequence[Source], wanted: Set[str]) -> list[Source]:
+    """What stays: one that covers all that is wanted; or else those of others that together cover no pod twice.
+
+    Ours, where it covers a part only, is not among them: it is made to fit the others.
+    """
+    if ranked and set(wanted) <= ranked[0].covered.keys():
+        return [ranked[0]]
+    kept: list[Source] = []
+    for source in ranked:
+        if not is_ours(source.document) and not source.covered.keys() & _covered(kept):
+            kept.append(source)
+    return kept
+
+
+def _covered(found: Sequence[Source]) -> set[str]:
+    return {pod for source in found for pod in source.covered}
+
+
+def series(found: Sequence[Source], pod: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """The sets of target labels under which a pod's tokens are stored; two of them count each token twice."""
+    return set().union(*(source.series(pod) for source in found))
+
+
+def _uncovered_gateways(rest: Set[str], everyone: Sequence[Sidecar]) -> list[str]:
+    """The Gateways none of whose pods is covered."""
+    partly = {sidecar.gateway for sidecar in everyone if sidecar.name not in rest}
+    return sorted({sidecar.gateway for sidecar in everyone if sidecar.gateway} - partly)
+
+
 def plan(
-    monitors: Sequence[Object],
-    prometheus: Prometheus,
+    monitoring: Monitoring,
+    prometheus: Scraper,
     sidecars: Sequence[Sidecar],
     *,
     name: str = "",
@@ -357,86 +254,185 @@ def plan(
     prune: str = "ours",
     scope: Sequence[str] = (),
     others: Sequence[Sidecar] = (),
+    jobs: Sequence[Source] = (),
 ) -> Plan:
     """What to keep, create, change and remove.
 
     Args:
-        monitors: every PodMonitor of the cluster.
+        monitoring: what there is to scrape with.
         prometheus: the one that is to scrape.
         sidecars: the sidecars that are to be scraped.
-        name: the name of the one that we create; scoped_name() by default.
+        name: the name of the monitor that we create; scoped_name() by default.
         interval: the scrape interval of the one that we create.
         prune: which redundant monitors are removed: `none`, `ours`, or `all`.
         scope: the Gateways that are meant; all where it is empty.
         others: the sidecars that are not to be scraped.
+        jobs: what the live targets show to scrape sidecars without any object.
     """
-    name = name or scoped_name(scope)
-    in_force = [(item, covered(item, sidecars, prometheus)) for item in monitors if prometheus.selects(item)]
-    in_force = [(item, pods) for item, pods in in_force if pods]
     everyone = [*sidecars, *others]
-    reach = {name_of(item): set(covered(item, everyone, prometheus)) for item, dummy in in_force}
-    in_force.sort(
-        key=lambda entry: _rank(entry[0], len(entry[1]) == len(sidecars), len(reach[name_of(entry[0])]), len(everyone))
+    wanted = {sidecar.name for sidecar in sidecars}
+    found = [*_sources.sources(monitoring, prometheus, everyone), *jobs]
+    in_force = sorted(
+        (source for source in found if wanted & source.covered.keys()),
+        key=lambda source: _rank(source, prometheus, wanted, len(everyone)),
     )
-    by_pod: dict[str, list[str]] = {}
-    for monitor, pods in in_force:
-        for pod, times in pods.items():
-            by_pod.setdefault(pod, []).extend([name_of(monitor)] * times)
-    doubly = {pod: tuple(found) for pod, found in sorted(by_pod.items()) if len(found) > 1}
-    ours = next((item for item in monitors if is_ours(item) and item["metadata"]["name"] == name), None)
-    if in_force and not is_ours(in_force[0][0]):
-        keeper: Object | None = in_force[0][0]
-        update, create = None, None
-        covers = reach[name_of(in_force[0][0])]
-    else:
-        own = in_force[0][0] if in_force else ours
-        wanted = desired_monitor(
+    keepers = _keepers(in_force, wanted)
+    own = _own(monitoring, prometheus, in_force, name or scoped_name(scope))
+    if keepers and is_ours(keepers[0].document):
+        own, keepers = keepers[0].document, []
+    # Besides, what others cover that may not be removed is not covered once more.
+    rest = wanted - _covered(keepers)
+    if keepers:
+        rest -= _covered([source for source in in_force if not _may_go(source, prune)])
+    # Beside others only the Gateways are covered that they leave out as a whole.
+    gateways = _uncovered_gateways(rest, everyone) if keepers else scope
+    meant = [sidecar for sidecar in sidecars if sidecar.name in rest and (not keepers or sidecar.gateway in gateways)]
+    beside = [sidecar for sidecar in everyone if sidecar not in meant]
+    create = update = standing = None
+    after: list[Source] = list(keepers)
+    if meant and not (keepers and _beyond(gateways, beside)):
+        wish = desired_monitor(
             prometheus,
-            sidecars,
-            own["metadata"]["name"] if own else name,
+            meant,
+            own["metadata"]["name"] if own and _is_in_force(own, in_force) else name or scoped_name(scope),
             interval,
             own["metadata"]["namespace"] if own else "",
-            scope=scope,
-            others=others,
+            scope=gateways,
+            others=beside,
         )
-        if scope and in_force and list(in_force[0][1].values()) == [1] * len(sidecars):
+        standing = _standing(monitoring, prometheus, wish)
+        if standing is not None and scope and _covers_once(standing, in_force, wanted):
             # One of ours covers more than is in scope: made for a wider one, it is not this run's to narrow.
-            wanted["spec"] |= {
-                key: value for key, value in in_force[0][0]["spec"].items() if key in ("selector", "namespaceSelector")
-            }
-        keeper = next((item for item in monitors if name_of(item) == name_of(wanted)), None)
-        if keeper is not None and not is_ours(keeper):
-            raise MeteringError(
-                f"PodMonitor {name_of(keeper)} is there, does not cover the sidecars, and is not ours.",
-                "The one to be created would have to overwrite it.",
-                f"choose another name with scrape_monitor_name, or remove it: {removal_command(keeper)}",
-            )
-        create = wanted if keeper is None else None
-        update = _restored(keeper, wanted) if keeper else None
-        covers = set(covered(update or keeper or wanted, everyone, prometheus))
-    redundant = [(item, reached) for item, reached in in_force if item is not keeper and covers & set(reached)]
-    # Ours where the Prometheus no longer looks, while another takes its place.
-    stray: list[Object] = [ours] if ours is not None and create is not None else []
-    # Whoever else it covers, in scope or not, must not be left uncovered.
-    removable = [
-        item
-        for item, dummy in redundant
-        if (prune == "all" or (prune == "ours" and is_ours(item))) and reach[name_of(item)] <= covers
-    ]
-    stay = [(item, reached) for item, reached in in_force if item is not keeper and item not in removable]
-    everywhere = covers.union(*(reached for dummy, reached in stay))
-    return Plan(
-        prometheus,
-        keep=keeper,
-        create=create,
-        update=update,
-        remove=(*removable, *(item for item in stray if item not in removable)),
-        left=tuple((item, removal_command(item)) for item, dummy in redundant if item not in removable),
-        uncovered=tuple(sorted(sidecar.name for sidecar in sidecars if sidecar.name not in everywhere)),
-        doubly_covered=doubly,
+            wish["spec"] |= {key: standing["spec"][key] for key in _WHERE if key in standing["spec"]}
+        create = wish if standing is None else None
+        update = _restored(standing, wish) if standing else None
+        after.append(_sources.source_of(prometheus.monitor, update or standing or wish, prometheus, everyone))
+    return _settled(
+        Plan(prometheus, tuple(keepers), standing, create, update), in_force, after, wanted, prune, own, monitoring
     )
 
 
-def removal_command(monitor: Object) -> str:
-    """The command with which its owner removes a redundant monitor."""
-    return f"kubectl -n {monitor['metadata']['namespace']} delete podmonitor {monitor['metadata']['name']}"
+def _may_go(source: Source, prune: str) -> bool:
+    """Whether it is ours to remove, once others cover what it covers; not what scrapes other things as well."""
+    if is_ours(source.document):
+        return prune != "none"
+    return source.document is not None and prune == "all" and source.is_only_for_sidecars
+
+
+_WHERE = ("selector", "namespaceSelector")
+
+
+def _own(monitoring: Monitoring, prometheus: Scraper, in_force: Sequence[Source], name: str) -> Object | None:
+    """Ours: the first that scrapes, or the one of the name, wherever it is."""
+    scraping = [source.document for source in in_force if is_ours(source.document)]
+    named = [
+        item
+        for item in monitoring.monitors.get(prometheus.monitor, ())
+        if is_ours(item) and item["metadata"]["name"] == name
+    ]
+    return next(iter([*scraping, *named]), None)
+
+
+def _is_in_force(document: Object, in_force: Sequence[Source]) -> bool:
+    return any(source.document is document for source in in_force)
+
+
+def _covers_once(document: Object, in_force: Sequence[Source], wanted: Set[str]) -> bool:
+    return any(
+        source.document is document and dict.fromkeys(wanted, 1).items() <= source.covered.items()
+        for source in in_force
+    )
+
+
+def _standing(monitoring: Monitoring, prometheus: Scraper, wish: Object) -> Object | None:
+    """What stands under the name of the monitor that we want.
+
+    Raises:
+        MeteringError: it is not ours.
+    """
+    for item in monitoring.monitors.get(prometheus.monitor, ()):
+        if name_of(item) == name_of(wish):
+            if is_ours(item):
+                return item
+            raise MeteringError(
+                f"{prometheus.monitor} {name_of(item)} is there, does not cover the sidecars, and is not ours.",
+                "The one to be created would have to overwrite it.",
+                "choose another name with scrape_monitor_name, or remove it: kubectl -n "
+                f"{item['metadata']['namespace']} delete {prometheus.monitor.lower()} {item['metadata']['name']}",
+            )
+    return None
+
+
+def _settled(
+    begun: Plan,
+    in_force: Sequence[Source],
+    after: Sequence[Source],
+    wanted: Set[str],
+    prune: str,
+    own: Object | None,
+    monitoring: Monitoring,
+) -> Plan:
+    """The plan with what becomes of all that is redundant once it is carried out."""
+    covers = _covered(after)
+    kept = [item for item in (*(source.document for source in after), begun.own) if item is not None]
+    redundant = [
+        source
+        for source in in_force
+        if source not in begun.keepers
+        and not (source.scraper.identity == begun.prometheus.identity and any(source.document is item for item in kept))
+        and any(source.series(pod) - series(after, pod) for pod in source.covered.keys() & covers)
+    ]
+    # Whoever else it covers, in scope or not, must not be left uncovered.
+    removable = [
+        source
+        for source in redundant
+        if _may_go(source, prune)
+        and not any(source.document is item for item in kept)
+        and source.covered.keys() <= covers
+    ]
+    # Ours where the Prometheus no longer looks, while another takes its place.
+    stray = [own] if own is not None and begun.create is not None and not _is_in_force(own, in_force) else []
+    stays = [*after, *(source for source in in_force if source not in removable)]
+    doubling = [source for source in begun.keepers if max(source.covered.values()) > 1]
+    names: dict[str, list[str]] = {}
+    for pod in sorted(wanted):
+        for source in in_force:
+            names.setdefault(pod, []).extend([source.name] * source.covered.get(pod, 0))
+    return Plan(
+        begun.prometheus,
+        begun.keepers,
+        begun.own,
+        begun.create,
+        begun.update,
+        remove=(*removable, *(Source(begun.prometheus.monitor, name_of(it), begun.prometheus, (), it) for it in stray)),
+        left=tuple(
+            (source, next_command(source, begun, monitoring))
+            for source in [*(item for item in redundant if item not in removable), *doubling]
+        ),
+        uncovered=tuple(sorted(set(wanted) - _covered(stays))),
+        doubly_covered={pod: tuple(found) for pod, found in names.items() if len(series(in_force, pod)) > 1},
+    )
+
+
+def removal_command(source: Source) -> str:
+    """The command that removes a monitor."""
+    namespace, dummy, name = source.name.partition("/")
+    return f"kubectl -n {namespace} delete {source.kind.lower()} {name}"
+
+
+def next_command(source: Source, begun: Plan, monitoring: Monitoring) -> str:
+    """What the owner of something redundant does about it."""
+    if source.document is None:
+        return f"take the job {source.name} out of the scrape configuration of {source.scraper.name}"
+    namespace, name = source.document["metadata"]["namespace"], source.document["metadata"]["name"]
+    edit = f"kubectl -n {namespace} edit {source.kind.lower()} {name}"
+    if source in begun.keepers:
+        return f"{edit}: let only one of its endpoints reach the port of the sidecars"
+    if any(source.document is item.document for item in begun.keepers) or source.document is begun.own:
+        return f"let only one of {begun.prometheus.name} and {source.scraper.name} select it: {source.scraper.edit}"
+    if not source.is_only_for_sidecars:
+        return f"{edit}: take the endpoint of the sidecars out; it scrapes other things as well"
+    command = removal_command(source)
+    # The VictoriaMetrics operator makes it anew as long as the PodMonitor is there, and leaves it when that goes.
+    origin = source.kind == "VMPodScrape" and source.name in map(name_of, monitoring.monitors.get("PodMonitor", ()))
+    return f"kubectl -n {namespace} delete podmonitor {name}; {command}" if origin else command

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -17,40 +18,49 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _names,
     _progress,
     _prometheus,
-    _scrape,
+    _sources,
     _state,
     _targets,
+    _view,
 )
+from ansible_collections.aigateway.metering.plugins.module_utils._api import NotLetInError, NotServedError
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica, Watch
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._targets import Verdict
+from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
 
 def check(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
-    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), module.params["prometheus"])
+    view = _view.of(module, cluster)
     controller = _state.controller(cluster, module.params["controller"])
+    view.backend.require_a_store()
     strict = module.params["on_duplicate"] == "fail"
-    scope = module.params["gateways"]
-    sidecars, verdicts = settled_verdicts(cluster, prometheus, module.params["timeout"], strict, scope)
-    doubled = [problem for verdict in verdicts.values() for problem in verdict.doubles()]
+    seen = settled(cluster, view, module.params["timeout"], strict, module.params["gateways"])
+    doubled = [problem for verdict in seen.verdicts.values() for problem in verdict.doubles()]
     for problem in dict.fromkeys(doubled):
         module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
-    replica, names, token_types = _prometheus.stored_form(cluster, prometheus.document)
+    if seen.by_series:
+        module.warn(
+            f"{view.scraper.name} serves no targets, so its series `up` were judged: a target that has never been "
+            "scraped, and one whose instance label was rewritten, do not show in them."
+        )
+    replica, names, token_types = _prometheus.stored_form(view.backend)
     mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
-    present = labels_present(replica, sidecars, list(mapped))
-    counted = replica.number(_count(sidecars))
+    present = labels_present(replica, seen.sidecars, list(mapped))
+    counted = replica.number(_count(seen.sidecars))
     if not counted:
-        no_samples(module, prometheus)
+        no_samples(module, view.scraper)
     return {
         "changed": False,
-        "prometheus": prometheus.name,
-        "replicas": sorted(verdicts),
-        "pools": dict(next(iter(verdicts.values())).pools),
-        "targets": len(sidecars),
+        "prometheus": view.scraper.name,
+        "replicas": sorted(seen.verdicts),
+        "evidence": "up" if seen.by_series else "targets",
+        "pools": dict(next(iter(seen.verdicts.values())).pools),
+        "targets": len(seen.sidecars),
         "scraped_once": not doubled,
         "names": names,
         "token_types": token_types,
@@ -60,55 +70,80 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def settled_verdicts(
-    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool, scope: Sequence[str] = ()
-) -> tuple[list[Sidecar], dict[str, Verdict]]:
-    """What verdicts_within() has; MeteringError when the time was not enough."""
-    sidecars, verdicts, still = verdicts_within(cluster, prometheus, timeout, strict, scope)
-    if still:
-        pools = sorted({pool for verdict in verdicts.values() for pool in verdict.pools})
+@dataclass
+class Seen:
+    """What was seen on the live targets, last."""
+
+    sidecars: list[Sidecar]
+    verdicts: dict[str, Verdict]
+    """By replica; empty where none could be asked."""
+    still: str = ""
+    """What is not right yet."""
+    by_series: bool = False
+    """Whether series had to stand in for targets."""
+
+
+def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
+    """What seen_within() has; MeteringError when the time was not enough."""
+    seen = seen_within(cluster, view, timeout, strict, scope)
+    if seen.still:
+        pools = sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools})
+        # Only of several: one that scrapes alone must not be taken out.
+        doubling = {pool for verdict in seen.verdicts.values() for own in verdict.doubled.values() for pool in own}
+        by_hand = sorted(pool for pool in doubling if not _sources.is_of_an_object(pool))
         raise MeteringError(
-            f"Prometheus {prometheus.name} does not scrape each sidecar once; after {timeout} s it still waits for "
-            f"{still.rstrip('.')}.",
+            f"Prometheus {view.scraper.name} does not scrape each sidecar once; after {timeout} s it still waits for "
+            f"{seen.still.rstrip('.')}.",
             f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
-            f"a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get podmonitor "
-            f"NAME -o yaml; for a pool that no object explains, look at the scrape jobs of {prometheus.name}",
+            f"take the job {', '.join(by_hand)}, which no object explains, out of the scrape configuration of "
+            f"{view.scraper.name}"
+            if by_hand
+            else "a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get "
+            "podmonitor NAME -o yaml",
         )
-    return sidecars, verdicts
+    return seen
 
 
-def verdicts_within(
-    cluster: Cluster, prometheus: Prometheus, timeout: int, strict: bool, scope: Sequence[str] = ()
-) -> tuple[list[Sidecar], dict[str, Verdict], str]:
-    """The sidecars, each replica's verdict once all are right or the time is over, and what is still not right.
+def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
+    """What each replica shows once all is right or the time is over.
 
     Unless it is strict, a sidecar may be scraped several times.
     """
-    sidecars: list[Sidecar] = []
-    verdicts: dict[str, Verdict] = {}
+    seen = Seen(view.sidecars, {})
+    watch = _prometheus.Watch(lambda target: _targets.may_matter(target, seen.sidecars))
 
     def missing() -> str:
-        nonlocal sidecars, verdicts
-        sidecars = _state.sidecars(cluster, scope)
-        _gateway.require_sidecars(sidecars, scope)
+        seen.sidecars = _state.sidecars(cluster, scope)
+        _gateway.require_sidecars(seen.sidecars, scope)
         try:
-            verdicts = {
-                replica.name: _targets.verdict(replica.active_targets(), sidecars)
-                for replica in _prometheus.replicas(cluster, prometheus.document)
-            }
+            seen.verdicts = {replica.name: verdict_of(replica, seen, watch) for replica in view.backend.scraping()}
+        except (NotLetInError, NotServedError):  # waiting does not help
+            raise
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
             return error.found
         problems = [
             f"{name}: {problem}"
-            for name, verdict in sorted(verdicts.items())
+            for name, verdict in sorted(seen.verdicts.items())
             for problem in (verdict.problems() if strict else verdict.losses())
         ]
-        wanted = len(sidecars) * len(verdicts)
+        wanted = len(seen.sidecars) * len(seen.verdicts)
         right = wanted - len(problems)
         return f"{right} of {wanted} targets to be right: {'; '.join(problems)}" if problems else ""
 
-    still = _progress.wait(f"scrape by {prometheus.name}", missing, timeout)
-    return sidecars, verdicts, still
+    seen.still = _progress.wait(f"scrape by {view.scraper.name}", missing, timeout)
+    return seen
+
+
+def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:
+    """The verdict on one replica; the running configuration is read once what it can change is left to judge."""
+    try:
+        targets = watch.targets(replica)
+    except NotServedError:
+        seen.by_series = True
+        targets = _prometheus.targets_of_up(replica, {sidecar.port for sidecar in seen.sidecars})
+    verdict = _targets.verdict(targets, seen.sidecars)
+    judged = verdict.doubled or verdict.is_right
+    return _targets.verdict(targets, seen.sidecars, replica.metric_rules()) if judged else verdict
 
 
 def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:
@@ -124,7 +159,7 @@ def _count(sidecars: list[Sidecar], *matchers: str) -> str:
     return f"count({{{','.join([*own, *matchers])}}})"
 
 
-def no_samples(module: Any, prometheus: Prometheus) -> None:
+def no_samples(module: Any, prometheus: Scraper) -> None:
     """Warn that nothing is stored yet, or fail where samples are required."""
     error = MeteringError(
         f"Prometheus {prometheus.name} has stored no token sample of these proxies yet.",

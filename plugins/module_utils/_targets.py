@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _sources
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring, Source, Target
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,20 @@ class Verdict:
         return self.losses() + self.doubles()
 
 
-def verdict(targets: Sequence[Mapping[str, Any]], sidecars: Sequence[Sidecar]) -> Verdict:
+def verdict(
+    targets: Sequence[Mapping[str, Any]],
+    sidecars: Sequence[Sidecar],
+    metric_rules: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> Verdict:
     """Judge the active targets of one Prometheus replica.
+
+    Several targets of a sidecar count its tokens several times only where their labels differ (those of the same
+    labels write into one series) and their samples are kept.
 
     Args:
         targets: `data.activeTargets` of /api/v1/targets.
         sidecars: those that are to be scraped.
+        metric_rules: by scrape pool, what the running configuration does with samples.
     """
     by_address: dict[str, list[Mapping[str, Any]]] = {}
     for target in targets:
@@ -69,17 +79,55 @@ def verdict(targets: Sequence[Mapping[str, Any]], sidecars: Sequence[Sidecar]) -
     doubled: dict[str, tuple[str, ...]] = {}
     down: dict[str, str] = {}
     for sidecar in sidecars:
-        address = f"[{sidecar.ip}]:{sidecar.port}" if ":" in sidecar.ip else f"{sidecar.ip}:{sidecar.port}"
-        own = by_address.get(address, [])
-        names = sorted(str(target.get("scrapePool", "")) for target in own)
+        own = [
+            target
+            for target in by_address.get(sidecar.address, [])
+            if _sources.keeps_tokens(target.get("labels") or {}, (metric_rules or {}).get(_pool(target), ()), sidecar)
+        ]
+        names = sorted(map(_pool, own))
         for pool in names:
             pools[pool] = pools.get(pool, 0) + 1
         if not own:
             missing.append(sidecar.name)
-        if len(own) > 1:
+        # The sidecar speaks plain HTTP: whoever asks it for TLS gets nothing.
+        answered = [target for target in own if target["scrapeUrl"].startswith("http:")]
+        if len({tuple(sorted((target.get("labels") or {}).items())) for target in answered}) > 1:
             doubled[sidecar.name] = tuple(names)
-        unwell = [target for target in own if target.get("health") != "up"]
+        unwell = [target for target in own if str(target.get("health")).lower() != "up"]
         if unwell:
             error = unwell[0].get("lastError") or "not scraped yet"
             down[sidecar.name] = f"{unwell[0].get('health', 'unknown')}, {error}"
     return Verdict(pools, tuple(missing), doubled, down)
+
+
+def may_matter(target: Mapping[str, Any], sidecars: Sequence[Sidecar]) -> bool:
+    """Whether a target is at the port of a sidecar: of one that is there, was there, or is yet to come."""
+    return urlsplit(target.get("scrapeUrl", "")).port in {sidecar.port for sidecar in sidecars}
+
+
+def _pool(target: Mapping[str, Any]) -> str:
+    return str(target.get("scrapePool", ""))
+
+
+def jobs(
+    targets: Sequence[Mapping[str, Any]],
+    sidecars: Sequence[Sidecar],
+    scraper: Scraper,
+    metric_rules: Mapping[str, Sequence[Mapping[str, Any]]],
+    monitoring: Monitoring,
+) -> list[Source]:
+    """What scrapes sidecars and is predicted from no object: jobs written by hand, and discovery of other kinds."""
+    found: dict[str, list[Target]] = {}
+    own = {sidecar.address: sidecar for sidecar in sidecars}
+    for target in targets:
+        url, pool = urlsplit(target.get("scrapeUrl", "")), _pool(target)
+        if url.netloc not in own or url.path != _names.METRICS_PATH:
+            continue
+        # An object of a kind that is read is judged by what it says now: Prometheus may not have reloaded yet.
+        if _sources.is_judged_by_its_object(pool, scraper, monitoring):
+            continue
+        labels = target.get("labels") or {}
+        keeps = _sources.keeps_tokens(labels, metric_rules.get(pool, ()), own[url.netloc])
+        made = Target(own[url.netloc].name, url.scheme, frozenset(labels.items()), keeps)
+        found.setdefault(pool, []).append(made)
+    return [Source("scrape job", pool, scraper, tuple(own)) for pool, own in sorted(found.items())]

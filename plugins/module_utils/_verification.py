@@ -16,20 +16,19 @@ from urllib.error import HTTPError, URLError
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _gateway,
     _mapping,
     _names,
     _preflight,
     _progress,
     _prometheus,
-    _scrape,
     _state,
     _verify,
+    _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Counts, Identity
 
 # A sidecar counts a request when its answer has ended.
@@ -55,9 +54,8 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
                 "correct verify_tokens; a token is one word.",
             )
     controller = _state.controller(cluster, options["controller"])
-    sidecars = _state.sidecars(cluster, options["gateways"])
-    _gateway.require_sidecars(sidecars, options["gateways"])
-    prometheus = _scrape.choose_prometheus(_state.prometheuses(cluster), options["prometheus"])
+    view = _view.of(module, cluster)
+    sidecars = view.sidecars
     identity = Identity(
         _mapping.metric_labels(controller.pairs, controller.base),
         _preflight.claims_of_header(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies")),
@@ -69,10 +67,10 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
     after: Counts = {}
     for caller, token in zip(callers, tokens, strict=True):
         after = ask(cluster, sidecars, identity, caller, token, options)
-    wait_until_stored(cluster, prometheus, callers, after, options["timeout"])
+    wait_until_stored(view.backend, callers, after, options["timeout"])
     gateways = {sidecar.name: sidecar.gateway for sidecar in sidecars}
     rows = [_verify.row(caller, identity, gateways) for caller in callers]
-    result = {"changed": False, "rows": rows, "table": _verify.table(rows), "prometheus": prometheus.name}
+    result = {"changed": False, "rows": rows, "table": _verify.table(rows), "prometheus": view.scraper.name}
     problems = [problem for item in rows for problem in item["problems"]]
     if problems:
         raise MeteringError(
@@ -164,9 +162,7 @@ def usage_of(text: str, streamed: bool) -> dict[str, int]:
     return found
 
 
-def wait_until_stored(
-    cluster: Cluster, prometheus: Prometheus, callers: list[Caller], after: Counts, timeout: int
-) -> None:
+def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, timeout: int) -> None:
     """Wait until every replica has what the sidecars have counted, and note with each caller whether it has."""
     counted = [caller for caller in callers if caller.grown]
     pods = sorted({key.pod.split("/")[1] for caller in counted for key in caller.grown})
@@ -174,13 +170,13 @@ def wait_until_stored(
         return
 
     def missing() -> str:
-        found = [stored(replica, pods) for replica in _prometheus.replicas(cluster, prometheus.document)]
+        found = [stored(replica, pods) for replica in backend.storing()]
         for caller in counted:
             caller.stored = all(_verify.is_stored(caller.grown, after, replica.items()) for replica in found)
         absent = [caller.name for caller in counted if not caller.stored]
         return f"the next scrape of {len(pods)} pods, for {', '.join(absent)}" if absent else ""
 
-    _progress.wait(f"Prometheus {prometheus.name}", missing, timeout)
+    _progress.wait(f"Prometheus {backend.scraper.name}", missing, timeout)
 
 
 def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:

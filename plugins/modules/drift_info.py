@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - aigateway.metering.common.controller
   - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
   - aigateway.metering.common.requirements
 options:
   pairs:
@@ -103,6 +104,7 @@ drifts:
 
 from ansible_collections.aigateway.metering.plugins.module_utils._audit import audit
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
     CONTROLLER_OPTION,
     GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
@@ -116,6 +118,7 @@ def main() -> None:
             **CONTROLLER_OPTION,
             **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
+            **API_OPTION,
             "pairs": {"type": "str", "default": ""},
             "monitor_name": {"type": "str", "default": ""},
             "interval": {"type": "str", "default": "30s"},

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - aigateway.metering.common.controller
   - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
   - aigateway.metering.common.requirements
 options:
   pairs:
@@ -54,7 +55,7 @@ server:
   returned: always
   type: str
 controller:
-  description: The controller's name, version, Helm release, and mapping.
+  description: The controller's name, version, generation (empty where the tag tells none), flag, release and mapping.
   returned: when there is one
   type: dict
 proxies:
@@ -104,6 +105,7 @@ cautions:
 
 from ansible_collections.aigateway.metering.plugins.module_utils._inspection import gather
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
     CONTROLLER_OPTION,
     GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
@@ -117,6 +119,7 @@ def main() -> None:
             **CONTROLLER_OPTION,
             **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
+            **API_OPTION,
             "pairs": {"type": "str", "default": ""},
             "allow_per_user": {"type": "bool", "default": False},
             "check_permissions": {"type": "bool", "default": True},

@@ -13,8 +13,9 @@ version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Sets C(--metricsRequestHeaderAttributes) of the AI gateway's controller to the union of what it has, what the
-    running sidecars emit, and the wanted pairs. No pair is ever lost; existing pairs keep their order.
+  - Sets the flag that maps headers to labels of metrics (C(--metricsRequestHeaderAttributes) from v0.4 on) of the AI
+    gateway's controller to the union of what it has, what the running sidecars emit, and the wanted pairs. No pair is
+    ever lost; existing pairs keep their order.
   - Then waits until the controller has rolled out and its old pods are gone, because a proxy that is created while an
     old one still serves the webhook gets the old mapping.
   - What was added and removed is recorded in annotations of the controller's Deployment, so that it can be taken back,

@@ -8,16 +8,19 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: podmonitor_dedupe
-short_description: Have exactly one PodMonitor scrape the AI gateway's sidecars
+short_description: Have the AI gateway's sidecars scraped by exactly one thing
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Works out which PodMonitors make the Prometheus scrape which sidecar, by container port number on the live pods.
-  - Keeps one, creates one where there is none, and removes the redundant ones that it may. A redundant one that is not
-    ours is left, with the command that removes it.
-  - One that covers every sidecar is kept before one that does not; of these the platform's, then the most complete,
-    then the oldest.
+  - Predicts the targets that PodMonitors, ServiceMonitors, ScrapeConfigs and VMPodScrapes make of every sidecar, and
+    finds on the live targets what no object explains.
+  - Keeps one that covers every sidecar, and removes the redundant ones that it may. A redundant one that is not ours is
+    left, with the next command.
+  - Where nothing covers the sidecars, creates one; where others cover some Gateways only, one for the rest. It is a
+    PodMonitor, or for a VMAgent a VMPodScrape.
+  - One that covers every sidecar is kept before one that does not; of these one without an object, then the platform's,
+    then the most complete, then the oldest.
   - Ours is what carries the label C(app.kubernetes.io/managed-by=aigateway.metering), and nothing else.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -25,6 +28,7 @@ extends_documentation_fragment:
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
   - aigateway.metering.common.requirements
 options:
   state:
@@ -46,7 +50,7 @@ options:
     type: str
     default: 30s
   prune:
-    description: Which redundant PodMonitors are removed.
+    description: Which redundant ones are removed. One that scrapes other things as well never is.
     type: str
     choices: [none, ours, all]
     default: ours
@@ -74,7 +78,7 @@ prometheus:
   returned: success, with O(state=present)
   type: str
 kept:
-  description: The PodMonitor that was there and stays, or an empty string.
+  description: What was there and stays, separated by commas, or an empty string.
   returned: success, with O(state=present)
   type: str
 created:
@@ -90,8 +94,13 @@ removed:
   returned: success
   type: list
   elements: str
+removal_commands:
+  description: For each of these, the command that does the same by hand.
+  returned: success, with O(state=present)
+  type: list
+  elements: str
 left:
-  description: The redundant PodMonitors that were left, each with the command that removes it.
+  description: What scrapes sidecars redundantly and was left, each with its kind and the next command.
   returned: success, with O(state=present)
   type: list
   elements: dict
@@ -116,7 +125,12 @@ doubly_covered_pods:
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._dedupe import dedupe
-from ansible_collections.aigateway.metering.plugins.module_utils._module import GATEWAYS_OPTION, PROMETHEUS_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+    run,
+)
 
 
 def main() -> None:
@@ -124,6 +138,7 @@ def main() -> None:
         {
             **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
+            **API_OPTION,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "name": {"type": "str", "default": ""},
             "interval": {"type": "str", "default": "30s"},

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - aigateway.metering.common.controller
   - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
   - aigateway.metering.common.requirements
 options:
   timeout:
@@ -65,6 +66,10 @@ replicas:
   returned: success
   type: list
   elements: str
+evidence:
+  description: V(targets), or V(up) where the backend serves no targets and its series C(up) were judged.
+  returned: success
+  type: str
 pools:
   description: The number of targets by scrape pool.
   returned: success
@@ -103,6 +108,7 @@ no_traffic:
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
     CONTROLLER_OPTION,
     GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
@@ -117,6 +123,7 @@ def main() -> None:
             **CONTROLLER_OPTION,
             **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
+            **API_OPTION,
             "timeout": {"type": "int", "default": 180},
             "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
             "require_samples": {"type": "bool", "default": False},

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - aigateway.metering.common.controller
   - aigateway.metering.common.gateways
   - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
   - aigateway.metering.common.requirements
 attributes:
   check_mode:
@@ -145,6 +146,7 @@ table:
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
     CONTROLLER_OPTION,
     GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
@@ -159,6 +161,7 @@ def main() -> None:
             **CONTROLLER_OPTION,
             **GATEWAYS_OPTION,
             **PROMETHEUS_OPTION,
+            **API_OPTION,
             "address": {"type": "str", "required": True},
             "path": {"type": "str", "default": "/v1/chat/completions"},
             "model": {"type": "str", "required": True},

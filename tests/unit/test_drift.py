@@ -14,6 +14,7 @@ from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
     controller_deployment,
     extproc,
+    monitoring,
     pairs,
     pod_monitor,
     prometheus,
@@ -81,7 +82,7 @@ def test_a_vanished_pair_comes_with_the_command_that_brings_it_back():
 
 
 def of_scrape(*monitors, **options):
-    return _drift.of_scrape(_scrape.plan(monitors, prometheus(), [sidecar("p")], **options))
+    return _drift.of_scrape(_scrape.plan(monitoring(*monitors), prometheus(), [sidecar("p")], **options))
 
 
 def ours(**changed):
@@ -96,10 +97,10 @@ def ours(**changed):
         pytest.param([pod_monitor()], [], id="one of somebody"),
         pytest.param([ours()], [], id="ours"),
         pytest.param([ours(selector={})], [("monitor", "gateways/ai-gateway-metrics")], id="ours, edited"),
-        pytest.param([ours(), pod_monitor("b")], [("duplicate", "gateways/b")], id="ours and a younger one"),
+        pytest.param([ours(), pod_monitor("b")], [("duplicate", "PodMonitor gateways/b")], id="ours and a younger one"),
         pytest.param(
             [pod_monitor("a"), pod_monitor("b", created="2026-02-01T00:00:00Z")],
-            [("duplicate", "gateways/b")],
+            [("duplicate", "PodMonitor gateways/b")],
             id="two of somebody",
         ),
     ],

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils import _api, _prometheus
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus
 
-MAIN = prometheus().document
+MAIN = prometheus()
 # As prometheus-operator names them: a StatefulSet for each shard, a pod for each replica.
 SHARDED = ("prometheus-main-0", "prometheus-main-1", "prometheus-main-shard-1-0", "prometheus-main-shard-1-1")
 
@@ -37,7 +37,7 @@ class Pods:
 
 def replicas(*names, **options):
     cluster: Any = Pods(*names, **options)
-    return _prometheus.replicas(cluster, MAIN)
+    return _prometheus.Backend(cluster, MAIN, {}).scraping()
 
 
 def success(data):
@@ -84,3 +84,43 @@ def test_an_answer_that_is_none_is_told(answer, said):
     (only,) = replicas("prometheus-main-0", answer=answer)
     with pytest.raises(MeteringError, match=said):
         only.query("up")
+
+
+# --- repeated looks ---------------------------------------------------------------------------------------------------
+
+
+class Replaying:
+    """A replica that tells its pools, but at first no targets."""
+
+    name = "monitoring/main-0"
+
+    def __init__(self) -> None:
+        self.looks: list[str] = []
+
+    def pools(self):
+        return {"a", "b"}
+
+    def active_targets(self):
+        self.looks.append("all")
+        if len(self.looks) == 1:
+            raise MeteringError("It replays.", "", "")
+        return [{"scrapePool": "a", "port": 1}, {"scrapePool": "b", "port": 2}]
+
+    def targets_in(self, pools):
+        self.looks.append(",".join(sorted(pools)))
+        return []
+
+
+def test_after_a_look_at_everything_only_pools_that_may_matter_are_looked_at():
+    replica: Any = Replaying()
+    watch = _prometheus.Watch(lambda target: target["port"] == 1)
+    with pytest.raises(MeteringError):
+        watch.targets(replica)
+    for dummy in range(3):
+        watch.targets(replica)
+    assert replica.looks == ["all", "all", "a", "a"]
+
+
+@pytest.mark.parametrize("login", ["user:secret", "user:se/secret", "secret"])
+def test_an_address_is_named_without_what_lets_in(login):
+    assert "secret" not in _api.Address(f"https://{login}@metrics:9090/prometheus/", {}).name

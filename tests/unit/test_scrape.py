@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils import _scrape, _scrapers, _selectors
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import name_of
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
     OURS,
+    PROXY,
     container,
+    covered,
     extproc,
+    gateway_labels,
+    monitoring,
     pod_monitor,
     prometheus,
     sidecar,
@@ -57,7 +61,7 @@ def expression(key, operator, *values):
     ],
 )
 def test_a_selector_selects_as_kubernetes_does(selector, labels, selected):
-    assert _scrape.matches(selector, labels) is selected
+    assert _selectors.matches(selector, labels) is selected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def test_a_selector_selects_as_kubernetes_does(selector, labels, selected):
     ],
 )
 def test_a_selector_is_satisfied_by_as_few_labels_as_possible(selector, labels):
-    assert _scrape.satisfying(selector) == labels
+    assert _selectors.satisfying(selector) == labels
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_a_selector_is_satisfied_by_as_few_labels_as_possible(selector, labels):
     ],
 )
 def test_several_conditions_on_one_label_are_satisfied_together(selector):
-    assert _scrape.matches(selector, _scrape.satisfying(selector) or {"nothing": "found"})
+    assert _selectors.matches(selector, _selectors.satisfying(selector) or {"nothing": "found"})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ def test_several_conditions_on_one_label_are_satisfied_together(selector):
     ],
 )
 def test_a_selector_that_nothing_satisfies_is_told(selector):
-    assert _scrape.satisfying(selector) is None
+    assert _selectors.satisfying(selector) is None
 
 
 # --- the Prometheus ---------------------------------------------------------------------------------------------------
@@ -138,7 +142,7 @@ def test_a_selector_that_nothing_satisfies_is_told(selector):
     ],
 )
 def test_a_monitor_counts_when_both_selectors_select_it(spec, namespace, taken):
-    assert prometheus(**spec).selects(pod_monitor(namespace=namespace)) is taken
+    assert prometheus(**spec).selects("PodMonitor", pod_monitor(namespace=namespace)) is taken
 
 
 ABLE, OTHER = prometheus("able"), prometheus("other")
@@ -157,31 +161,33 @@ IMPOSSIBLE = prometheus(
     ],
 )
 def test_a_prometheus_is_chosen(found, named, chosen):
-    assert _scrape.choose_prometheus(found, named) is chosen
+    assert _scrapers.choose(found, named) is chosen
 
 
 @pytest.mark.parametrize(
     ("found", "named", "message"),
     [
         pytest.param([], "", "there is no Prometheus object", id="none"),
-        pytest.param([UNABLE], "", r"monitoring/unable \(podMonitorSelector absent\)", id="none that is able"),
+        pytest.param([UNABLE], "", r"monitoring/unable \(its selector", id="none that is able"),
         pytest.param([OTHER, ABLE], "", "Several .*monitoring/able, monitoring/other.*scrape_prometheus", id="several"),
         pytest.param([ABLE], "ns/x", "no Prometheus ns/x; there is monitoring/able", id="the named one is not there"),
         pytest.param([], "ns/x", "there is none at all", id="the named one, and none is there"),
-        pytest.param([ABLE, UNABLE], "monitoring/unable", "podMonitorSelector is absent", id="the named one is unable"),
+        pytest.param(
+            [ABLE, UNABLE], "monitoring/unable", "its selector for these is absent", id="the named one is unable"
+        ),
         pytest.param([IMPOSSIBLE], "monitoring/impossible", "no labels satisfy", id="the named one is impossible"),
     ],
 )
 def test_a_prometheus_is_not_guessed(found, named, message):
     with pytest.raises(MeteringError, match=message):
-        _scrape.choose_prometheus(found, named)
+        _scrapers.choose(found, named)
 
 
 # --- what a monitor covers --------------------------------------------------------------------------------------------
 
 
 def covers(monitor, *sidecars, **spec):
-    return _scrape.covered(monitor, sidecars or (sidecar("p"),), prometheus(**spec))
+    return covered(monitor, sidecars or (sidecar("p"),), prometheus(**spec))
 
 
 ONE = {"gateways/p": 1}
@@ -266,11 +272,12 @@ def test_a_monitor_covers_only_pods_that_its_selector_selects():
 
 
 def planned(*monitors, sidecars=None, by=None, **options):
-    return _scrape.plan(monitors, by or prometheus(), sidecars or [sidecar("p")], **options)
+    by = by or prometheus()
+    return _scrape.plan(monitoring(*monitors, scrapers=[by]), by, sidecars or [sidecar("p")], **options)
 
 
-def names(monitors):
-    return [name_of(item) for item in monitors]
+def names(found):
+    return [source.name for source in found]
 
 
 def standing_ours(*sidecars, name="ai-gateway-metrics", by=None, **changed):
@@ -318,7 +325,7 @@ class TestWhereNothingCoversTheSidecars:
     )
     def test_it_has_the_labels_that_the_prometheus_selects(self, selector):
         chosen = prometheus(selector=selector)
-        assert chosen.selects(planned(by=chosen).create)
+        assert chosen.selects("PodMonitor", planned(by=chosen).create)
 
     @pytest.mark.parametrize(
         "condition",
@@ -337,7 +344,7 @@ class TestWhereNothingCoversTheSidecars:
         everyone = [HERE, THERE, sidecar("q", "there", containers=[extproc(port=1065)])]
         chosen = prometheus(namespaces=["here", "there", MONITORING])
         created = planned(sidecars=everyone, by=chosen).create
-        assert _scrape.covered(created, everyone, chosen) == {"here/p": 1, "there/p": 1, "there/q": 1}
+        assert covered(created, everyone, chosen) == {"here/p": 1, "there/p": 1, "there/q": 1}
 
     def test_pods_that_it_will_not_reach_are_named(self):
         chosen = prometheus(namespaces=["here", "there", MONITORING], ignoreNamespaceSelectors=True)
@@ -364,12 +371,12 @@ class TestWhereNothingCoversTheSidecars:
 
     def test_one_of_ours_in_its_place_is_brought_back(self):
         plan = planned(pod_monitor("ai-gateway-metrics", labels=OURS, endpoints=[{"portNumber": 80}]))
-        assert (name_of(plan.keep), name_of(plan.update)) == ("gateways/ai-gateway-metrics",) * 2
+        assert (plan.kept, name_of(plan.update)) == ("gateways/ai-gateway-metrics",) * 2
 
     def test_one_of_ours_that_the_prometheus_does_not_select_is_brought_back(self):
         chosen = prometheus(selector={"matchLabels": {"prometheus": "main"}})
         plan = planned(standing_ours(), by=chosen)
-        assert chosen.selects(plan.update)
+        assert chosen.selects("PodMonitor", plan.update)
 
 
 @pytest.mark.parametrize(
@@ -387,12 +394,12 @@ def test_a_monitor_that_makes_nobody_scrape_the_sidecars_does_not_count(ignored)
         namespace_selector={"matchExpressions": [expression("kubernetes.io/metadata.name", "Exists")]},
     )
     options = {"labels": {"team": "x"}, "namespace_selector": {"any": True}} | ignored["monitor"]
-    assert planned(pod_monitor(**options), by=chosen).keep is None
+    assert planned(pod_monitor(**options), by=chosen).kept == ""
 
 
 def test_a_monitor_that_covers_every_sidecar_is_kept_and_nothing_else_done():
     plan = planned(pod_monitor())
-    assert (name_of(plan.keep), plan.create, plan.update, plan.remove, plan.left, plan.uncovered) == (
+    assert (plan.kept, plan.create, plan.update, plan.remove, plan.left, plan.uncovered) == (
         "gateways/monitor",
         None,
         None,
@@ -439,7 +446,7 @@ NARROW = {"matchLabels": {"gateway.envoyproxy.io/owning-gateway-namespace": "tea
 )
 @pytest.mark.parametrize("order", [1, -1], ids=["listed first", "listed last"])
 def test_one_monitor_is_kept(kept, other, order):
-    assert name_of(planned(*[kept, other][::order], sidecars=TWO).keep) == name_of(kept)
+    assert planned(*[kept, other][::order], sidecars=TWO).keepers[0].name == name_of(kept)
 
 
 REDUNDANT = (pod_monitor(PLATFORM), pod_monitor("foreign"), pod_monitor("mine", labels=OURS))
@@ -468,7 +475,7 @@ def test_a_monitor_that_is_left_comes_with_the_command_that_removes_it():
 
 def test_our_own_monitor_of_another_name_is_kept_where_it_is_the_only_one():
     plan = planned(standing_ours(name="before"), name="after")
-    assert (name_of(plan.keep), plan.create, plan.update, plan.remove) == ("gateways/before", None, None, ())
+    assert (plan.kept, plan.create, plan.update, plan.remove) == ("gateways/before", None, None, ())
 
 
 def test_our_own_monitor_of_another_name_is_removed_where_it_is_redundant():
@@ -488,8 +495,34 @@ def test_a_monitor_for_other_sidecars_is_not_redundant():
     assert (plan.remove, plan.left, plan.uncovered) == ((), (), ())
 
 
-def test_pods_that_no_monitor_covers_are_named():
-    assert planned(pod_monitor(selector=NARROW), sidecars=TWO).uncovered == ("gateways/q",)
+def test_beside_one_that_covers_some_gateways_ours_covers_the_others_and_no_pod_twice():
+    plan = planned(pod_monitor(selector=NARROW), sidecars=TWO)
+    assert (plan.kept, covered(plan.create, TWO, prometheus())) == ("gateways/monitor", {"gateways/q": 1})
+    assert (plan.left, plan.uncovered) == ((), ())
+
+
+def test_ours_beside_another_one_is_left_as_it_is():
+    partial = pod_monitor(selector=NARROW)
+    created = planned(partial, sidecars=TWO).create
+    plan = planned(partial, created, sidecars=TWO)
+    assert (plan.create, plan.update, plan.remove, plan.left) == (None, None, (), ())
+
+
+def test_ours_beside_another_one_is_widened_once_that_is_gone():
+    created = planned(pod_monitor(selector=NARROW), sidecars=TWO).create
+    plan = planned(created, sidecars=TWO)
+    assert covered(plan.update, TWO, prometheus()) == {"gateways/p": 1, "gateways/q": 1}
+
+
+SAME = [
+    sidecar("p", gateway="team-a/chat"),
+    sidecar("q", gateway="team-a/chat", labels={**PROXY, **gateway_labels("team-a/chat"), "canary": "yes"}),
+]
+
+
+def test_pods_that_no_labels_tell_from_covered_ones_are_named():
+    plan = planned(pod_monitor(selector={"matchLabels": {"canary": "yes"}}), sidecars=SAME)
+    assert (plan.create, plan.uncovered) == (None, ("gateways/p",))
 
 
 def test_pods_that_several_monitors_cover_are_named_with_these():
@@ -538,20 +571,6 @@ def test_a_foreign_monitor_is_never_changed():
     assert planned(pod_monitor(selector=NARROW), sidecars=TWO).update is None
 
 
-def test_a_monitor_beside_our_own_is_redundant_once_ours_is_brought_back():
-    plan = planned(
-        standing_ours(*TWO, selector=NARROW),
-        pod_monitor(
-            "late",
-            selector={"matchLabels": {"gateway.envoyproxy.io/owning-gateway-namespace": "team-b"}},
-            created="2026-03-01T00:00:00Z",
-        ),
-        sidecars=TWO,
-        prune="all",
-    )
-    assert names(plan.remove) == ["gateways/late"]
-
-
 def test_our_own_monitor_comes_to_cover_a_gateway_in_a_further_namespace():
     """Also where that namespace comes first by name: proxies live beside their Gateways in GatewayNamespace mode."""
     chosen = prometheus(namespaces=["a-team", "b-team", MONITORING])
@@ -567,12 +586,12 @@ BEYOND = (sidecar("q", gateway="team-b/chat"),)
 
 
 def scoped(*monitors, scope=("team-a/chat",), sidecars=IN_SCOPE, others=BEYOND):
-    return _scrape.plan(monitors, prometheus(), sidecars, scope=scope, others=others)
+    return _scrape.plan(monitoring(*monitors), prometheus(), sidecars, scope=scope, others=others)
 
 
 def test_a_monitor_for_a_scope_covers_that_and_no_more():
     created = scoped().create
-    assert list(_scrape.covered(created, [*IN_SCOPE, *BEYOND], prometheus())) == ["gateways/p"]
+    assert list(covered(created, [*IN_SCOPE, *BEYOND], prometheus())) == ["gateways/p"]
 
 
 def test_a_monitor_for_a_scope_has_a_name_of_its_own():
@@ -602,35 +621,43 @@ def test_a_scope_that_labels_cannot_select_is_refused_naming_who_would_be_beyond
 def test_a_wider_monitor_of_ours_is_not_narrowed_by_a_run_for_a_scope():
     wide = standing_ours(*IN_SCOPE, *BEYOND)
     plan = scoped(wide)
-    assert (plan.keep, plan.create, plan.update, plan.remove) == (wide, None, None, ())
+    assert (plan.own, plan.create, plan.update, plan.remove) == (wide, None, None, ())
 
 
 def test_a_wider_monitor_of_somebody_is_kept_by_a_run_for_a_scope():
-    assert name_of(scoped(pod_monitor()).keep) == "gateways/monitor"
+    assert scoped(pod_monitor()).kept == "gateways/monitor"
 
 
 def test_a_wider_monitor_of_ours_is_kept_before_a_narrow_one_of_somebody():
     wide = standing_ours(*IN_SCOPE, *BEYOND)
     narrow = pod_monitor("narrow", selector=NARROW, created="2025-01-01T00:00:00Z")
     plan = scoped(wide, narrow)
-    assert (plan.keep, plan.remove, [name_of(item) for item, dummy in plan.left]) == (wide, (), ["gateways/narrow"])
+    assert (plan.own, plan.remove, [item.name for item, dummy in plan.left]) == (wide, (), ["gateways/narrow"])
 
 
 # --- nobody is uncovered by a removal ---------------------------------------------------------------------------------
 
-THREE = [sidecar("p", "a"), sidecar("q", "b"), sidecar("r", "c")]
+THREE = [sidecar(name, namespace, gateway=f"{namespace}/chat") for name, namespace in zip("pqr", "abc", strict=True)]
 EVERYWHERE = prometheus(namespaces=["a", "b", "c", MONITORING])
 
 
-def test_a_partial_monitor_of_ours_is_widened_rather_than_lost_to_a_partial_one_of_the_platform():
+def test_a_partial_monitor_of_ours_is_widened_to_what_the_platforms_leaves_out():
     ours = standing_ours(*THREE[:2], by=EVERYWHERE)
     plan = planned(pod_monitor(PLATFORM, "a"), ours, sidecars=THREE, by=EVERYWHERE)
-    assert _scrape.covered(plan.update, THREE, EVERYWHERE) == {"a/p": 1, "b/q": 1, "c/r": 1}
-    assert (plan.remove, names(item for item, dummy in plan.left)) == ((), [f"a/{PLATFORM}"])
+    assert covered(plan.update, THREE, EVERYWHERE) == {"b/q": 1, "c/r": 1}
+    assert (plan.remove, plan.left, plan.uncovered) == ((), (), ())
 
 
-def test_a_redundant_monitor_that_covers_more_than_the_keeper_is_not_removed():
-    keeper = pod_monitor(PLATFORM, "a", namespace_selector={"matchNames": ["a", "b"]})
-    wider = pod_monitor("wider", "a", namespace_selector={"matchNames": ["b", "c"]})
-    plan = planned(keeper, wider, sidecars=THREE, by=EVERYWHERE, prune="all")
-    assert (name_of(plan.keep), plan.remove) == (f"a/{PLATFORM}", ())
+KEEPER = pod_monitor(PLATFORM, "a", namespace_selector={"matchNames": ["a", "b"]})
+OVERLAPPING = pod_monitor("wider", "a", namespace_selector={"matchNames": ["b", "c"]})
+
+
+def test_what_an_overlapping_monitor_alone_covers_is_not_covered_once_more_by_ours():
+    plan = planned(KEEPER, OVERLAPPING, sidecars=THREE, by=EVERYWHERE)
+    assert (plan.kept, plan.create, plan.remove, plan.uncovered) == (f"a/{PLATFORM}", None, (), ())
+    assert names(item for item, dummy in plan.left) == ["a/wider"]
+
+
+def test_an_overlapping_monitor_is_removed_once_ours_covers_what_it_alone_covered():
+    plan = planned(KEEPER, OVERLAPPING, sidecars=THREE, by=EVERYWHERE, prune="all")
+    assert (covered(plan.create, THREE, EVERYWHERE), names(plan.remove)) == ({"c/r": 1}, ["a/wider"])

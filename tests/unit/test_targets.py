@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _targets
@@ -43,20 +45,70 @@ class TestASidecarWithoutATarget:
         assert _targets.verdict(targets, [P]).problems() == ["gateways/p is scraped by nobody"]
 
 
+# What others than Prometheus answer: vmagent (lib/promscrape/targetstatus.go), and Thanos Querier, which adds the
+# labels of the Prometheus that has the target (pkg/targets/targetspb).
+SHAPES: dict[str, dict[str, Any]] = {
+    "vmagent": {
+        "scrapePool": "podScrape/gateways/monitor/0",
+        "labels": {"instance": "10.0.0.1:1064", "job": "gateways/monitor", "namespace": "gateways", "pod": "p"},
+        "lastSamplesScraped": 12,
+    },
+    "Thanos Querier": {
+        "scrapePool": "podMonitor/gateways/monitor/0",
+        "labels": {"instance": "10.0.0.1:1064", "job": "gateways/monitor", "prometheus": "monitoring/main"},
+        "globalUrl": "http://10.0.0.1:1064/metrics",
+    },
+}
+COMMON: dict[str, Any] = {
+    "discoveredLabels": {},
+    "scrapeUrl": "http://10.0.0.1:1064/metrics",
+    "lastError": "",
+    "health": "up",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_target_of_another_backend_is_right(shape):
+    assert _targets.verdict([COMMON | SHAPES[shape]], [P]).is_right
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_targets_of_another_backend_are_doubled(shape):
+    one = COMMON | SHAPES[shape]
+    other = one | {"labels": {**SHAPES[shape]["labels"], "job": "by-hand"}}
+    assert list(_targets.verdict([one, other], [P]).doubled) == ["gateways/p"]
+
+
+def at(pool, endpoint):
+    """A target of the pod in a pool, with a label that tells it from others."""
+    return target("10.0.0.1:1064", pool, endpoint=endpoint)
+
+
+def test_two_targets_with_the_same_labels_write_into_one_series_and_are_no_duplicate():
+    same = [{**target("10.0.0.1:1064", pool), "labels": {"job": "one"}} for pool in (A, B)]
+    assert _targets.verdict(same, [P]).is_right
+
+
+def test_a_target_whose_token_samples_are_dropped_does_not_count():
+    rules = {B: [{"source_labels": ["__name__"], "regex": "gen_ai.*", "action": "drop"}]}
+    found = _targets.verdict([at(A, "1"), at(B, "2")], [P], rules)
+    assert (found.is_right, found.pools) == (True, {A: 1})
+
+
 @pytest.mark.parametrize(
     "pools",
     [pytest.param((A, B), id="across pools"), pytest.param((A, A), id="within a pool")],
 )
 class TestASidecarWithTwoTargets:
     def test_is_doubled_with_their_pools(self, pools):
-        found = _targets.verdict([target("10.0.0.1:1064", pool) for pool in reversed(pools)], [P])
+        found = _targets.verdict([*map(at, reversed(pools), "12")], [P])
         assert found.doubled == {"gateways/p": pools}
 
     def test_is_not_right(self, pools):
-        assert not _targets.verdict([target("10.0.0.1:1064", pool) for pool in pools], [P]).is_right
+        assert not _targets.verdict([*map(at, pools, "12")], [P]).is_right
 
     def test_is_said_with_their_pools(self, pools):
-        found = _targets.verdict([target("10.0.0.1:1064", pool) for pool in pools], [P])
+        found = _targets.verdict([*map(at, pools, "12")], [P])
         assert found.problems() == [f"gateways/p is scraped 2 times, by {', '.join(pools)}"]
 
 
