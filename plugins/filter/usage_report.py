@@ -1,0 +1,72 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+name: usage_report
+short_description: What was used in a period, as a table, as CSV, as JSON and as a page
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Puts the result of M(aigateway.metering.token_usage_info) into forms for people and for programs, with amounts where
+    there are prices. The same input makes the same bytes.
+options:
+  _input:
+    description: The result of M(aigateway.metering.token_usage_info).
+    type: dict
+    required: true
+  prices:
+    description: A price list as the text of a YAML file; see docs/accounting.md. Nothing is priced without one.
+    type: str
+  zone:
+    description: The time zone in which a day begins, and with it a price.
+    type: str
+    default: UTC
+"""
+
+EXAMPLES = r"""
+- name: Show what was used
+  ansible.builtin.debug:
+    msg: "{{ (november | aigateway.metering.usage_report).table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: C(table) is a list of lines; C(csv), C(json) and C(html) are texts.
+  type: dict
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _page, _report
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+
+
+def usage_report(usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC") -> dict[str, Any]:
+    try:
+        # An empty file is no price list, and says so.
+        document = None if prices is None else (yaml.safe_load(prices) or {})
+        report = _report.build(usage, document, zone)
+    except yaml.YAMLError as error:
+        raise AnsibleFilterError(f"The price list is no YAML: {' '.join(str(error).split())}") from None
+    except MeteringError as error:
+        raise AnsibleFilterError(str(error)) from None
+    return {
+        "table": _report.table(report),
+        "csv": _report.as_csv(report),
+        "json": _report.as_json(report),
+        "html": _page.as_html(report),
+    }
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"usage_report": usage_report}

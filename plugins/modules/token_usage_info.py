@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: token_usage_info
+short_description: Sum up to the token what was used in a period
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Follows each counter of the AI gateway's sidecars through its stored samples, and sums up what was added in a
+    period.
+  - Unlike PromQL's C(increase), it neither extrapolates nor loses the first request of a new series. A counter is told
+    by its pod and by what the sidecar says, not by the scrape. A monitor that replaces another, or scrapes beside it,
+    bills nothing twice.
+  - The value of a counter's first sample is growth where the pod was scraped before and had no such counter, or where
+    Kubernetes says that the sidecar has started in the period. Otherwise it is not billed, and is told as a doubt.
+  - What cannot be known is told as well. That is scrape gaps, pods that have ended after their last scrape, a period
+    that begins before anything is stored, and tokens without a namespace.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.reading
+  - aigateway.metering.common.prometheus
+  - aigateway.metering.common.api
+  - aigateway.metering.common.requirements
+options:
+  start:
+    description: When the period begins, in ISO 8601 with its zone. What was scraped at that very time is not of it.
+    type: str
+    required: true
+  end:
+    description: When it ends. What was scraped at that very time is of it, so that periods add up.
+    type: str
+    required: true
+  by:
+    description: What is summed by. The model is the one that was requested of the provider.
+    type: list
+    elements: str
+    choices: [namespace, department, user, model, original_model, provider, pod]
+    default: [namespace, model]
+  matchers:
+    description:
+      - Labels and their values that tell this cluster's series from others in a store of several clusters, such as
+        C(cluster).
+      - Without them the tokens of every cluster in the store are summed up.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Sum up November
+  aigateway.metering.token_usage_info:
+    start: "2026-11-01T00:00:00+01:00"
+    end: "2026-12-01T00:00:00+01:00"
+    by: [namespace, department, model]
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+prometheus:
+  description: What was asked, as namespace/name.
+  returned: success
+  type: str
+start:
+  description: When the period begins, in UTC.
+  returned: success
+  type: str
+end:
+  description: When it ends, in UTC.
+  returned: success
+  type: str
+by:
+  description: What it was summed by.
+  returned: success
+  type: list
+  elements: str
+rows:
+  description:
+    - For each combination of what is summed by, C(tokens) by type, C(total), which is input and output, and
+      C(requests).
+    - The other types are parts of these two.
+  returned: success
+  type: list
+  elements: dict
+tokens:
+  description: All tokens by type.
+  returned: success
+  type: dict
+total:
+  description: All input and output tokens.
+  returned: success
+  type: int
+requests:
+  description: All requests.
+  returned: success
+  type: int
+doubts:
+  description: What cannot be known of the period, one sentence each.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import DIMENSIONS
+from ansible_collections.aigateway.metering.plugins.module_utils._module import API_OPTION, PROMETHEUS_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import usage
+
+
+def main() -> None:
+    run(
+        {
+            **PROMETHEUS_OPTION,
+            **API_OPTION,
+            "start": {"type": "str", "required": True},
+            "end": {"type": "str", "required": True},
+            "by": {"type": "list", "elements": "str", "choices": [*DIMENSIONS], "default": ["namespace", "model"]},
+            "matchers": {"type": "dict", "default": {}},
+        },
+        usage,
+    )
+
+
+if __name__ == "__main__":
+    main()

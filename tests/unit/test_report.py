@@ -1,0 +1,370 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from decimal import Decimal
+from html.parser import HTMLParser
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.aigateway.metering.plugins.filter.usage_report import usage_report
+from ansible_collections.aigateway.metering.plugins.module_utils import _page, _period, _prices, _report
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+
+BY = ["namespace", "model"]
+VOID = {"meta"}
+PRICES = """
+currency: EUR
+prices:
+  - model: "chat-*"
+    valid_from: 2026-01-01
+    per_million: {input: 2.5, cached_input: 1.25, output: 10}
+"""
+ENTRY = {"model": "chat-*", "per_million": {"input": 2.5, "cached_input": "1.25", "output": 10}}
+LIST = {"currency": "EUR", "prices": [ENTRY]}
+
+
+def used(**tokens):
+    return {"input": 1_000_000, "output": 100_000, "cached_input": 400_000, "reasoning": 50_000, **tokens}
+
+
+def usage(*rows, doubts=()):
+    rows = rows or (row(),)
+    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in _prices.TYPES}
+    return {
+        "start": "2026-11-01T00:00:00+00:00",
+        "end": "2026-12-01T00:00:00+00:00",
+        "rows": list(rows),
+        "tokens": tokens,
+        "total": tokens["input"] + tokens["output"],
+        "requests": sum(item["requests"] for item in rows),
+        "by": BY,
+        "doubts": list(doubts),
+    }
+
+
+def row(namespace="team-a", model="chat-small", **tokens):
+    own = used(**tokens)
+    return {
+        "namespace": namespace,
+        "model": model,
+        "tokens": own,
+        "total": own["input"] + own["output"],
+        "requests": 3,
+    }
+
+
+# --- the period -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "now", "start", "end"),
+    [
+        pytest.param(
+            "last_month",
+            "UTC",
+            "2026-11-25T02:00:00",
+            "2026-10-01T00:00:00+00:00",
+            "2026-11-01T00:00:00+00:00",
+            id="utc",
+        ),
+        pytest.param(
+            "last_month",
+            "Europe/Berlin",
+            "2026-11-25T02:00:00",
+            "2026-10-01T00:00:00+02:00",
+            "2026-11-01T00:00:00+01:00",
+            id="across the change of the clock",
+        ),
+        pytest.param(
+            "last_month",
+            "UTC",
+            "2026-01-01T00:00:00",
+            "2025-12-01T00:00:00+00:00",
+            "2026-01-01T00:00:00+00:00",
+            id="january",
+        ),
+        pytest.param(
+            "this_month",
+            "Asia/Shanghai",
+            "2026-10-31T17:00:00",
+            "2026-11-01T00:00:00+08:00",
+            "2026-11-01T01:00:00+08:00",
+            id="this month has begun there already",
+        ),
+        pytest.param(
+            "yesterday",
+            "Europe/Berlin",
+            "2026-03-30T12:00:00Z",
+            "2026-03-29T00:00:00+01:00",
+            "2026-03-30T00:00:00+02:00",
+            id="a day of 23 hours",
+        ),
+    ],
+)
+def test_a_period_of_the_calendar_begins_and_ends_in_its_zone(name, zone, now, start, end):
+    assert _period.period(name, zone, now) == {"start": start, "end": end}
+
+
+def test_two_times_are_in_the_zone_unless_they_say_another():
+    found = _period.span("Europe/Berlin", "", begin="2026-11-01", end="2026-11-02T00:00:00Z")
+    assert found == {"start": "2026-11-01T00:00:00+01:00", "end": "2026-11-02T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("zone", "options", "message"),
+    [
+        ("Nowhere/Land", {}, "no time zone 'Nowhere/Land'"),
+        ("UTC", {"name": "next_month"}, "no period 'next_month'"),
+        ("UTC", {"begin": "2026-11-01"}, "report_from and report_to together"),
+        ("UTC", {"name": "yesterday", "begin": "2026-11-01", "end": "2026-11-02"}, "report_period alone"),
+        ("UTC", {"begin": "soon", "end": "2026-11-02"}, "report_from is 'soon'"),
+    ],
+)
+def test_what_is_no_period_is_told(zone, options, message):
+    with pytest.raises(MeteringError, match=message):
+        _period.span(zone, "2026-11-25T02:00:00", **options)
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_a_type_cost_their_own_rate_and_not_twice():
+    # 600,000 input at 2.50, 400,000 cached at 1.25, and the reasoning, which has no rate of its own, as output.
+    assert _prices.parse(LIST).prices[0].cost(used()) == Decimal("1.5") + Decimal("0.5") + Decimal("1")
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_cost_is_exact_however_many_tokens(tokens, output):
+    price = _prices.parse({"currency": "EUR", "prices": [{"model": "*", "per_million": {"input": 0.1, "output": 0.2}}]})
+    cost = price.prices[0].cost({"input": tokens, "output": output})
+    assert cost * 10_000_000 == tokens + 2 * output
+
+
+@pytest.mark.parametrize(
+    ("model", "day", "rate"),
+    [
+        ("chat-large", "2026-11-01", "9"),
+        ("chat-small", "2026-11-01", "2"),
+        ("chat-small", "2025-11-01", "1"),
+        ("other", "2026-11-01", None),
+    ],
+)
+def test_the_first_pattern_that_fits_has_the_price_at_its_latest(model, day, rate):
+    rates = {"output": 0}
+    known = _prices.parse(
+        {
+            "currency": "EUR",
+            "prices": [
+                {"model": "chat-large", "per_million": {"input": 9, **rates}},
+                {"model": "chat-*", "per_million": {"input": 1, **rates}},
+                {"model": "chat-*", "per_million": {"input": 2, **rates}, "valid_from": "2026-01-01"},
+            ],
+        }
+    )
+    found = known.of(model, datetime.date.fromisoformat(day))
+    assert (found and str(found.per_million["input"])) == rate
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "needs currency and a list prices"),
+        ({"currency": "EURO", "prices": []}, "three letters"),
+        ({"currency": "EUR", "prices": ["x"]}, "entry 1 names no model"),
+        ({"currency": "EUR", "prices": [{"model": "x"}]}, r"entry 1 \(x\) needs per_million"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": -1, "output": 1}}]}, "input is -1"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "x", "output": 1}}]}, "no number"),
+        (
+            {"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": 1, "output": 1, "in": 1}}]},
+            "unknown type in",
+        ),
+        ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": "soon"}]}, "no day such as"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": datetime.datetime(2026, 1, 1)}]}, "no day such as"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "price": 1}]}, "unknown key price"),
+        ({"currency": "EUR", "digits": "2", "prices": []}, "digits is '2'"),
+    ],
+)
+def test_a_price_list_that_is_none_is_told(document, message):
+    with pytest.raises(MeteringError, match=message):
+        _prices.parse(document)
+
+
+def test_a_price_that_changes_within_the_period_is_refused_with_how_to_go_on():
+    changing = {**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}
+    with pytest.raises(MeteringError, match=r"changes on 2026-11-15.*report_to=2026-11-15"):
+        _report.build(usage(), changing)
+
+
+MONTH = {"start": "2026-10-31T23:00:00+00:00", "end": "2026-11-30T23:00:00+00:00"}
+
+
+def test_a_price_that_begins_with_the_period_in_its_zone_holds_in_it():
+    dearer = {"model": "chat-*", "valid_from": "2026-11-01", "per_million": {"input": 5, "output": 0}}
+    report = _report.build(usage() | MONTH, {"currency": "EUR", "prices": [ENTRY, dearer]}, "Europe/Berlin")
+    assert report.amount == Decimal("5.00")
+
+
+def test_a_price_that_begins_in_the_midst_of_the_last_day_is_refused():
+    late = usage() | {"end": "2026-11-15T12:00:00+00:00"}
+    with pytest.raises(MeteringError, match="changes on 2026-11-15"):
+        _report.build(late, {**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]})
+
+
+def test_a_part_that_exceeds_its_whole_takes_nothing_off_and_is_told():
+    report = _report.build(usage(row(input=5, output=0, cached_input=1_000_000, reasoning=0)), LIST)
+    assert report.amount == Decimal("1.25")
+    assert any("more tokens in the parts of input than input tokens" in line for line in _report.table(report))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "{"])
+def test_a_file_that_is_no_price_list_is_told(text):
+    with pytest.raises(AnsibleFilterError, match="price list"):
+        usage_report(usage(), text)
+
+
+def test_prices_need_the_model():
+    with pytest.raises(MeteringError, match="add model to report_by"):
+        _report.build(usage() | {"by": ["namespace"]}, LIST)
+
+
+# --- the forms --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_shown_adds_up():
+    rows = [row(f"team-{number}", input=1, output=0, cached_input=0, reasoning=0) for number in range(3)]
+    report = _report.build(usage(*rows), {"currency": "EUR", "digits": 6, "prices": [ENTRY]})
+    assert report.amount == sum(item.amount or Decimal(0) for item in report.rows)
+
+
+def test_a_model_without_a_price_is_named_and_is_not_free():
+    report = _report.build(usage(row(), row(model="other")), LIST)
+    assert ([item.amount for item in report.rows], report.unpriced) == ([Decimal("3.00"), None], ("other",))
+    assert "without a price, and in no amount: other" in _report.table(report)
+
+
+def test_the_table_has_a_line_for_each_row_and_one_for_all():
+    lines = _report.table(_report.build(usage(row(), row("team-b"))))
+    assert [line.split()[0] for line in lines[1:5]] == ["namespace", "team-a", "team-b", "all"]
+
+
+def test_doubts_are_in_every_form_for_people():
+    assert "doubt: p was not scraped." in _report.table(_report.build(usage(doubts=["p was not scraped."])))
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1"])
+def test_no_cell_is_a_formula(name):
+    (dummy, line) = csv.reader(io.StringIO(_report.as_csv(_report.build(usage(row(name))))))
+    assert line[2] == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ['a"b', "a,b", "a\nb", "\u202eabc", "<b>"])
+def test_csv_and_json_carry_any_name(name):
+    report = _report.build(usage(row(name)))
+    (dummy, line) = csv.reader(io.StringIO(_report.as_csv(report), newline=""))
+    assert (line[2], json.loads(_report.as_json(report))["rows"][0]["namespace"]) == (name, name)
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eabc", "a\rb"])
+def test_no_name_steers_the_terminal(name):
+    text = "".join(_report.table(_report.build(usage(row(name)))))
+    assert text.isprintable()
+
+
+def test_the_same_input_in_another_order_makes_the_same_bytes():
+    rows = [row(), row("team-b"), row("team-c")]
+    one, other = usage(*rows), usage(*reversed(rows))
+    assert usage_report(one, PRICES) == usage_report(other, PRICES)
+
+
+def test_nothing_used_is_a_report_as_well():
+    nothing = {**usage(), "rows": [], "tokens": {}, "total": 0, "requests": 0}
+    assert usage_report(nothing, PRICES)["csv"].count("\r\n") == 1
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser would: its tags have to match, and its text is what is seen."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def page(*rows, prices=None, **options):
+    return _page.as_html(_report.build(usage(*rows, **options), prices))
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a&amp;b", "'"])
+def test_a_name_with_markup_is_shown_and_does_nothing(name):
+    read = Reader(page(row(name)))
+    assert (name in read.texts, read.open) == (True, [])
+    assert {"script", "img"} & {tag for tag, dummy in read.tags} == set()
+
+
+def test_a_name_that_runs_from_right_to_left_is_isolated():
+    assert "<bdi>אב</bdi>" in page(row("אב"))
+
+
+def test_the_page_loads_nothing():
+    read = Reader(page())
+    assert [attributes for dummy, attributes in read.tags if {"src", "href"} & attributes.keys()] == [
+        {"href": anchor} for anchor in ("#by-0", "#by-1", "#rows", "#notes")
+    ]
+
+
+def test_every_table_says_what_it_is_and_each_row_has_a_head():
+    read = Reader(page(row(), row("team-b")))
+    counts = {tag: sum(1 for found, dummy in read.tags if found == tag) for tag in ("table", "caption")}
+    scopes = [attributes.get("scope") for tag, attributes in read.tags if tag == "th"]
+    assert (counts, set(scopes)) == ({"table": 3, "caption": 3}, {"row", "col"})
+
+
+def test_what_has_no_price_is_not_shown_as_nothing():
+    assert "<td>unpriced</td>" in page(row(model="other"), prices=LIST)
+
+
+def test_a_sum_says_that_something_in_it_has_no_price():
+    assert "<td>3.00 + unpriced</td>" in page(row(), row(model="other"), prices=LIST)
+
+
+@pytest.mark.parametrize(("part", "whole", "share"), [(1, 3, "33.3"), (2, 3, "66.7"), (0, 5, "0.0"), (5, 5, "100.0")])
+def test_a_share_is_rounded_to_one_digit(part, whole, share):
+    assert _page._share(part, whole) == share
+
+
+def test_an_empty_period_says_so():
+    nothing = {**usage(), "rows": [], "tokens": {}, "total": 0, "requests": 0}
+    assert "Nothing was used in this period." in _page.as_html(_report.build(nothing))
+
+
+def test_many_tenants_and_models_make_a_page_that_holds_together():
+    rows = [row(f"team-{team}", f"model-{model}") for team in range(500) for model in range(40)]
+    read = Reader(page(*rows, prices={**LIST, "prices": [{**ENTRY, "model": "*"}]}))
+    assert (read.open, sum(1 for tag, dummy in read.tags if tag == "tr")) == ([], 20_000 + 500 + 40 + 6)
