@@ -231,7 +231,12 @@ class Stand:
             "kind": "PodMonitor",
             "metadata": metadata,
             "spec": {
-                "selector": {"matchLabels": {"app.kubernetes.io/component": "proxy"}},
+                "selector": {
+                    "matchLabels": {
+                        "app.kubernetes.io/component": "proxy",
+                        "app.kubernetes.io/managed-by": "envoy-gateway",
+                    }
+                },
                 "podMetricsEndpoints": [{"port": "aigw-admin", "path": "/metrics", "interval": "5s", **endpoint}],
             },
         }
@@ -274,11 +279,14 @@ class Stand:
         words = ["annotate", f"deployment/{CONTROLLER}", "--namespace", platform.GATEWAY_NAMESPACE]
         self.kubectl.run(self.step, *words, *(f"aigateway.metering/{name}-" for name in RECORDS))
         if set(self.mappings().values()) != {platform.PLATFORM_MAPPING}:
-            proxies = ["-l", "app.kubernetes.io/component=proxy", "--namespace", platform.GATEWAY_NAMESPACE]
-            self.kubectl.run(self.step, "rollout", "restart", "deployment", *proxies)
-            self.kubectl.run(self.step, "rollout", "status", "deployment", *proxies, "--timeout=180s")
+            self.restart_proxies()
 
-    def patch(self, kind: str, namespace: str, name: str, body: dict[str, Any], how: str = "merge") -> None:
+    def restart_proxies(self) -> None:
+        proxies = ["-l", "app.kubernetes.io/component=proxy", "--namespace", platform.GATEWAY_NAMESPACE]
+        self.kubectl.run(self.step, "rollout", "restart", "deployment", *proxies)
+        self.kubectl.run(self.step, "rollout", "status", "deployment", *proxies, "--timeout=180s")
+
+    def patch(self, kind: str, namespace: str, name: str, body: Any, how: str = "merge") -> None:
         words = [kind, name, "--namespace", namespace, f"--type={how}", "-p", json.dumps(body)]
         self.kubectl.run(self.step, "patch", *words)
 

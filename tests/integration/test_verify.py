@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Run, Stand
 from standlib import tenants
+from standlib.progress import wait_until
 
 Callers = Callable[[str], tenants.Caller]
 
@@ -70,6 +71,73 @@ def test_a_caller_without_the_claim_that_is_billed_is_named_with_the_reason(mete
     run = verify(metered, metered.gateways().token(nobody))
     assert run.code != 0
     assert "The samples of caller 1 carry no user_namespace: its token has no claim namespace." in run.text
+
+
+@pytest.fixture
+def with_policies(metered: Stand) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Sets the spec of a team's SecurityPolicy, until the test is over."""
+    before = {team.namespace: metered.get("securitypolicies", team.namespace)[0]["spec"] for team in tenants.TEAMS}
+
+    def set_policy(namespace: str, spec: dict[str, Any]) -> None:
+        replaced = [{"op": "replace", "path": "/spec", "value": {**before[namespace], **spec}}]
+        metered.patch("securitypolicy", namespace, "identity", replaced, how="json")
+
+    yield set_policy
+    for namespace in before:
+        set_policy(namespace, {})
+
+
+@pytest.fixture
+def with_flag(metered: Stand) -> Iterator[Callable[[str], None]]:
+    """Sets the controller's flag, until the test is over; then the proxies get the former one again."""
+    before = metered.flag()
+    yield metered.set_flag
+    metered.set_flag(before)
+    metered.restart_proxies()
+
+
+def wait_for_reason(stand: Stand, reason: str, token: str, gateway: str = "gateway-a") -> None:
+    """Verify until the gateway has taken over what was changed and the reason is given."""
+    sentence = f"The samples of caller 1 carry no user_namespace: {reason}"
+    wait_until(f"verify.yml to say: {sentence}", lambda: sentence in verify(stand, token, gateway=gateway).text, 60)
+
+
+def test_a_caller_with_an_api_key_is_named_with_that_reason(
+    metered: Stand, with_policies: Callable[[str, dict[str, Any]], None]
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-keys", "namespace": "team-b"}}
+    metered.apply({**secret, "stringData": {"carol": "a-key-of-carol"}})
+    by_key = {
+        "credentialRefs": [{"name": "api-keys"}],
+        "extractFrom": [{"headers": ["authorization"]}],
+        "forwardClientIDHeader": "x-user-id",
+    }
+    with_policies("team-b", {"jwt": None, "apiKeyAuth": by_key})
+    reason = "the caller has no JSON Web Token; the API-key path sets only x-user-id"
+    wait_for_reason(metered, reason, "a-key-of-carol", "gateway-b")
+
+
+def test_a_header_that_no_policy_sets_is_named_as_the_reason(
+    metered: Stand, caller: Callers, with_policies: Callable[[str, dict[str, Any]], None]
+) -> None:
+    for team in tenants.TEAMS:
+        (provider,) = metered.get("securitypolicies", team.namespace)[0]["spec"]["jwt"]["providers"]
+        claims = [{"claim": "group", "header": "x-user-group"}]
+        with_policies(team.namespace, {"jwt": {"providers": [provider | {"claimToHeaders": claims}]}})
+    token = metered.gateways().token(caller("alice"))
+    wait_for_reason(metered, "no SecurityPolicy sets x-user-namespace from a claim", token)
+
+
+def test_a_namespace_that_is_not_mapped_and_then_stale_proxies_are_named_as_the_reason(
+    metered: Stand, caller: Callers, with_flag: Callable[[str], None]
+) -> None:
+    before = metered.flag()
+    with_flag("x-user-group:department")
+    metered.restart_proxies()
+    token = metered.gateways().token(caller("alice"))
+    wait_for_reason(metered, "no header is mapped to it", token)
+    with_flag(before)
+    wait_for_reason(metered, "stale proxies: envoy-gateway-system/", token)
 
 
 def test_a_token_that_the_gateway_refuses_is_told_with_its_status(metered: Stand) -> None:

@@ -27,19 +27,7 @@ def install(cluster: str) -> None:
     kubectl = Kubectl(cluster)
     ai_gateway = binaries.module_directory("github.com/envoyproxy/ai-gateway")
     envoy_gateway = binaries.module_directory("github.com/envoyproxy/gateway")
-    operator = binaries.module_directory("github.com/prometheus-operator/prometheus-operator")
-    substitutions = {
-        "prometheus_operator_image": images.PROMETHEUS_OPERATOR,
-        "config_reloader_image": images.CONFIG_RELOADER,
-        "prometheus_image": images.PROMETHEUS,
-        "prometheus_version": VERSIONS["prometheus"],
-        "python_image": images.PYTHON,
-    }
-    with step(f"monitoring on {cluster}") as current:
-        crds = operator / "example" / "prometheus-operator-crd"
-        kubectl.apply(current, crds)
-        kubectl.apply_text(current, render("00-monitordashboard-crd.yaml", {}))
-        kubectl.apply_text(current, render("10-monitoring.yaml", substitutions))
+    install_monitoring(cluster)
     with step(f"gateway on {cluster}") as current:
         charts = ai_gateway / "manifests" / "charts"
         _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", VERSIONS["ai_gateway"], {})
@@ -54,7 +42,7 @@ def install(cluster: str) -> None:
         install_ai_gateway(current, cluster)
         kubectl.rollout(current, GATEWAY_NAMESPACE, "deployment/envoy-gateway", "deployment/ai-gateway-controller")
     with step(f"teams on {cluster}") as current:
-        kubectl.apply_text(current, render("20-upstream.yaml", substitutions))
+        kubectl.apply_text(current, render("20-upstream.yaml", {"python_image": images.PYTHON}))
         program = (STAND / "upstream" / "upstream.py").read_text()
         kubectl.apply_object(
             current,
@@ -95,6 +83,22 @@ def install(cluster: str) -> None:
             GATEWAY_NAMESPACE,
             *(f"deployment/{item['metadata']['name']}" for item in proxies["items"]),
         )
+
+
+def install_monitoring(cluster: str) -> None:
+    """The operator with its kinds, a Prometheus as the platform names it, and the kind of the platform's dashboards."""
+    kubectl = Kubectl(cluster)
+    operator = binaries.module_directory("github.com/prometheus-operator/prometheus-operator")
+    substitutions = {
+        "prometheus_operator_image": images.PROMETHEUS_OPERATOR,
+        "config_reloader_image": images.CONFIG_RELOADER,
+        "prometheus_image": images.PROMETHEUS,
+        "prometheus_version": VERSIONS["prometheus"],
+    }
+    with step(f"monitoring on {cluster}") as current:
+        kubectl.apply(current, operator / "example" / "prometheus-operator-crd")
+        kubectl.apply_text(current, render("00-monitordashboard-crd.yaml", {}))
+        kubectl.apply_text(current, render("10-monitoring.yaml", substitutions))
 
 
 def _envoy_gateway_values(ai_gateway: Path) -> dict:

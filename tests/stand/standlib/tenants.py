@@ -67,6 +67,10 @@ CALLERS = [
 ]
 
 
+# A team that comes later and makes a single request: only tests of the bill send for it.
+NEWCOMER = Caller("carol", "gateway-b", {"sub": "carol", "namespace": "team-c", "group": "pilots"})
+
+
 class SigningKey:
     """The key that signs every token of a cluster; the gateways know its public half."""
 
