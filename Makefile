@@ -10,7 +10,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo clean $(PARTS)
+.PHONY: help test test-all demo clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,13 +39,16 @@ molecule: $(READY) ## the roles in their scenario, on a cluster of its own
 
 test-stand: $(READY) ## raise the stand, then the tests that need it
 	@$(TIMED) "stand up" $(BIN)/python tests/stand/stand up
-	@$(TIMED) test-stand pytest tests/integration
+	@$(TIMED) test-stand pytest tests/integration -m "not long"
 
 demo: $(READY) ## the whole thing on the stand, shown
 	@$(TIMED) demo $(BIN)/python tests/demo.py
 
 test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)
+
+test-all: test ## what is longer, after everything else
+	@$(TIMED) test-long pytest tests/integration -m long
 
 clean: ## remove what setup and the tests made in this clone; the stand stays
 	rm -rf .venv .collections .cache .ansible .hypothesis tests/output
