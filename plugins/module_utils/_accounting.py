@@ -108,6 +108,25 @@ class Counter:
             self._seen = time
             self._observe(time, number, value, ahead, start, is_new)
 
+    def knows(self, source: int, value: int, since: float) -> bool:
+        """Whether a source that has reached a value may simply have gone on since some time."""
+        before = self._last.get(source)
+        return before is not None and before[1] == self._life and before[0] <= value and self._seen >= since
+
+    def go_on(self, values: Mapping[int, int], until: float) -> None:
+        """Go on to a time before which no source has restarted or lost sight of it.
+
+        Args:
+            values: by source, what it has reached; each of them is one that the counter knows.
+            until: that time.
+        """
+        for source, value in values.items():
+            self._last[source] = (value, self._life)
+            if self.level is not None and value > self.level:
+                self.total += value - self.level
+                self.level, self._setter = value, source
+        self._seen = until
+
     def _observe(
         self, time: float, source: int, value: int, ahead: int | None, start: float, is_new: Callable[[float], bool]
     ) -> None:
@@ -159,6 +178,7 @@ DIMENSIONS = {
     "model": ("gen_ai_request_model",),
     "original_model": ("gen_ai_original_model",),
     "provider": ("gen_ai_provider_name", "gen_ai_system_name"),
+    "gateway": (),
     "pod": ("pod", "instance"),
 }
 
@@ -175,51 +195,126 @@ class Usage:
         """Input and output; the other types are parts of these."""
         return sum(self.tokens.get(kind, 0) for kind in _names.TOTAL_TOKEN_TYPES)
 
+    def add(self, requests: bool, kind: str, added: int) -> None:
+        """Add what a counter has: of requests, or of tokens of a type."""
+        if not requests:
+            self.tokens[kind] = self.tokens.get(kind, 0) + added
+        elif kind == _names.TOTAL_TOKEN_TYPES[0]:
+            # Each request is counted once for each type.
+            self.requests += added
+
 
 def is_count(name: str) -> bool:
     """Whether a series counts requests; otherwise it sums tokens."""
     return name.endswith("_count")
 
 
-def summed(counters: Mapping[tuple[bool, Identity], int], by: Sequence[str]) -> dict[tuple[str, ...], Usage]:
-    """What was used, by the values of some dimensions; an absent label is an empty text.
+class Baseline(NamedTuple):
+    """What was there at a first scrape, may be older than the period, and is not billed."""
 
-    Args:
-        counters: by whether it counts requests and by identity, what a counter has added.
-        by: names of DIMENSIONS.
-    """
-    found: dict[tuple[str, ...], Usage] = {}
-    for (requests, identity), added in counters.items():
+    tokens: int
+    since: float
+    """When the first of it was scraped."""
+
+
+@dataclass
+class Sums:
+    """What was used, summed up counter by counter, so that none of them has to be kept."""
+
+    by: Sequence[str]
+    """Names of DIMENSIONS."""
+    days: list[Usage]
+    """By the number of the day."""
+    gateway_of: Callable[[str], str]
+    """The gateway of a pod, by the pod's name; an empty text where that is not known."""
+    used: dict[tuple[str, ...], Usage] = field(default_factory=dict)
+    """By the values of the dimensions; an absent label is an empty text."""
+    whole: Usage = field(default_factory=Usage)
+    baselines: dict[tuple[str, str, str], Baseline] = field(default_factory=dict)
+    """By who it is of, token type and pod."""
+    nobody: int = 0
+    """Tokens that carry no namespace to bill."""
+
+    def add(self, requests: bool, identity: Identity, added: Mapping[int, int], counter: Counter) -> None:
+        """Add a counter.
+
+        Args:
+            requests: whether it counts requests; otherwise it sums tokens.
+            identity: what tells it from others.
+            added: by the number of the day, what it has added then.
+            counter: itself.
+        """
         labels = dict(identity)
         kind = labels.get(_names.TOKEN_TYPE_LABELS[0], "")
-        key = tuple(next((labels[name] for name in DIMENSIONS[item] if name in labels), "") for item in by)
-        if added and not requests:
-            usage = found.setdefault(key, Usage())
-            usage.tokens[kind] = usage.tokens.get(kind, 0) + added
-        elif added and kind == _names.TOTAL_TOKEN_TYPES[0]:
-            # Each request is counted once for each type.
-            found.setdefault(key, Usage()).requests += added
-    return found
+        who = labels.get(_names.REQUIRED_PAIR[1], "")
+        for day, tokens in added.items():
+            self.days[day].add(requests, kind, tokens)
+        if counter.total:
+            self.used.setdefault(tuple(self._value(item, labels) for item in self.by), Usage()).add(
+                requests, kind, counter.total
+            )
+            self.whole.add(requests, kind, counter.total)
+        if not requests and kind in _names.TOTAL_TOKEN_TYPES:
+            self.nobody += 0 if who else counter.total
+            if counter.baseline:
+                key, since = (who, kind, labels["pod"]), counter.born or 0.0
+                before = self.baselines.get(key, Baseline(0, since))
+                self.baselines[key] = Baseline(before.tokens + counter.baseline, min(before.since, since))
+
+    def _value(self, dimension: str, labels: Mapping[str, str]) -> str:
+        if dimension == "gateway":
+            return self.gateway_of(labels["pod"])
+        return next((labels[name] for name in DIMENSIONS[dimension] if name in labels), "")
 
 
-def in_total(identity: Identity) -> bool:
-    """Whether a counter is a part of the total."""
-    return dict(identity).get(_names.TOKEN_TYPE_LABELS[0]) in _names.TOTAL_TOKEN_TYPES
+def usual(times: Sequence[float]) -> float | None:
+    """The step between times in their order; several may scrape, each at its own pace: nine of ten are no longer."""
+    steps = sorted(later - earlier for earlier, later in pairwise(times))
+    return steps[len(steps) * 9 // 10] if steps else None
 
 
-def gaps(seen: Sequence[float], start: float, end: float, alive: tuple[float, float]) -> list[tuple[float, float]]:
-    """When a target was not scraped although it was there: for more than three usual intervals.
+@dataclass
+class Presence:
+    """When a pod was scraped in a period, looked at piece by piece."""
 
-    Several may scrape it, each at its own pace: nine of ten steps are taken for usual.
+    first: float | None = None
+    last: float | None = None
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """When it was not, although it was there: for more than three usual steps."""
+    _step: float = USUAL_SECONDS
 
-    Args:
-        seen: when it was scraped.
-        start: when the period begins.
-        end: when it ends.
-        alive: from when on, and until when, it is known to have been there; otherwise its first and last scrape.
-    """
-    inside = sorted({time for time in seen if start <= time <= end})
-    steps = sorted(later - earlier for earlier, later in pairwise(inside))
-    usual = steps[len(steps) * 9 // 10] if steps else USUAL_SECONDS
-    edges = sorted({max(start, alive[0]), *inside, min(end, alive[1])})
-    return [(earlier, later) for earlier, later in pairwise(edges) if later - earlier > GAP_INTERVALS * usual]
+    # So many steps tell what is usual better than what was so before.
+    TELLING = 10
+
+    def look(self, times: Sequence[float]) -> None:
+        """Go on with the times of a piece, by whichever scrape."""
+        times = sorted(set(times))
+        step = usual(times)
+        if step is not None and (len(times) > self.TELLING or self.first is None):
+            self._step = step
+        for time in times:
+            self._to(time)
+
+    def steady(self, until: float) -> None:
+        """Go on over a piece in which it was scraped all the time."""
+        self.first = until if self.first is None else self.first
+        self.last = until
+
+    def ended(self, alive: tuple[float, float] | None) -> list[tuple[float, float]]:
+        """All gaps; also those before the first scrape and after the last where it is known to have been there then."""
+        if alive is None:
+            return self.gaps
+        begin, until = alive
+        if self.first is None or self.last is None:
+            return self._missed(begin, until)
+        return [*self._missed(begin, self.first), *self.gaps, *self._missed(self.last, until)]
+
+    def _missed(self, earlier: float, later: float) -> list[tuple[float, float]]:
+        return [(earlier, later)] if later - earlier > GAP_INTERVALS * self._step else []
+
+    def _to(self, time: float) -> None:
+        if self.first is None:
+            self.first = time
+        elif self.last is not None:
+            self.gaps += self._missed(self.last, time)
+        self.last = time

@@ -105,3 +105,21 @@ def span(zone: str, now: str, *, name: str = "", begin: str = "", end: str = "")
         "start": moment(begin, "report_from", place).isoformat(),
         "end": moment(end, "report_to", place).isoformat(),
     }
+
+
+def days(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:
+    """The days of a period: the date of each, when it begins and when it ends (Unix seconds), both within the period.
+
+    Raises:
+        MeteringError: there is no such zone.
+    """
+    place = zone_of(zone)
+    found = []
+    at = start
+    while at < end:
+        date = datetime.datetime.fromtimestamp(at, place).date()
+        midnight = datetime.datetime.combine(date + datetime.timedelta(days=1), datetime.time(), place)
+        until = min(midnight.timestamp(), end)
+        found.append((date.isoformat(), at, until))
+        at = until
+    return found

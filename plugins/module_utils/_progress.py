@@ -33,6 +33,22 @@ def tell(text: str) -> None:
             file.write(" ".join(text.split()) + "\n")
 
 
+class Pace:
+    """Tells of long work: at once, and again each time REPEAT_SECONDS have passed."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._told_at = -REPEAT_SECONDS
+
+    def tell(self, text: str) -> None:
+        """Show how far the work is, unless that was shown a moment ago."""
+        elapsed = time.monotonic() - self._started
+        if elapsed - self._told_at >= REPEAT_SECONDS:
+            tell(f"{self._what}: {text} ({elapsed:.0f} s)")
+            self._told_at = elapsed
+
+
 def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
     """Poll until probe() has nothing left to wait for, and return what it still waits for at the end.
 

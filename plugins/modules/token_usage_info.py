@@ -19,7 +19,9 @@ description:
     by its pod and by what the sidecar says, not by the scrape. A monitor that replaces another, or scrapes beside it,
     bills nothing twice.
   - The value of a counter's first sample is growth where the pod was scraped before and had no such counter, or where
-    Kubernetes says that the sidecar has started in the period. Otherwise it is not billed, and is told as a doubt.
+    its sidecar is known to have started in the period. Kubernetes says so of a running one; of one that has ended, its
+    ReplicaSet was made in the period, or kube-state-metrics has stored that the pod was. Otherwise it is not billed,
+    and is told as a doubt.
   - What cannot be known is told as well. That is scrape gaps, pods that have ended after their last scrape, a period
     that begins before anything is stored, and tokens without a namespace.
 extends_documentation_fragment:
@@ -39,11 +41,17 @@ options:
     type: str
     required: true
   by:
-    description: What is summed by. The model is the one that was requested of the provider.
+    description:
+      - What is summed by. The model is the one that was requested of the provider.
+      - The gateway, as namespace/name, is that of the pod's workload; it is empty where that is gone.
     type: list
     elements: str
-    choices: [namespace, department, user, model, original_model, provider, pod]
+    choices: [namespace, department, user, model, original_model, provider, gateway, pod]
     default: [namespace, model]
+  zone:
+    description: The time zone in which days begin, such as V(Europe/Berlin).
+    type: str
+    default: UTC
   matchers:
     description:
       - Labels and their values that tell this cluster's series from others in a store of several clusters, such as
@@ -91,6 +99,11 @@ rows:
   returned: success
   type: list
   elements: dict
+days:
+  description: For each day of the period its C(date), and C(tokens), C(total) and C(requests) as of the rows.
+  returned: success
+  type: list
+  elements: dict
 tokens:
   description: All tokens by type.
   returned: success
@@ -123,6 +136,7 @@ def main() -> None:
             "start": {"type": "str", "required": True},
             "end": {"type": "str", "required": True},
             "by": {"type": "list", "elements": "str", "choices": [*DIMENSIONS], "default": ["namespace", "model"]},
+            "zone": {"type": "str", "default": "UTC"},
             "matchers": {"type": "dict", "default": {}},
         },
         usage,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _accounting
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Presence, Sample
 
 START, END = 100.0, 200.0
 
@@ -110,6 +110,12 @@ def test_the_target_of_a_series_is_the_one_whose_labels_it_carries(targets, foun
 REGULAR = [float(time) for time in range(100, 200, 5)]
 
 
+def missed(seen, alive=None):
+    presence = Presence()
+    presence.look([time for time in seen if time <= END])
+    return presence.ended(alive)
+
+
 @pytest.mark.parametrize(
     ("seen", "found"),
     [
@@ -119,27 +125,47 @@ REGULAR = [float(time) for time in range(100, 200, 5)]
         pytest.param([*REGULAR, *(time + 1 for time in REGULAR)], [], id="by two"),
         pytest.param([time for time in REGULAR if not 130 < time < 160], [(130.0, 160.0)], id="a gap"),
         pytest.param([time for time in REGULAR if time != 150], [], id="one scrape that failed"),
-        pytest.param([*REGULAR, 250.0], [], id="after the period"),
     ],
 )
 def test_when_a_target_was_not_scraped_is_told(seen, found):
-    alive = (seen[0], seen[-1]) if seen else (END, END)
-    assert _accounting.gaps(seen, START, END, alive) == found
+    assert missed(seen) == found
 
 
 @pytest.mark.parametrize(
     ("alive", "found"),
     [
-        pytest.param((0.0, 300.0), [(100.0, 140.0), (160.0, 200.0)], id="before and after"),
+        pytest.param((START, END), [(100.0, 140.0), (160.0, 200.0)], id="before and after"),
         pytest.param((135.0, 165.0), [], id="there hardly longer than it was scraped"),
     ],
 )
 def test_what_is_known_to_have_been_there_and_was_not_scraped_is_told(alive, found):
-    assert _accounting.gaps([140.0, 145.0, 150.0, 155.0, 160.0], START, END, alive) == found
+    assert missed([140.0, 145.0, 150.0, 155.0, 160.0], alive) == found
 
 
 def test_what_was_never_scraped_although_it_was_there_is_told():
-    assert _accounting.gaps([], START, 1000.0, (0.0, 2000.0)) == [(START, 1000.0)]
+    assert missed([], (START, 1000.0)) == [(START, 1000.0)]
+
+
+def test_a_gap_between_two_pieces_is_told():
+    presence = Presence()
+    presence.look([100.0, 105.0, 110.0])
+    presence.look([150.0, 155.0])
+    assert presence.ended(None) == [(110.0, 150.0)]
+
+
+def test_a_piece_in_which_all_was_steady_has_no_gap():
+    presence = Presence()
+    presence.look([100.0, 105.0, 110.0])
+    presence.steady(150.0)
+    presence.look([152.0, 157.0])
+    assert presence.ended((START, 160.0)) == []
+
+
+def test_a_new_interval_is_usual_once_it_has_shown():
+    presence = Presence()
+    presence.look([float(time) for time in range(0, 300, 5)])
+    presence.look([float(time) for time in range(300, 3000, 60)])
+    assert presence.ended(None)[1:] == []
 
 
 # --- against a count of what really happened --------------------------------------------------------------------------

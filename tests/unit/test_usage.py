@@ -7,19 +7,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _usage
+from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _period, _reading, _usage
 
 START, END, STEP = 100_000.0, 103_600.0, 30.0
 SUM = "gen_ai_client_token_usage_sum"
 OF_TEAM = {"user_namespace": "team-a", "gen_ai_token_type": "input"}
 
 
-class Store:
-    """A Prometheus that holds some series, and knows the three queries that a period is read by."""
+QUESTION = re.compile(r'label_replace\((.*?), "__question", "((?:[^"\\]|\\.)*)", "", ""\)(?: or |$)')
+RANGE = re.compile(r"\{(.*)\}\[(\d+)(ms|d)\]")
+MATCHER = re.compile(r'("?)([\w.]+)\1(=~|=)"((?:[^"\\]|\\.)*)"')
+FUNCTIONS: dict[str, Callable[[list[float]], float]] = {
+    "count_over_time": len,
+    "sum_over_time": sum,
+    "min_over_time": min,
+    "last_over_time": lambda values: values[-1],
+    "resets": lambda values: sum(later < earlier for earlier, later in pairwise(values)),
+}
+
+
+class Replica:
+    """A Prometheus that holds some series, and knows the queries that a period is read by."""
 
     def __init__(self) -> None:
         self.series: list[tuple[dict[str, str], list[tuple[float, float]]]] = []
@@ -28,43 +44,74 @@ class Store:
     def scrape(self, target, begin, end, value, *, own=None, tokens=True, step=STEP):
         """What a target stores: that it is up, and a counter's values by the time."""
         times = [begin + index * step for index in range(int((end - begin) / step) + 1)]
+        self.scrape_at(times, target, value, own=own, tokens=tokens)
+
+    def scrape_at(self, times, target, value, *, failed=(), own=None, tokens=True):
         labels = {"instance": "10.0.0.1:1064", **target}
         exposed = {"up": 1.0, "scrape_samples_scraped": 20.0, "scrape_samples_post_metric_relabeling": 20.0}
         if not tokens:
             exposed["scrape_samples_post_metric_relabeling"] = 5.0
         for name, number in exposed.items():
-            self.series.append(({"__name__": name, **labels}, [(time, number) for time in times]))
+            told = [(time, 0.0 if time in failed else number) for time in times]
+            self.series.append(({"__name__": name, **labels}, told))
         if tokens:
-            values = [(time, float(value(time))) for time in times if value(time) is not None]
+            scraped = [(time, value(time)) for time in times if time not in failed]
+            values = [(time, float(count)) for time, count in scraped if count is not None]
             self.series.append(({"__name__": SUM, **labels, **(OF_TEAM if own is None else own)}, values))
 
     def query(self, promql: str, at: float) -> list[dict[str, Any]]:
         self.asked.append(promql)
-        grouped = promql.startswith("group by")
-        body = re.search(r"\{(.*)\}\[(\d+)([sd])\]", promql)
+        if not promql.startswith("label_replace"):
+            return self.answer(promql, at)
+        return [
+            {**item, "metric": {**item["metric"], "__question": question}}
+            for text, question in QUESTION.findall(promql)
+            for item in self.answer(text, at)
+        ]
+
+    def answer(self, promql: str, at: float) -> list[dict[str, Any]]:
+        body = RANGE.search(promql)
         assert body, promql
-        window = int(body[2]) * (86400 if body[3] == "d" else 1)
-        matchers = re.findall(r'(\w+)(=~|=)"((?:[^"\\]|\\.)*)"', body[1])
+        window = int(body[2]) * {"ms": 0.001, "d": 86400}[body[3]]
+        function = next((name for name in FUNCTIONS if f"{name}(" in promql), "")
+        grouping = re.search(r" by \((.*?)\)", promql)
         found: list[dict[str, Any]] = []
         for labels, samples in self.series:
             fits = all(
                 re.fullmatch(text, labels.get(name, "")) if sign == "=~" else labels.get(name, "") == text
-                for name, sign, text in matchers
+                for dummy, name, sign, text in MATCHER.findall(body[1])
             )
-            inside = [(time, str(value)) for time, value in samples if at - window < time <= at]
-            if fits and inside:
-                last = {"value": inside[-1]} if "last_over_time" in promql else {"values": inside}
-                named = {name: labels[name] for name in ("pod", "instance") if name in labels}
-                found.append({"metric": named if grouped else labels, **last})
+            inside = [(time, value) for time, value in samples if at - window < time <= at]
+            if not fits or not inside:
+                continue
+            kept = dict(labels)
+            if grouping:
+                kept = {name: labels[name] for name in grouping[1].split(", ") if name in labels}
+            elif function and function != "last_over_time":
+                del kept["__name__"]
+            if not function:
+                found.append({"metric": kept, "values": [(time, str(value)) for time, value in inside]})
+                continue
+            value = FUNCTIONS[function]([value for dummy, value in inside])
+            if value or not promql.endswith("> 0"):
+                found.append({"metric": kept, "value": (at, str(value))})
         return found
 
 
-def read(store, began=(), **matchers):
+def summed(replicas, began=(), revisions=(), zone="UTC", **matchers):
+    """The period of a store, and its sums."""
+    store = _reading.Store(replicas, [1064], matchers)
+    period = _usage.Period(store, START, END, END, began=dict(began), revisions=dict(revisions))
+    days = _period.days(START, END, zone)
+    sums = _accounting.Sums(["namespace"], [_accounting.Usage() for dummy in days], lambda _: "")
+    period.read(sums, [(begin, until) for dummy, begin, until in days])
+    return period, sums
+
+
+def read(replica, **known):
     """The tokens of the period, and its doubts."""
-    period = _usage.Period([store], START, END, END, ports=[1064], began=dict(began), matchers=matchers)
-    counters = period.read()
-    used = _accounting.summed({key: counter.total for key, counter in counters.items()}, ["namespace"])
-    return {key[0]: usage.total for key, usage in used.items()}, period.doubts(counters)
+    period, sums = summed([replica], **known)
+    return {key[0]: usage.total for key, usage in sums.used.items()}, period.doubts(sums)
 
 
 def rising(time):
@@ -79,7 +126,7 @@ TOKENS = {"team-a": 3600}
 
 
 def test_one_scrape_that_goes_on_is_billed_what_it_grew():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, *WHOLE, rising)
     assert read(store)[0] == TOKENS
 
@@ -101,7 +148,7 @@ def test_one_scrape_that_goes_on_is_billed_what_it_grew():
     ],
 )
 def test_another_scrape_bills_nothing_twice(other, first, second):
-    store = Store()
+    store = Replica()
     for target, (begin, end) in ((ONE, first), (other, second)):
         store.scrape(target, begin, end, rising)
     assert read(store)[0] == TOKENS
@@ -109,14 +156,14 @@ def test_another_scrape_bills_nothing_twice(other, first, second):
 
 @pytest.mark.parametrize("name", ["service", "replica", "prometheus"])
 def test_a_label_of_the_sidecar_counts_whatever_its_name(name):
-    store = Store()
+    store = Replica()
     for value in ("x", "y"):
         store.scrape(ONE, *WHOLE, rising, own={**OF_TEAM, name: value})
     assert read(store)[0] == {"team-a": 7200}
 
 
 def test_a_counter_that_appears_at_a_target_that_was_scraped_before_is_new():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, *WHOLE, lambda time: 7 if time >= MIDDLE else None)
     assert read(store) == (
         {"team-a": 7},
@@ -125,7 +172,7 @@ def test_a_counter_that_appears_at_a_target_that_was_scraped_before_is_new():
 
 
 def test_the_past_of_a_sidecar_that_is_scraped_late_is_told_and_not_billed():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, MIDDLE, END, rising)
     tokens, doubts = read(store, began={"p": START - 9999})
     assert tokens == {"team-a": 1800}
@@ -135,7 +182,7 @@ def test_the_past_of_a_sidecar_that_is_scraped_late_is_told_and_not_billed():
 
 def test_a_restart_in_the_period_does_not_make_an_older_counter_new():
     """Kubernetes tells when the present process has begun, not the one before it."""
-    store = Store()
+    store = Replica()
     store.scrape(ONE, MIDDLE, END, lambda time: rising(time) if time < MIDDLE + 900 else time - MIDDLE - 900)
     tokens, doubts = read(store, began={"p": MIDDLE + 900})
     assert tokens["team-a"] < 1_000_000
@@ -143,7 +190,7 @@ def test_a_restart_in_the_period_does_not_make_an_older_counter_new():
 
 
 def test_what_another_target_of_the_pod_has_seen_does_not_make_a_counter_new():
-    store = Store()
+    store = Replica()
     store.scrape({**ONE, "job": "drops-the-tokens"}, *WHOLE, rising, tokens=False)
     store.scrape(ONE, MIDDLE, END, rising)
     tokens, dummy = read(store)
@@ -151,39 +198,58 @@ def test_what_another_target_of_the_pod_has_seen_does_not_make_a_counter_new():
 
 
 def test_a_sidecar_that_began_in_the_period_is_billed_from_0():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, MIDDLE + STEP, END, lambda time: time - MIDDLE)
     assert read(store, began={"p": MIDDLE})[0] == {"team-a": 1800}
 
 
+OF_REVISION = {**ONE, "pod": "envoy-gateway-5d4f-x2x4z"}
+
+
+@pytest.mark.parametrize(("made", "tokens"), [(MIDDLE, 1800), (START - 1, 1770)], ids=["in the period", "before it"])
+def test_an_ended_pod_is_billed_from_0_where_its_replicaset_is_of_the_period(made, tokens):
+    store = Replica()
+    store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
+    assert read(store, revisions={"envoy-gateway-5d4f": made})[0] == {"team-a": tokens}
+
+
+@pytest.mark.parametrize(("made", "tokens"), [(MIDDLE, 1800), (START - 1, 1770)], ids=["in the period", "before it"])
+def test_an_ended_pod_is_billed_from_0_where_kube_state_metrics_has_seen_it_made_in_the_period(made, tokens):
+    store = Replica()
+    store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
+    told = {"__name__": "kube_pod_created", "pod": OF_REVISION["pod"], "instance": "10.0.0.99:8080"}
+    store.series.append((told, [(MIDDLE + 2 * STEP, made)]))
+    assert read(store, revisions={"envoy-gateway-5d4f": START - 9999})[0] == {"team-a": tokens}
+
+
 def test_an_older_series_of_the_pod_does_not_hide_the_present_one():
-    store = Store()
+    store = Replica()
     store.scrape({**ONE, "instance": "10.0.0.9:1064"}, START - 50_000, START - 40_000, lambda _: 50_000)
     store.scrape(ONE, *WHOLE, lambda time: 100 + (time - START + 600))
     assert read(store)[0] == TOKENS
 
 
 def test_a_running_sidecar_that_nobody_scrapes_any_more_is_told():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, START - 600, MIDDLE, rising)
     dummy, doubts = read(store, began={"p": START - 9999})
     assert [doubt for doubt in doubts if doubt.startswith("p was not scraped from")] != []
 
 
 def test_a_running_sidecar_that_was_never_scraped_is_told():
-    dummy, doubts = read(Store(), began={"p": START - 9999})
+    dummy, doubts = read(Replica(), began={"p": START - 9999})
     assert any(doubt.startswith("p was not scraped from") for doubt in doubts)
 
 
 def test_tokens_of_nobody_are_told():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, *WHOLE, rising, own={"gen_ai_token_type": "input"})
     dummy, doubts = read(store)
     assert "3600 tokens carry no user_namespace: they can be billed to nobody." in doubts
 
 
 def test_both_names_of_the_metric_are_one_counter():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, START - 600, MIDDLE, rising)
     labels, samples = store.series.pop()
     renamed = {name.replace("gen_ai_token", "gen_ai.token"): value for name, value in labels.items()}
@@ -194,34 +260,34 @@ def test_both_names_of_the_metric_are_one_counter():
 
 def test_a_restart_that_scrapes_have_shown_is_seen_however_high_the_counter_is_again():
     """The pod is scraped, and has no such counter until the first request after the restart."""
-    store = Store()
+    store = Replica()
     store.scrape(ONE, START - 600, END, lambda time: 1000 if time < MIDDLE else 1500 if time > MIDDLE + 600 else None)
     assert read(store)[0] == {"team-a": 1500}
 
 
 def test_tokens_that_were_dropped_and_then_kept_are_not_billed_for_their_past():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, START - 600, MIDDLE, rising, tokens=False)
     store.scrape(ONE, MIDDLE + STEP, END, rising)
     assert read(store)[0] == {"team-a": 1770}
 
 
 def test_another_application_with_the_same_metric_is_not_billed():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, *WHOLE, rising)
     store.scrape({"pod": "app", "job": "app", "instance": "10.0.0.7:8000"}, WHOLE[0], WHOLE[1], rising)
     assert read(store)[0] == TOKENS
 
 
 def test_another_cluster_in_the_store_is_left_out_where_labels_tell_it():
-    store = Store()
+    store = Replica()
     for name in ("a", "b"):
         store.scrape({**ONE, "pod": name, "cluster": name}, *WHOLE, rising)
     assert read(store, cluster="a")[0] == TOKENS
 
 
 def test_an_address_that_two_pods_had_bills_nothing_twice():
-    store = Store()
+    store = Replica()
     store.scrape({**ONE, "pod": "p1"}, START - 600, MIDDLE, rising)
     store.scrape({**ONE, "pod": "p2"}, MIDDLE + STEP, END, lambda time: time - MIDDLE)
     store.scrape({"job": "by-hand"}, *WHOLE, lambda time: rising(time) if time <= MIDDLE else time - MIDDLE)
@@ -231,20 +297,64 @@ def test_an_address_that_two_pods_had_bills_nothing_twice():
 
 
 def test_a_pod_that_began_after_the_period_is_no_doubt():
-    store = Store()
+    store = Replica()
     store.scrape(ONE, *WHOLE, rising)
     assert not any(doubt.startswith("late") for doubt in read(store, began={"late": END + 99})[1])
 
 
-def test_a_period_of_many_parts_adds_up_and_asks_little_of_pods_that_were_not_there(monkeypatch):
-    monkeypatch.setattr(_usage, "PART", 600)
-    store = Store()
-    store.scrape(ONE, START - 600, START + 1380, rising)
-    store.scrape({**ONE, "pod": "q", "instance": "10.0.0.2:1064"}, MIDDLE + 1200, END, lambda time: time - MIDDLE)
+def test_a_period_of_many_windows_adds_up_and_reads_samples_only_where_something_happened(monkeypatch):
+    monkeypatch.setattr(_reading, "WINDOWS", (1200, 300))
+    monkeypatch.setattr(_reading, "LEAF", 300)
+    monkeypatch.setattr(_reading, "AHEAD", 60)
+    store = Replica()
+    store.scrape(ONE, START - 600, END, rising)
+    store.scrape({**ONE, "pod": "q", "instance": "10.0.0.2:1064"}, MIDDLE + 690, END, lambda time: time - MIDDLE)
     tokens, dummy = read(store, began={"q": MIDDLE + 1})
-    assert tokens == {"team-a": 1380 + 1800}
-    # Of six parts the first pod was there in three, and shortly before the fourth; the second in two.
-    looks = [
-        sum(f'pod="{pod}"' in asked and asked.startswith('{__name__=~"up|') for asked in store.asked) for pod in "pq"
-    ]
-    assert looks == [4, 2]
+    assert tokens == {"team-a": 3600 + 1800}
+    # One pod's first window of all; the other's as well, and the four of the longer one in which it appears.
+    for pod, looks in (("p", 1), ("q", 5)):
+        own = [
+            asked for asked in store.asked if asked.startswith("{") and "gen_ai" in asked and f'pod="{pod}"' in asked
+        ]
+        assert len(own) == looks
+
+
+@st.composite
+def stores(draw):
+    """A pod over the period: restarts, failed and missing scrapes, counters that appear, and one or two that scrape."""
+    lives = sorted(draw(st.sets(st.integers(0, 3600), max_size=2)))
+    born = draw(st.integers(-900, 2400))
+    store = Replica()
+    speed, base, idle = (
+        draw(st.sampled_from([1, 0, 3])),
+        draw(st.integers(0, 50)),
+        draw(st.sampled_from([0, 100, 1500])),
+    )
+
+    def count(time):
+        """What the process has counted, or None where it has no counter yet."""
+        since = max([life for life in lives if life <= time - START], default=None)
+        if since is None:
+            return None if time - START < born else base + int(speed * (time - START - born))
+        age = time - START - since
+        return None if age < idle else int(speed * age)
+
+    for job in draw(st.sampled_from([["one"], ["one", "second"]])):
+        first, last = draw(st.integers(-20, 60)), draw(st.integers(90, 120))
+        skipped, failing = (draw(st.sets(st.integers(-20, 120), max_size=2)) for dummy in range(2))
+        times = [START + index * STEP + len(job) for index in range(first, last + 1) if index not in skipped]
+        failed = {START + index * STEP + len(job) for index in failing}
+        store.scrape_at(times, {**ONE, "job": job}, count, failed=failed)
+    return store
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(store=stores(), began=st.integers(-3600, 3600))
+def test_windows_tell_what_every_sample_would(monkeypatch, store, began):
+    found = []
+    for lengths in ((900, 150), (10**6,)):
+        monkeypatch.setattr(_reading, "WINDOWS", lengths)
+        monkeypatch.setattr(_reading, "LEAF", lengths[-1])
+        dummy, sums = summed([store], began={"p": START + began})
+        found.append((sums.used, sums.baselines, sums.whole, sums.days))
+    assert found[0] == found[1]

@@ -1,0 +1,433 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""Reads counters of a period from what stores them, a pod at a time.
+
+A counter that only went on through a window is told by what it had reached at its end; where more happened (it was
+born, it began anew, a scrape failed) smaller windows are looked at, and the smallest sample by sample.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _names, _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Identity, Presence, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
+
+# How far before the period the last sample of a counter is looked for.
+CARRIED = "1d"
+# What is not steady is looked at in windows of these lengths (seconds), and in the last of them sample by sample.
+WINDOWS = (7200, 1800)
+LEAF = WINDOWS[-1]
+# Besides, this much of what follows a window, to see whether a scrape went on, and of what goes before the period.
+AHEAD = 600
+# Of more series than these, the samples of the whole pod are asked for at once.
+FEW = 25
+# So many names fit into one query.
+NAMES_AT_ONCE = 100
+# What kube-state-metrics tells of every pod (docs/metrics/workload/pod-metrics.md): Unix seconds.
+CREATED = "kube_pod_created"
+# Whether a counter counts requests, and what tells it from others.
+Key = tuple[bool, Identity]
+# A replica by its number, and the labels of one of its targets.
+Target = tuple[int, Identity]
+# The labels of a series, with its name, and its target.
+Origin = tuple[Identity, Target]
+# What Prometheus stores beside each scrape: whether it succeeded, how many samples there were, and how many were kept.
+UP, EXPOSED, KEPT = SCRAPE_SERIES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling")
+SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
+SERIES = f'__name__=~"{_names.USAGE_COUNTERS_PATTERN}"'
+# The label that tells the answers to several questions of one query apart.
+QUESTION = "__question"
+
+
+@dataclass
+class Group:
+    """What was stored of one pod: its own series, and those of scrapes that do not say the pod, by their address."""
+
+    pod: str
+    """The pod; where no scrape says one, the address."""
+    addresses: set[str]
+    """Those under which scrapes without the pod have stored it."""
+    is_named: bool = False
+
+    @property
+    def selectors(self) -> list[str]:
+        unnamed = [f'pod="",{_by("instance", address)}' for address in sorted(self.addresses)]
+        return [_by("pod", self.pod), *unnamed] if self.is_named else unnamed
+
+
+class Store:
+    """Replicas of something that has stored what sidecars said."""
+
+    def __init__(self, replicas: Sequence[Replica], ports: Iterable[int], matchers: Mapping[str, str]) -> None:
+        """What can be asked.
+
+        Args:
+            replicas: those that have stored it.
+            ports: those at which sidecars serve their metrics.
+            matchers: labels that every series has to have, with their values.
+        """
+        self.replicas = replicas
+        self.ports = frozenset(map(str, ports))
+        self.common = [_by(name, value) for name, value in sorted(matchers.items())]
+
+    def scraped(self, until: float, seconds: float) -> tuple[dict[str, set[str]], set[str]]:
+        """What was scraped in the seconds before a time: the pods with their addresses, and addresses without a pod.
+
+        A sidecar has no counter before its first request, and may end before that is scraped: so targets count as well.
+        """
+        pods: dict[str, set[str]] = {}
+        unnamed: set[str] = set()
+        ports = "|".join(sorted(self.ports))
+        for own in (SERIES, f'__name__="up",instance=~".+:({ports})"'):
+            selector = self._selector(own)
+            for replica in self.replicas:
+                promql = f"group by (pod, instance) (last_over_time({selector}{_window(seconds)}))"
+                for item in replica.query(promql, until):
+                    pod, instance = item["metric"].get("pod", ""), item["metric"].get("instance", "")
+                    if pod:
+                        pods.setdefault(pod, set()).add(instance)
+                    else:
+                        unnamed.add(instance)
+        return pods, unnamed
+
+    def names(self, until: float, seconds: float) -> list[str]:
+        """The names under which counters are stored."""
+        promql = f"count by (__name__) (last_over_time({self._selector(SERIES)}{_window(seconds)}))"
+        return sorted(
+            {item["metric"]["__name__"] for replica in self.replicas for item in replica.query(promql, until)}
+        )
+
+    def creations(self, pods: Sequence[str], until: float, seconds: float) -> dict[str, float]:
+        """When pods were made (Unix seconds), of those of which kube-state-metrics has told it to the same store."""
+        found: dict[str, float] = {}
+        for first in range(0, len(pods), NAMES_AT_ONCE):
+            names = _prometheus.alternatives(pods[first : first + NAMES_AT_ONCE])
+            selector = self._selector(f'__name__="{CREATED}"', f'pod=~"{names}"')
+            for replica in self.replicas:
+                for item in replica.query(f"min by (pod) (min_over_time({selector}{_window(seconds)}))", until):
+                    pod, value = item["metric"]["pod"], float(item["value"][1])
+                    found[pod] = min(value, found.get(pod, value))
+        return found
+
+    def samples(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
+        """The samples of series in the seconds before a time, by one replica."""
+        return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until)
+
+    def last(self, number: int, until: float, window: str, *matchers: str) -> list[dict[str, Any]]:
+        """The last sample of series before a time."""
+        return self.replicas[number].query(f"last_over_time({self._selector(*matchers)}[{window}])", until)
+
+    def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
+        """The answers to several questions at once: which question, the labels, and the value."""
+        asked = [f'label_replace({text}, "{QUESTION}", {_quoted(name)}, "", "")' for name, text in questions.items()]
+        found = []
+        for item in self.replicas[number].query(" or ".join(asked), until) if asked else ():
+            labels = item["metric"]
+            own = {name: text for name, text in labels.items() if name not in ("__name__", QUESTION)}
+            found.append((labels[QUESTION], tuple(sorted(own.items())), float(item["value"][1])))
+        return found
+
+    def over(self, function: str, seconds: float, *matchers: str) -> str:
+        """A question: a function over the seconds before the time at which it is asked."""
+        return f"{function}({self._selector(*matchers)}{_window(seconds)})"
+
+    def _selector(self, *matchers: str) -> str:
+        return f"{{{','.join([*matchers, *self.common])}}}"
+
+
+class Look(NamedTuple):
+    """A target's scrapes in a window."""
+
+    all: int
+    succeeded: int
+    is_whole: bool
+    """Whether there was one that succeeded, and nothing was dropped of any."""
+
+
+@dataclass
+class Pod:
+    """The counters of one pod, followed through a period window by window."""
+
+    store: Store
+    group: Group
+    names: Sequence[str]
+    """Those under which counters are stored."""
+    start: float
+    """When the period begins, in Unix seconds."""
+    bounds: Sequence[float]
+    """Times before which the sidecar, or its present process, is known not to have been there."""
+    counters: dict[Key, Counter] = field(default_factory=dict)
+    presence: Presence = field(default_factory=Presence)
+    was_there_before: bool = False
+    """Whether it was scraped at the start of the period, or shortly before."""
+    _sources: dict[Key, dict[Origin, int]] = field(default_factory=dict)
+    _whole: dict[Target, list[float]] = field(default_factory=dict)
+    """By target, when all that it exposed was stored: the first time, the last before the window, those in it."""
+    _steps: dict[Target, float] = field(default_factory=dict)
+    """By target, how long after one scrape the next one comes (seconds)."""
+
+    def window(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None) -> None:
+        """Follow the counters from one time to another.
+
+        Args:
+            at: that time (Unix seconds).
+            until: the other.
+            only: the counters that are followed here, with the labels of their series; None means all.
+        """
+        smaller = [length for length in WINDOWS if length < until - at]
+        if not smaller or at == self.start:
+            # Nothing is known before the first look.
+            until, rest = min(until, at + LEAF), until
+            self._follow(at, until, only)
+            if until < rest:
+                self.window(until, rest, only)
+            return
+        looks, values = self._look(at, until, with_series=only is None or bool(only))
+        if not looks and not values:
+            return
+        busy = self._busy(looks, values, at, until)
+        for key in values:
+            if key not in busy and (only is None or key in only):
+                self._go_on(key, values[key], until)
+        mattering = {key: series for key, series in busy.items() if only is None or key in only}
+        if not mattering and any(self._is_steady(target, look, until - at) for target, look in looks.items()):
+            self.presence.steady(until)
+            for target in (target for target, look in looks.items() if look.is_whole):
+                self._note_whole(target, [until])
+            return
+        while at < until:
+            self.window(at, min(at + smaller[0], until), mattering)
+            at += smaller[0]
+
+    # --- windows through which counters only went on ------------------------------------------------------------------
+
+    def _look(
+        self, at: float, until: float, *, with_series: bool
+    ) -> tuple[dict[Target, Look], dict[Key, dict[Origin, dict[str, float]]]]:
+        """What instant queries tell of a window: of each target, and of each series of a counter."""
+        looks: dict[Target, Look] = {}
+        values: dict[Key, dict[Origin, dict[str, float]]] = {}
+        seconds = until - at
+        for number in range(len(self.store.replicas)):
+            for selector in self.group.selectors:
+                own = self._targets(number, selector, until, seconds)
+                looks |= own
+                targets = [dict(labels) for dummy, labels in own]
+                questions = {}
+                for name in self.names if with_series else ():
+                    series = (_by("__name__", name), selector)
+                    questions[f"count {name}"] = self.store.over("count_over_time", seconds, *series)
+                    questions[f"value {name}"] = self.store.over("last_over_time", seconds, *series)
+                    # The sample before the window as well: it may have begun anew right after that.
+                    questions[f"resets {name}"] = f"{self.store.over('resets', seconds + AHEAD, *series)} > 0"
+                for question, labels, value in self.store.answers(number, until, questions):
+                    what, dummy, name = question.partition(" ")
+                    found = self._key({"__name__": name, **dict(labels)}, targets, number)
+                    if found is not None:
+                        values.setdefault(found[0], {}).setdefault(found[1], {})[what] = value
+        # What has begun anew before the window, and is not there any more, is nothing of it.
+        there = {
+            key: {origin: told for origin, told in series.items() if "count" in told} for key, series in values.items()
+        }
+        return looks, {key: series for key, series in there.items() if series}
+
+    def _targets(self, number: int, selector: str, until: float, seconds: float) -> dict[Target, Look]:
+        over = self.store.over
+        questions = {"count": over("count_over_time", seconds, _by("__name__", UP), selector)}
+        questions |= {name: over("sum_over_time", seconds, _by("__name__", name), selector) for name in SCRAPE_SERIES}
+        told: dict[Identity, dict[str, float]] = {}
+        for question, labels, value in self.store.answers(number, until, questions):
+            if self._is_sidecar(dict(labels)):
+                told.setdefault(labels, {})[question] = value
+        return {
+            (number, labels): Look(
+                int(own["count"]), int(own[UP]), own[UP] > 0 and own.get(EXPOSED, -1.0) == own.get(KEPT, -2.0)
+            )
+            for labels, own in told.items()
+            if UP in own
+        }
+
+    def _is_steady(self, target: Target, look: Look, seconds: float) -> bool:
+        """Whether a target was scraped all the time, and each time with success."""
+        step = self._steps.get(target)
+        return step is not None and look.succeeded == look.all and look.all >= seconds / step - 1.5
+
+    def _busy(
+        self,
+        looks: Mapping[Target, Look],
+        values: Mapping[Key, Mapping[Origin, Mapping[str, float]]],
+        at: float,
+        until: float,
+    ) -> dict[Key, set[Identity]]:
+        """The counters with which more happened than that they went on, with the labels of their series."""
+        steady = {target for target, look in looks.items() if self._is_steady(target, look, until - at)}
+
+        def only_went_on(key: Key, origin: Origin, told: Mapping[str, float]) -> bool:
+            number = self._sources.get(key, {}).get(origin)
+            target = origin[1]
+            return (
+                number is not None
+                and "resets" not in told
+                and target in steady
+                and int(told["count"]) == looks[target].succeeded
+                and self.counters[key].knows(number, round(told["value"]), at - AHEAD)
+            )
+
+        return {
+            key: {labels for labels, dummy in own}
+            for key, own in values.items()
+            if not all(only_went_on(key, origin, told) for origin, told in own.items())
+        }
+
+    def _go_on(self, key: Key, values: Mapping[Origin, Mapping[str, float]], until: float) -> None:
+        numbers = self._sources[key]
+        self.counters[key].go_on({numbers[origin]: round(told["value"]) for origin, told in values.items()}, until)
+
+    # --- windows that are looked at sample by sample ------------------------------------------------------------------
+
+    def _follow(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None) -> None:
+        """Follow the counters through the samples of a window."""
+        for key, own in self._samples(at, until, only).items():
+            known = self._sources.setdefault(key, {})
+            for source in own:
+                known.setdefault(source, len(known))
+            # Scrapes of its own targets after which nothing was dropped: what they did not show was not there.
+            whole = sorted(time for source in known for time in self._whole.get(source[1], ()))
+
+            def is_new(time: float, whole: list[float] = whole) -> bool:
+                return bisect.bisect_left(whole, time) > 0 or any(self.start < bound <= time for bound in self.bounds)
+
+            def was_absent(earlier: float, later: float, whole: list[float] = whole) -> bool:
+                return bisect.bisect_right(whole, earlier) < bisect.bisect_left(whole, later)
+
+            in_order = [sorted(own.get(source, [])) for source in known]
+            self.counters.setdefault(key, Counter()).follow(in_order, self.start, until, is_new, was_absent)
+
+    def _samples(
+        self, at: float, until: float, only: Mapping[Key, set[Identity]] | None
+    ) -> dict[Key, dict[Origin, list[Sample]]]:
+        """By counter and by source, the samples of a window and of what follows it."""
+        found: dict[Key, dict[Origin, list[Sample]]] = {}
+        before = AHEAD if at == self.start else 0
+        moment, seconds = until + AHEAD, until - at + AHEAD + before
+        seen: list[float] = []
+        for number in range(len(self.store.replicas)):
+            for selector in self.group.selectors:
+                scrapes = self.store.samples(number, moment, seconds, SCRAPES, selector)
+                targets = self._scrapes(number, scrapes, seen)
+                for matchers in self._chosen(selector, only):
+                    for item in self.store.samples(number, moment, seconds, *matchers):
+                        self._take(found, number, targets, item["metric"], item["values"])
+                if before:
+                    self._carry(found, number, targets, selector)
+        self.presence.look([time for time in seen if self.start <= time <= until])
+        self.was_there_before = self.was_there_before or any(time <= self.start for time in seen)
+        return {key: own for key, own in found.items() if only is None or key in only}
+
+    @staticmethod
+    def _chosen(selector: str, only: Mapping[Key, set[Identity]] | None) -> list[tuple[str, ...]]:
+        """What is asked for: each of a few series, or all of the pod."""
+        if only is None:
+            return [(SERIES, selector)]
+        series = sorted(set().union(*only.values()))
+        if len(series) > FEW:
+            return [(SERIES, selector)]
+        return [tuple(_by(name, text) for name, text in labels) for labels in series]
+
+    def _carry(
+        self,
+        found: dict[Key, dict[Origin, list[Sample]]],
+        number: int,
+        targets: list[dict[str, str]],
+        selector: str,
+    ) -> None:
+        """Take in the last values of counters that were not scraped shortly before the period, but longer before it."""
+        late = {
+            key for key, own in found.items() for samples in own.values() for it in samples if it.time <= self.start
+        }
+        stale: dict[Key, dict[Origin, list[Sample]]] = {}
+        for item in self.store.last(number, self.start, CARRIED, SERIES, selector):
+            self._take(stale, number, targets, item["metric"], [[self.start - AHEAD, item["value"][1]]])
+        for key, own in stale.items():
+            if key not in late:
+                for source, samples in own.items():
+                    found.setdefault(key, {}).setdefault(source, []).extend(samples)
+
+    def _take(
+        self,
+        found: dict[Key, dict[Origin, list[Sample]]],
+        number: int,
+        targets: list[dict[str, str]],
+        labels: Mapping[str, str],
+        values: Sequence[Sequence[Any]],
+    ) -> None:
+        told = self._key(labels, targets, number)
+        if told is not None:
+            samples = found.setdefault(told[0], {}).setdefault(told[1], [])
+            samples += [Sample(float(time), round(float(value))) for time, value in values]
+
+    def _key(self, labels: Mapping[str, str], targets: list[dict[str, str]], number: int) -> tuple[Key, Origin] | None:
+        """Which counter a series is, and which source of it; None where it is none of a sidecar's."""
+        own = _plain(labels)
+        if not self._is_sidecar(own):
+            return None
+        target = _accounting.target_of(own, targets)
+        key = (_accounting.is_count(labels["__name__"]), _accounting.identity_of(own, target, self.group.pod))
+        return key, (tuple(sorted(labels.items())), (number, tuple(sorted((target or {}).items()))))
+
+    def _is_sidecar(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series is not of another application that exposes the same standard metric."""
+        port = labels.get("instance", "").rpartition(":")[2]
+        return not port.isdigit() or port in self.store.ports
+
+    def _scrapes(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
+        """Note when targets were scraped, and when wholly; what is returned are their labels."""
+        by_target: dict[Identity, dict[str, dict[float, float]]] = {}
+        for item in items:
+            labels = _plain(item["metric"])
+            if self._is_sidecar(labels):
+                own = by_target.setdefault(tuple(sorted(labels.items())), {})
+                own[item["metric"]["__name__"]] = {float(time): float(value) for time, value in item["values"]}
+        for identity, series in by_target.items():
+            target = (number, identity)
+            up, exposed, kept = (series.get(name, {}) for name in SCRAPE_SERIES)
+            step = _accounting.usual(sorted(up))
+            if step is not None:
+                self._steps[target] = step
+            seen += [time for time, value in up.items() if value]
+            whole = (time for time, value in up.items() if value and exposed.get(time, -1.0) == kept.get(time, -2.0))
+            self._note_whole(target, sorted(whole))
+        return [dict(identity) for identity in by_target]
+
+    def _note_whole(self, target: Target, times: list[float]) -> None:
+        """Keep the first time of all, the last before these, and these."""
+        known = self._whole.get(target, [])
+        earlier = [time for time in known if not times or time < times[0]]
+        self._whole[target] = sorted({*earlier[:1], *earlier[-1:], *times})
+
+
+def _window(seconds: float) -> str:
+    return f"[{round(seconds * 1000)}ms]"
+
+
+def _quoted(text: str) -> str:
+    return _prometheus.quoted(text)
+
+
+def _by(name: str, value: str) -> str:
+    """A matcher; a name with dots is quoted, as Prometheus 3 has it."""
+    plain = re.fullmatch(r"[a-zA-Z_]\w*", name)
+    return f"{name if plain else _quoted(name)}={_quoted(value)}"
+
+
+def _plain(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != "__name__"}
