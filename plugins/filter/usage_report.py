@@ -26,6 +26,10 @@ options:
     description: The time zone in which a day begins, and with it a price.
     type: str
     default: UTC
+  account:
+    description: What the billing account is called in the FOCUS data, such as the name of the cluster.
+    type: str
+    default: ai-gateway
 """
 
 EXAMPLES = r"""
@@ -36,7 +40,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(table) is a list of lines; C(csv), C(json) and C(html) are texts.
+  description:
+    - C(table) is a list of lines; C(csv), C(json), C(html) and C(focus) are texts.
+    - C(focus) has the charges in the columns of the FinOps Open Cost and Usage Specification; it is empty without
+      prices.
   type: dict
 """
 
@@ -46,11 +53,13 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _page, _report
+from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _report
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 
-def usage_report(usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC") -> dict[str, Any]:
+def usage_report(
+    usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC", account: str = "ai-gateway"
+) -> dict[str, Any]:
     try:
         # An empty file is no price list, and says so.
         document = None if prices is None else (yaml.safe_load(prices) or {})
@@ -64,6 +73,7 @@ def usage_report(usage: Mapping[str, Any], prices: str | None = None, zone: str 
         "csv": _report.as_csv(report),
         "json": _report.as_json(report),
         "html": _page.as_html(report),
+        "focus": _focus.as_csv(report, account) if report.prices else "",
     }
 
 

@@ -42,13 +42,15 @@ td.share { min-width: 10rem; }
 .bar { background: var(--soft); block-size: .6rem; border-radius: .3rem; margin-top: .2rem; overflow: hidden; }
 .bar i { background: var(--bar); block-size: 100%; border-radius: .3rem; display: block; }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--bar); outline-offset: 2px; }
+.trend { align-items: end; block-size: 8rem; display: flex; gap: 2px; margin: 1rem 0; }
+.trend i { background: var(--bar); border-radius: .2rem .2rem 0 0; flex: 1; max-inline-size: 3rem; }
 @media (prefers-color-scheme: dark) { :root { --bar: #7fb0ff; } }
 @media print {
   body { margin: 0; max-width: none; }
   nav { display: none; }
   .scroll { overflow: visible; }
   tr { break-inside: avoid; }
-  .bar i { print-color-adjust: exact; }
+  .bar i, .trend i { print-color-adjust: exact; }
 }
 """
 
@@ -137,6 +139,29 @@ def _section(report: Report, index: int) -> list[str]:
     ]
 
 
+def _trend(report: Report) -> list[str]:
+    """The tokens of each day: a picture of them, and the same as a table."""
+    days = report.usage["days"]
+    most = max(day["total"] for day in days)
+    columns = "".join(f'<i style="height: {_share(day["total"], most)}%"></i>' for day in days)
+    body = [
+        f'<tr><th scope="row" class="name"><time>{escape(day["date"])}</time></th><td>{_number(day["requests"])}</td>'
+        f"<td>{_number(day['total'])}</td>{_bar(day['total'], report.usage['total'])}</tr>"
+        for day in days
+    ]
+    foot = (
+        f'<th scope="row" class="name">all</th><td>{_number(report.usage["requests"])}</td>'
+        f"<td>{_number(report.usage['total'])}</td><td></td>"
+    )
+    caption = "Tokens, input and output, of each day"
+    return [
+        '<section><h2 id="by-day">By day</h2>',
+        f'<div class="trend" aria-hidden="true">{columns}</div>',
+        *_table(caption, ["day", "requests", "tokens", "share"], 1, body, foot, "By day"),
+        "</section>",
+    ]
+
+
 def _every_row(report: Report) -> list[str]:
     names = len(report.by)
     money = [escape(report.prices.currency)] if report.prices else []
@@ -171,7 +196,9 @@ def as_html(report: Report) -> str:
     if report.prices:
         whole.append((report.prices.currency, str(report.amount)))
     sections = [(f"by-{index}", f"By {item.replace('_', ' ')}") for index, item in enumerate(report.by)]
-    links = [*sections, ("rows", "Every row"), ("notes", "What to know")]
+    # One day is no trend.
+    trend = [("by-day", "By day")] * (len(report.usage["days"]) > 1)
+    links = [*sections, *trend, ("rows", "Every row"), ("notes", "What to know")]
     start, end = escape(report.usage["start"]), escape(report.usage["end"])
     lines = [
         "<!DOCTYPE html>",
@@ -197,6 +224,7 @@ def as_html(report: Report) -> str:
     else:
         for index in range(len(report.by)):
             lines += _section(report, index)
+        lines += _trend(report) if trend else []
         lines += _every_row(report)
     lines += ['<section><h2 id="notes">What to know</h2>', "<ul>"]
     lines += [f"<li><bdi>{escape(note)}</bdi></li>" for note in notes(report)]

@@ -26,6 +26,20 @@ TYPES = tuple(kind for whole, parts in PARTS.items() for kind in (whole, *parts)
 
 
 @dataclass(frozen=True)
+class Charge:
+    """Tokens that are charged at one rate."""
+
+    kind: str
+    tokens: int
+    per_million: Decimal
+
+    @property
+    def cost(self) -> Decimal:
+        """Exact, in the currency of the price list."""
+        return self.tokens * self.per_million / MILLION
+
+
+@dataclass(frozen=True)
 class Price:
     """What a model's tokens cost from a day on."""
 
@@ -35,18 +49,21 @@ class Price:
     per_million: Mapping[str, Decimal]
     """By type; input and output at least."""
 
-    def cost(self, tokens: Mapping[str, int]) -> Decimal:
-        """The exact cost of tokens by type, of which some are parts of others."""
-        total = Decimal(0)
+    def charges(self, tokens: Mapping[str, int]) -> list[Charge]:
+        """What is charged for tokens by type, of which some are parts of others: each token once."""
+        found = []
         for whole, parts in PARTS.items():
-            rest = tokens.get(whole, 0)
-            for part in parts:
-                if part in self.per_million:
-                    total += tokens.get(part, 0) * self.per_million[part]
-                    rest -= tokens.get(part, 0)
+            own = [
+                Charge(part, tokens.get(part, 0), self.per_million[part]) for part in parts if part in self.per_million
+            ]
             # A provider may leave the parts out of the whole: nothing is taken off for that.
-            total += max(rest, 0) * self.per_million[whole]
-        return total / MILLION
+            rest = max(tokens.get(whole, 0) - sum(charge.tokens for charge in own), 0)
+            found += [Charge(whole, rest, self.per_million[whole]), *own]
+        return [charge for charge in found if charge.tokens]
+
+    def cost(self, tokens: Mapping[str, int]) -> Decimal:
+        """The exact cost of tokens by type."""
+        return sum((charge.cost for charge in self.charges(tokens)), Decimal(0))
 
 
 @dataclass(frozen=True)

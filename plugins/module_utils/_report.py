@@ -21,7 +21,7 @@ from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _period, _prices
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._prices import PARTS, TYPES, PriceList
+from ansible_collections.aigateway.metering.plugins.module_utils._prices import PARTS, TYPES, Charge, PriceList
 
 # What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,6 +37,8 @@ class Row:
     requests: int
     amount: Decimal | None
     """What it costs, rounded; None where its model has no price, or nothing has."""
+    charges: tuple[Charge, ...] = ()
+    """What that is made of."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ def build(usage: Mapping[str, Any], prices: Any = None, zone: str = "UTC") -> Re
         price = known.of(item["model"], start.date()) if known else None
         if known and price is None:
             unpriced[item["model"]] = None
-        amount = known.rounded(price.cost(item["tokens"])) if known and price else None
-        rows.append(Row(tuple(item[name] for name in by), item["tokens"], item["total"], item["requests"], amount))
+        charges = tuple(price.charges(item["tokens"])) if price else ()
+        amount = known.rounded(sum((charge.cost for charge in charges), Decimal(0))) if known and price else None
+        key = tuple(item[name] for name in by)
+        rows.append(Row(key, item["tokens"], item["total"], item["requests"], amount, charges))
     return Report(usage, by, tuple(rows), known, tuple(sorted(unpriced)))
 
 
@@ -163,7 +167,7 @@ def notes(report: Report) -> list[str]:
     return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A text as a cell that no spreadsheet runs."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -179,7 +183,7 @@ def as_csv(report: Report) -> str:
             [] if report.prices is None else ["" if row.amount is None else str(row.amount), report.prices.currency]
         )
         tokens = [row.tokens.get(kind, 0) for kind in TYPES]
-        cells = [*map(_cell, row.key), row.requests, *tokens, row.total, *amount]
+        cells = [*map(cell, row.key), row.requests, *tokens, row.total, *amount]
         writer.writerow([report.usage["start"], report.usage["end"], *cells])
     return text.getvalue()
 
@@ -200,6 +204,7 @@ def as_json(report: Report) -> str:
             }
             for row in report.rows
         ],
+        "days": [dict(day) for day in report.usage["days"]],
         "requests": report.usage["requests"],
         "tokens": report.usage["tokens"],
         "total": report.usage["total"],

@@ -8,6 +8,7 @@ import csv
 import datetime
 import io
 import json
+import re
 from decimal import Decimal
 from html.parser import HTMLParser
 
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.filter.usage_report import usage_report
-from ansible_collections.aigateway.metering.plugins.module_utils import _page, _period, _prices, _report
+from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _period, _prices, _report
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 BY = ["namespace", "model"]
@@ -48,6 +49,7 @@ def usage(*rows, doubts=()):
         "total": tokens["input"] + tokens["output"],
         "requests": sum(item["requests"] for item in rows),
         "by": BY,
+        "days": [{"date": "2026-11-01", "tokens": tokens, "total": 1, "requests": 1}],
         "doubts": list(doubts),
     }
 
@@ -368,3 +370,70 @@ def test_many_tenants_and_models_make_a_page_that_holds_together():
     rows = [row(f"team-{team}", f"model-{model}") for team in range(500) for model in range(40)]
     read = Reader(page(*rows, prices={**LIST, "prices": [{**ENTRY, "model": "*"}]}))
     assert (read.open, sum(1 for tag, dummy in read.tags if tag == "tr")) == ([], 20_000 + 500 + 40 + 6)
+
+
+def test_the_trend_has_a_column_and_a_row_for_each_day():
+    nothing: dict[str, int] = {}
+    days = [{"date": f"2026-11-{day:02}", "tokens": nothing, "total": day, "requests": 1} for day in (1, 2, 4)]
+    text = _page.as_html(_report.build(usage() | {"days": days}))
+    assert re.findall(r'<i style="height: ([\d.]+)%', text) == ["25.0", "50.0", "100.0"]
+    assert re.findall(r"<time>(.*?)</time>", text) == ["2026-11-01", "2026-11-02", "2026-11-04"]
+
+
+def test_a_single_day_is_no_trend():
+    assert "By day" not in page(row())
+
+
+def focus(*rows, prices=LIST, **more):
+    return list(csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, prices), "cluster-1"))))
+
+
+def test_focus_charges_every_token_once_at_its_rate():
+    charged = {
+        line["x_TokenType"]: (line["ConsumedQuantity"], line["ListUnitPrice"], line["BilledCost"]) for line in focus()
+    }
+    assert charged == {
+        "input": ("600000", "2.5", "1.5"),
+        "cached_input": ("400000", "1.25", "0.5"),
+        "output": ("100000", "10", "1"),
+    }
+
+
+@given(st.dictionaries(st.sampled_from(_prices.TYPES), st.integers(0, 10**12)))
+def test_focus_adds_up_to_the_exact_cost(tokens):
+    price = _prices.parse(LIST).prices[0]
+    lines = focus(row(**dict.fromkeys(_prices.TYPES, 0) | tokens))
+    assert sum(Decimal(line["BilledCost"]) for line in lines) == price.cost(tokens)
+
+
+# FOCUS 1.0, "Feature level: Mandatory".
+MANDATORY = """
+    BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart ChargeCategory
+    ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost EffectiveCost InvoiceIssuerName
+    ListCost PricingQuantity PricingUnit ProviderName PublisherName ServiceCategory ServiceName
+"""
+
+
+def test_focus_has_every_mandatory_column_with_a_value():
+    for line in focus():
+        assert [name for name in MANDATORY.split() if not line[name]] == ["ChargeClass"]
+
+
+def test_focus_tells_times_in_utc():
+    (line, *_) = focus(start="2026-11-01T00:00:00+01:00")
+    assert line["ChargePeriodStart"] == "2026-10-31T23:00:00Z"
+
+
+def test_focus_leaves_out_what_has_no_price():
+    assert focus(row(model="other")) == []
+
+
+def test_focus_without_a_charge_still_names_its_columns():
+    text = _focus.as_csv(_report.build(usage(row(model="other")), LIST), "a")
+    assert set(MANDATORY.split()) <= set(text.strip().split(","))
+
+
+def test_focus_keeps_further_dimensions_as_tags():
+    item = {**row(), "department": "research"}
+    (line, *_) = focus(item, by=["namespace", "model", "department"])
+    assert json.loads(line["Tags"]) == {"department": "research"}
