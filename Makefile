@@ -10,7 +10,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all demo clean $(PARTS)
+.PHONY: help test test-all demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +43,9 @@ test-stand: $(READY) ## raise the stand, then the tests that need it
 
 demo: $(READY) ## the whole thing on the stand, shown
 	@$(TIMED) demo $(BIN)/python tests/demo.py
+
+demo-accuracy: $(READY) ## a period full of events: the ledger, the report and the usual queries side by side
+	@$(TIMED) demo-accuracy $(BIN)/python tests/demo_accuracy.py
 
 test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)

@@ -277,8 +277,12 @@ def usual(times: Sequence[float]) -> float | None:
 class Presence:
     """When a pod was scraped in a period, looked at piece by piece."""
 
+    start: float = 0.0
+    """When the period begins: of earlier scrapes no more counts than that there were some."""
     first: float | None = None
     last: float | None = None
+    seen: float | None = None
+    """When it was scraped last, be it before the period."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
     """When it was not, although it was there: for more than three usual steps."""
     _step: float = USUAL_SECONDS
@@ -298,7 +302,7 @@ class Presence:
     def steady(self, until: float) -> None:
         """Go on over a piece in which it was scraped all the time."""
         self.first = until if self.first is None else self.first
-        self.last = until
+        self.last = self.seen = until
 
     def ended(self, alive: tuple[float, float] | None) -> list[tuple[float, float]]:
         """All gaps; also those before the first scrape and after the last where it is known to have been there then."""
@@ -309,12 +313,18 @@ class Presence:
             return self._missed(begin, until)
         return [*self._missed(begin, self.first), *self.gaps, *self._missed(self.last, until)]
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether it was scraped so late that it may have counted on into the period."""
+        return self.seen is not None and self.seen >= self.start - GAP_INTERVALS * self._step
+
     def _missed(self, earlier: float, later: float) -> list[tuple[float, float]]:
         return [(earlier, later)] if later - earlier > GAP_INTERVALS * self._step else []
 
     def _to(self, time: float) -> None:
+        at = max(time, self.start)
         if self.first is None:
-            self.first = time
+            self.first = at
         elif self.last is not None:
-            self.gaps += self._missed(self.last, time)
-        self.last = time
+            self.gaps += self._missed(self.last, at)
+        self.last, self.seen = at, time

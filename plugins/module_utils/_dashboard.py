@@ -17,56 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import LEGACY_NAME, Form, forms, label, quoted
 
-_LEGACY_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
-# What the present generation exposes, for a dashboard that is made before the first request.
-DEFAULT_METRIC = "gen_ai_client_token_usage_sum"
 COLUMNS = 24
 MODEL_VARIABLE = "$model"
-
-
-def quoted(text: str) -> str:
-    """A PromQL string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _label(name: str) -> str:
-    """A label's name in PromQL: Prometheus 3 takes any UTF-8 name in quotes."""
-    return name if _LEGACY_NAME.match(name) else quoted(name)
-
-
-@dataclass(frozen=True)
-class Form:
-    """One form in which the token metric is stored: all of its names underscored, or all dotted."""
-
-    metrics: tuple[str, ...]
-    token_type: str
-    model: str
-
-    def selector(self, *matchers: str) -> str:
-        """A series selector for the metric under all names of this form."""
-        if len(self.metrics) == 1 and _LEGACY_NAME.match(self.metrics[0]):
-            return f"{self.metrics[0]}{{{','.join(matchers)}}}"
-        if len(self.metrics) == 1:
-            return f"{{{','.join((f'__name__={quoted(self.metrics[0])}', *matchers))}}}"
-        pattern = "|".join(re.escape(name) for name in self.metrics)
-        return f"{{{','.join((f'__name__=~{quoted(pattern)}', *matchers))}}}"
-
-
-def forms(metrics: Sequence[str]) -> tuple[Form, ...]:
-    """The forms in which the metric is stored; the present generation's where nothing is stored yet.
-
-    Both stand side by side in a Prometheus's retention after an upgrade of the gateway from v0.4 or below.
-    """
-    found = sorted(metrics) or [DEFAULT_METRIC]
-    dotted = tuple(name for name in found if "." in name)
-    underscored = tuple(name for name in found if "." not in name)
-    return tuple(
-        Form(names, _names.TOKEN_TYPE_LABELS[index], _names.REQUEST_MODEL_LABELS[index])
-        for index, names in enumerate((underscored, dotted))
-        if names
-    )
 
 
 @dataclass(frozen=True)
@@ -118,8 +72,8 @@ def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], 
         """The increase of some token types in every form, the model under one label."""
         found = []
         for form in stored:
-            own = [f'{_label(form.token_type)}=~"{"|".join(types)}"', *matchers, *filters]
-            expression = f"increase({form.selector(*own, f'{_label(form.model)}=~{quoted(MODEL_VARIABLE)}')}[{window}])"
+            own = [f'{label(form.token_type)}=~"{"|".join(types)}"', *matchers, *filters]
+            expression = f"increase({form.selector(*own, f'{label(form.model)}=~{quoted(MODEL_VARIABLE)}')}[{window}])"
             if form.model != model_label:
                 expression = f'label_replace({expression}, {quoted(model_label)}, "$1", {quoted(form.model)}, "(.*)")'
             found.append(expression)
@@ -141,7 +95,7 @@ def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], 
             "Top 5 models, last 24 hours",
             "Input and output tokens by requested model.",
             "bargauge",
-            f"topk(5, sum by ({_label(model_label)}) ({increase('24h', total)}))",
+            f"topk(5, sum by ({label(model_label)}) ({increase('24h', total)}))",
             f"{{{{.{model_label}}}}}",
             "short",
             instant=True,
@@ -173,13 +127,13 @@ def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], 
 def _variable(variable: Variable, stored: Sequence[Form]) -> dict[str, Any]:
     """A MonitorDashboard's variable. `label_values` takes no dotted label; `query_result` with a pattern does."""
     metrics = stored[0].metrics
-    if len(stored) == len(metrics) == 1 and _LEGACY_NAME.match(metrics[0]):
+    if len(stored) == len(metrics) == 1 and LEGACY_NAME.match(metrics[0]):
         query, pattern = f"label_values({metrics[0]},{variable.label})", ""
     else:
         counts = []
         for form in stored:
             own = form.model if variable.name == "model" else variable.label
-            counts.append(f"count by ({_label(own)}) ({form.selector()})")
+            counts.append(f"count by ({label(own)}) ({form.selector()})")
         query = f"query_result({' or '.join(counts)})"
         labels = {form.model for form in stored} if variable.name == "model" else {variable.label}
         pattern = f'/(?:{"|".join(re.escape(name) for name in sorted(labels))})"?="([^"]*)"/'

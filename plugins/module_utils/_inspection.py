@@ -85,6 +85,8 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
         "department_stored": stored is not None
         and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
+        "rules": rule_place(prometheus),
+        "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}),
     }
     if controller is not None:
         merged = None
@@ -120,6 +122,12 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     for warning in result.setdefault("cautions", []):
         module.warn(warning)
     return result | {"problems": problems.found}
+
+
+def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:
+    """Where a PrometheusRule has to be and with which labels; None where there is nothing that would take it."""
+    place = prometheus.rule_place() if prometheus else None
+    return {"namespace": place[0], "labels": place[1]} if place else None
 
 
 def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -80,8 +80,9 @@ REQUEST_MODEL_LABELS = ("gen_ai_request_model", "gen_ai.request.model")
 TOTAL_TOKEN_TYPES = ("input", "output")
 
 # --- chargeback ---------------------------------------------------------------------------------------------------
-# Cost Management's collection by namespace.
+# Cost Management's collection and display configurations: namespace and name.
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
+CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -210,11 +209,6 @@ def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monit
     if monitoring.scrapers:
         return monitoring
     return Monitoring(unseen(options), monitoring.monitors, monitoring.services)
-
-
-def quoted(text: str) -> str:
-    """A text as a string of PromQL."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def alternatives(pods: Iterable[str]) -> str:

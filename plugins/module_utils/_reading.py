@@ -12,7 +12,6 @@ born, it began anew, a scrape failed) smaller windows are looked at, and the sma
 from __future__ import annotations
 
 import bisect
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _names, _prometheus
 from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Identity, Presence, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
 
 # How far before the period the last sample of a counter is looked for.
 CARRIED = "1d"
@@ -128,7 +128,7 @@ class Store:
 
     def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
         """The answers to several questions at once: which question, the labels, and the value."""
-        asked = [f'label_replace({text}, "{QUESTION}", {_quoted(name)}, "", "")' for name, text in questions.items()]
+        asked = [f'label_replace({text}, "{QUESTION}", {quoted(name)}, "", "")' for name, text in questions.items()]
         found = []
         for item in self.replicas[number].query(" or ".join(asked), until) if asked else ():
             labels = item["metric"]
@@ -166,7 +166,7 @@ class Pod:
     bounds: Sequence[float]
     """Times before which the sidecar, or its present process, is known not to have been there."""
     counters: dict[Key, Counter] = field(default_factory=dict)
-    presence: Presence = field(default_factory=Presence)
+    presence: Presence = field(init=False)
     was_there_before: bool = False
     """Whether it was scraped at the start of the period, or shortly before."""
     _sources: dict[Key, dict[Origin, int]] = field(default_factory=dict)
@@ -174,6 +174,9 @@ class Pod:
     """By target, when all that it exposed was stored: the first time, the last before the window, those in it."""
     _steps: dict[Target, float] = field(default_factory=dict)
     """By target, how long after one scrape the next one comes (seconds)."""
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(self.start)
 
     def window(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None) -> None:
         """Follow the counters from one time to another.
@@ -329,7 +332,7 @@ class Pod:
                         self._take(found, number, targets, item["metric"], item["values"])
                 if before:
                     self._carry(found, number, targets, selector)
-        self.presence.look([time for time in seen if self.start <= time <= until])
+        self.presence.look([time for time in seen if time <= until])
         self.was_there_before = self.was_there_before or any(time <= self.start for time in seen)
         return {key: own for key, own in found.items() if only is None or key in only}
 
@@ -419,14 +422,9 @@ def _window(seconds: float) -> str:
     return f"[{round(seconds * 1000)}ms]"
 
 
-def _quoted(text: str) -> str:
-    return _prometheus.quoted(text)
-
-
 def _by(name: str, value: str) -> str:
-    """A matcher; a name with dots is quoted, as Prometheus 3 has it."""
-    plain = re.fullmatch(r"[a-zA-Z_]\w*", name)
-    return f"{name if plain else _quoted(name)}={_quoted(value)}"
+    """A matcher."""
+    return f"{label(name)}={quoted(value)}"
 
 
 def _plain(labels: Mapping[str, str]) -> dict[str, str]:

@@ -171,6 +171,20 @@ class Scraper:
         labels = monitor["metadata"].get("labels") or {}
         return self.looks_into(monitor["metadata"]["namespace"], kind) and matches(self._selectors(kind)[0], labels)
 
+    def rule_place(self) -> tuple[str, dict[str, str]] | None:
+        """Where it takes a PrometheusRule from, and what labels that needs; None where it takes none.
+
+        Its own namespace, unless it looks into others only.
+        """
+        labels = satisfying(self.spec.get("ruleSelector"))
+        if labels is None or not self.known.stores:
+            return None
+        selector = self.spec.get("ruleNamespaceSelector")
+        if selector is None or matches(selector, self.namespaces.get(self.namespace, {})):
+            return self.namespace, labels
+        others = sorted(name for name, own in self.namespaces.items() if matches(selector, own))
+        return (others[0], labels) if others else None
+
     @property
     def stores(self) -> set[str]:
         """Where its samples end up: with itself, at the addresses that it writes to, in a bucket."""

@@ -230,9 +230,9 @@ class Period:
             alive = None if began is None else (max(began, self.start), last_moment)
             for begin, until in presence.ended(alive):
                 found.append(f"{pod} was not scraped from {shown(begin)} to {shown(until)}.")
-            if began is None and presence.last is not None and pod not in self._later:
+            if began is None and presence.seen is not None and presence.may_be_cut and pod not in self._later:
                 found.append(
-                    f"{pod} has ended after its last scrape at {shown(presence.last)}: what it counted then is lost."
+                    f"{pod} has ended after its last scrape at {shown(presence.seen)}: what it counted then is lost."
                 )
         if not self._was_scraped_before:
             found.append(

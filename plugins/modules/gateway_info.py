@@ -91,6 +91,17 @@ monitor_dashboard:
   description: Whether the cluster knows the MonitorDashboard kind.
   returned: always
   type: bool
+rules:
+  description:
+    - The C(namespace) and the C(labels) that a PrometheusRule needs to be taken by that Prometheus; none where it takes
+      none.
+  returned: always
+  type: dict
+ports:
+  description: The ports at which sidecars serve their metrics.
+  returned: always
+  type: list
+  elements: int
 problems:
   description: What would make a run fail, each with why it matters and the next command.
   returned: always

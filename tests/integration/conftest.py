@@ -293,7 +293,9 @@ class Stand:
     def gateways(self) -> traffic.Gateways:
         """The gateways, once no old proxy is ending: on the stand these drain too briefly for requests to miss them."""
         wait_until("old proxies to end", lambda: not self._ending_proxies(), 120)
-        return traffic.Gateways(self.name, self.step)
+        gateways = traffic.Gateways(self.name, self.step)
+        wait_until("every gateway to be reached", gateways.are_reached, 60)
+        return gateways
 
     def _ending_proxies(self) -> list[dict[str, Any]]:
         pods = self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
@@ -301,8 +303,9 @@ class Stand:
 
     def send(self, rounds: int = 1) -> None:
         """Traffic of every caller, of which no request may fail."""
-        statuses = traffic.send_all(self.gateways(), traffic.mix(rounds))
-        assert set(statuses) == {200}, statuses
+        gateways = self.gateways()
+        statuses = traffic.send_all(gateways, traffic.mix(rounds))
+        assert set(statuses) == {200}, (statuses, gateways.unanswered)
 
     def answers(self) -> bool:
         """Whether a request of every caller is answered."""

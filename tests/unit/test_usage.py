@@ -241,6 +241,13 @@ def test_a_running_sidecar_that_was_never_scraped_is_told():
     assert any(doubt.startswith("p was not scraped from") for doubt in doubts)
 
 
+def test_a_pod_that_ended_before_it_was_scraped_in_the_period_is_told():
+    store = Replica()
+    store.scrape(ONE, START - 600, START - STEP, rising)
+    dummy, doubts = read(store)
+    assert [doubt for doubt in doubts if "p has ended after its last scrape at 1970-01-02T03:46:10" in doubt] != []
+
+
 def test_tokens_of_nobody_are_told():
     store = Replica()
     store.scrape(ONE, *WHOLE, rising, own={"gen_ai_token_type": "input"})

@@ -64,6 +64,13 @@ class Gateways:
     def url(self, gateway: str) -> str:
         return f"{self.address(gateway)}/v1/chat/completions"
 
+    def are_reached(self) -> bool:
+        """Whether every gateway answers at its address: a request without a token, which goes no further."""
+        try:
+            return all(requests.get(address, timeout=2).status_code for address in self._addresses.values())
+        except requests.RequestException:
+            return False
+
     def token(self, caller: tenants.Caller) -> str:
         return self._key.token(caller.claims)
 

@@ -15,9 +15,10 @@ PROMETHEUS = f"/api/v1/namespaces/{MONITORING_NAMESPACE}/pods/prometheus-kube-pr
 TOKENS = "sum by (user_namespace, department, gen_ai_request_model, gen_ai_token_type) (gen_ai_client_token_usage_sum)"
 
 
-def query(kubectl: Kubectl, current: Step, promql: str) -> list[dict]:
-    """The vector that an instant query on the stand's Prometheus yields."""
-    return kubectl.raw(current, f"{PROMETHEUS}/query?query={quote(promql)}")["data"]["result"]
+def query(kubectl: Kubectl, current: Step, promql: str, at: float | None = None) -> list[dict]:
+    """The vector that an instant query on the stand's Prometheus yields, now or at a time (Unix seconds)."""
+    time = "" if at is None else f"&time={at:.3f}"
+    return kubectl.raw(current, f"{PROMETHEUS}/query?query={quote(promql)}{time}")["data"]["result"]
 
 
 def stored_totals(kubectl: Kubectl, current: Step) -> Totals:
@@ -59,11 +60,15 @@ def table(stored: Totals, ledger: Totals) -> str:
         counted, served = stored.get(key, 0), ledger.get(key, 0)
         verdict = "equal" if counted == served else f"DIFFERENT by {counted - served}"
         rows.append((*(_readable(part) for part in key), str(counted), str(served), verdict))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numeric = (4, 5)
+    return aligned(rows, texts=4)
+
+
+def aligned(rows: list[tuple[str, ...]], texts: int) -> str:
+    """Rows as a table whose first so many columns are texts, and the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            text.rjust(width) if column in numeric else text.ljust(width)
+            text.ljust(width) if column < texts else text.rjust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

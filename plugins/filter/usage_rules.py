@@ -1,0 +1,104 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+name: usage_rules
+short_description: Recording rules and alerts of the metering, as a PrometheusRule
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Renders a C(PrometheusRule) whose queries use the names under which the metric is stored. What it records has names
+    that every Prometheus takes.
+  - There are alerts for a metric that is gone, a sidecar that is down or scraped twice, tokens without a namespace, too
+    many series, and a label that has vanished from the sidecars.
+options:
+  _input:
+    description: The result of M(aigateway.metering.gateway_info).
+    type: dict
+    required: true
+  name:
+    description: The name of the object.
+    type: str
+    required: true
+  interval:
+    description: How often the rules are evaluated, as a duration of Prometheus.
+    type: str
+    default: 1m
+  hold:
+    description: For how long something has to be so before an alert fires.
+    type: str
+    default: 15m
+  window:
+    description: Over which time rates are taken.
+    type: str
+    default: 15m
+  series:
+    description: How many series of the metric are not yet too many.
+    type: int
+    default: 10000
+  nobody:
+    description: Which share of tokens without a namespace is not yet too much.
+    type: float
+    default: 0.05
+"""
+
+EXAMPLES = r"""
+- name: Render the rules
+  ansible.builtin.debug:
+    msg: "{{ gateway | aigateway.metering.usage_rules(name='ai-gateway-token-usage') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The PrometheusRule.
+  type: dict
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _rules
+
+DURATION = re.compile(r"(?:0|(?=.)(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+s)?(?:\d+ms)?)\Z")
+
+
+def usage_rules(
+    gateway: Mapping[str, Any],
+    name: str,
+    interval: str = "1m",
+    hold: str = "15m",
+    window: str = "15m",
+    series: int = 10_000,
+    nobody: float = 0.05,
+) -> dict[str, Any]:
+    for option, text in (("interval", interval), ("for", hold), ("window", window)):
+        if not DURATION.match(text):
+            raise AnsibleFilterError(
+                f"chargeback_rules_{option} is {text!r}. That is no duration in Prometheus's syntax, and the rules "
+                "would be refused. Next: write it like 30s, 5m or 1h30m."
+            )
+    identity = [
+        label for label, state in sorted(gateway["labels"].items()) if state["carries_data"] or state["expected"]
+    ]
+    return _rules.prometheus_rule(
+        gateway["names"],
+        name=name,
+        place=gateway["rules"],
+        ports=gateway["ports"],
+        identity=identity,
+        interval=interval,
+        bounds=_rules.Bounds(hold, window, int(series), float(nobody)),
+    )
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"usage_rules": usage_rules}

@@ -1,0 +1,221 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""The recording rules and the alerts of the metering, as a PrometheusRule.
+
+What is recorded has names and labels that every Prometheus takes, whichever form the metric is stored in. Sums of
+counters are never recorded: whoever took their growth would see each restart as a reset of all.
+Pure: no input or output, no Ansible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import COREOS
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import Form, forms, label, quoted
+
+NAMESPACE = _names.REQUIRED_PAIR[1]
+# What a scrape adds, and what differs where several scrape the same sidecar.
+BY_SCRAPE = "job, endpoint"
+# How far back it is looked for what has gone.
+REMEMBERED = "1d"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When an alert fires."""
+
+    hold: str
+    """For how long it has to be so, as a duration of Prometheus."""
+    window: str
+    """Over which time a rate is taken."""
+    series: int
+    """More series of the metric than these are too many."""
+    nobody: float
+    """A larger share of tokens without a namespace is too much."""
+
+
+def _everywhere(stored: Sequence[Form], text: Callable[[Form], str]) -> str:
+    """An expression over every form in which the metric is stored."""
+    return " or ".join(text(form) for form in stored)
+
+
+def _underscored(form: Form, expression: str) -> str:
+    """An expression whose result has the labels of the present generation."""
+    for ours, theirs in (
+        (_names.TOKEN_TYPE_LABELS[0], form.token_type),
+        (_names.REQUEST_MODEL_LABELS[0], form.model),
+    ):
+        if ours != theirs:
+            expression = f'label_replace({expression}, "{ours}", "$1", {quoted(theirs)}, "(.*)")'
+    return expression
+
+
+def _counts(form: Form) -> Form:
+    """The metric that counts requests, beside the one that sums tokens."""
+    names = tuple(name.removesuffix("_sum") + "_count" for name in form.metrics)
+    return Form(names, form.token_type, form.model)
+
+
+def _rate(form: Form, window: str, *matchers: str) -> str:
+    """The rate of each counter, by whichever job it is scraped."""
+    return f"max without ({BY_SCRAPE}) (rate({form.selector(*matchers)}[{window}]))"
+
+
+def _of_total(form: Form) -> str:
+    return f'{label(form.token_type)}=~"{"|".join(_names.TOTAL_TOKEN_TYPES)}"'
+
+
+def recorded(stored: Sequence[Form], window: str) -> list[dict[str, Any]]:
+    """The recording rules: rates by who is billed, model and token type."""
+    by = f"{NAMESPACE}, {_names.DEPARTMENT_LABEL}, {_names.REQUEST_MODEL_LABELS[0]}"
+    kinds = f"{by}, {_names.TOKEN_TYPE_LABELS[0]}"
+    tokens = _everywhere(stored, lambda form: _underscored(form, _rate(form, window)))
+
+    def requests_of(form: Form) -> str:
+        # Each request is counted once for each type.
+        return _underscored(form, _rate(_counts(form), window, f'{label(form.token_type)}="input"'))
+
+    return [
+        {"record": "aigateway_metering:tokens:rate", "expr": f"sum by ({kinds}) ({tokens})"},
+        {"record": "aigateway_metering:requests:rate", "expr": f"sum by ({by}) ({_everywhere(stored, requests_of)})"},
+    ]
+
+
+def alerts(
+    stored: Sequence[Form], ports: Collection[int], identity: Sequence[str], bounds: Bounds
+) -> list[dict[str, Any]]:
+    """The alerts, each with what it means and what to do next.
+
+    Args:
+        stored: the forms in which the metric is stored.
+        ports: those at which sidecars serve their metrics.
+        identity: the labels of the mapping that carry data.
+        bounds: when they fire.
+    """
+    targets = f'up{{instance=~".+:({"|".join(map(str, sorted(ports)))})"}}'
+    everything = _everywhere(stored, lambda form: form.selector())
+    check = "ansible-playbook aigateway.metering.check"
+
+    def last(*matchers: str) -> str:
+        """Series that were there in the last day."""
+        return _everywhere(stored, lambda form: f"last_over_time({form.selector(*matchers)}[{REMEMBERED}])")
+
+    def rates(*matchers: str) -> str:
+        return f"sum({_everywhere(stored, lambda form: _rate(form, bounds.window, _of_total(form), *matchers))})"
+
+    def alert(name: str, expression: str, severity: str, summary: str, why: str, command: str) -> dict[str, Any]:
+        return {
+            "alert": f"AIGateway{name}",
+            "expr": expression,
+            "for": bounds.hold,
+            "labels": {"severity": severity},
+            "annotations": {"summary": summary, "description": f"{why} Next: {command}"},
+        }
+
+    found = [
+        alert(
+            "TokenMetricAbsent",
+            f"(count({last()}) > 0) unless on () count({everything})",
+            "critical",
+            "The AI gateway's token metric was stored within the last day, and is not any more.",
+            "Nothing is metered meanwhile: what is used now will be missing in the bill, or be billed to a later hour.",
+            check,
+        ),
+        alert(
+            "SidecarDown",
+            f"{targets} == 0",
+            "critical",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) cannot be scraped.",
+            "What it counts until it ends is lost if it is not scraped before that.",
+            f"{check}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
+        ),
+        alert(
+            "SidecarScrapedTwice",
+            f"count by (namespace, pod, instance) ({targets}) > 1",
+            "warning",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} is scraped {{ $value }} times.",
+            "Whatever sums up without regard to the job counts its tokens as often.",
+            "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
+        ),
+        alert(
+            "TokensOfNobody",
+            f"{rates(f'{NAMESPACE}=' + quoted(''))} / {rates()} > {bounds.nobody}",
+            "warning",
+            f"{{{{ $value | humanizePercentage }}}} of the tokens carry no {NAMESPACE}.",
+            "They can be billed to nobody.",
+            "ansible-playbook aigateway.metering.verify tells of which caller, and why.",
+        ),
+        alert(
+            "TooManyTokenSeries",
+            f"count({everything}) > {bounds.series}",
+            "warning",
+            f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
+            "A label with a value for each user or request makes Prometheus large and slow.",
+            f"ask for count by (__name__, {NAMESPACE}) of the metric whose they are, and take that label's pair back.",
+        ),
+    ]
+    # One for each label: which one has gone is what the person on call needs to know.
+    for name in identity:
+        pair = f"{label(name)}!={quoted('')}"
+        present = _everywhere(stored, lambda form, pair=pair: form.selector(pair))  # type: ignore[misc]
+        lost = alert(
+            "LabelVanished",
+            f"((count({last(pair)}) > 0) unless on () count({present})) and on () count({everything})",
+            "critical",
+            f"No sidecar has the label {name} on its tokens any more; within the last day they had it.",
+            "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
+            f"{check}; then ansible-playbook aigateway.metering.site",
+        )
+        lost["labels"]["label"] = name
+        found.append(lost)
+    return found
+
+
+def prometheus_rule(
+    metrics: Sequence[str],
+    *,
+    name: str,
+    place: Mapping[str, Any],
+    ports: Collection[int],
+    identity: Sequence[str],
+    interval: str,
+    bounds: Bounds,
+) -> dict[str, Any]:
+    """The PrometheusRule.
+
+    Args:
+        metrics: the names under which token sums are stored; may be empty.
+        name: its name.
+        place: the `namespace` and the `labels` with which a Prometheus selects it.
+        ports: those at which sidecars serve their metrics.
+        identity: the labels of the mapping that carry data.
+        interval: how often the rules are evaluated.
+        bounds: when alerts fire.
+    """
+    stored = forms(metrics)
+    return {
+        "apiVersion": COREOS,
+        "kind": "PrometheusRule",
+        "metadata": {
+            "name": name,
+            "namespace": place["namespace"],
+            "labels": {**place["labels"], _names.MANAGED_BY_LABEL: _names.MANAGED_BY},
+        },
+        "spec": {
+            "groups": [
+                {"name": "aigateway-metering.rates", "interval": interval, "rules": recorded(stored, bounds.window)},
+                {
+                    "name": "aigateway-metering.alerts",
+                    "interval": interval,
+                    "rules": alerts(stored, ports, identity, bounds),
+                },
+            ]
+        },
+    }

@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: owned_objects
+short_description: Have objects there that are ours, and never touch another's
+version_added: 0.1.0
+author:
+  - The aigateway.metering authors (@aigateway)
+description:
+  - Applies objects that carry our label C(app.kubernetes.io/managed-by), where they differ from what is there. One of
+    the same name without that label is refused before anything is changed.
+  - Programs that read such an object only when they start are restarted where their pods are older than its last
+    change. So an interrupted run is finished by the next one, and a run without a change restarts nothing.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.attributes
+  - aigateway.metering.attributes.changing
+  - aigateway.metering.common.requirements
+options:
+  definitions:
+    description:
+      - The objects, each a C(ConfigMap), a C(PrometheusRule) or a C(MonitorDashboard).
+      - To remove objects only C(apiVersion), C(kind) and C(metadata) are looked at. One without a name stands for every
+        object of its kind that is ours.
+    type: list
+    elements: dict
+    required: true
+  state:
+    description: Whether they are to be there. With V(absent) only those that are ours are removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  readers:
+    description: What reads an object when it starts.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      object:
+        description: The name of the object.
+        type: str
+        required: true
+      namespace:
+        description: The namespace of the pods.
+        type: str
+        required: true
+      labels:
+        description: Their labels, as C(name=value).
+        type: str
+        required: true
+  timeout:
+    description: How many seconds those that were restarted may take until they are ready.
+    type: int
+    default: 120
+"""
+
+EXAMPLES = r"""
+- name: Tell Cost Management what to collect
+  aigateway.metering.owned_objects:
+    definitions: "{{ (gateway.names | aigateway.metering.cost_management).values() | list }}"
+    readers:
+      - object: slark-agent-aigateway-config
+        namespace: cpaas-system
+        labels: service_name=slark-agent
+"""
+
+RETURN = r"""
+server:
+  description: The API server that was spoken to.
+  returned: always
+  type: str
+applied:
+  description: The objects that were created or changed, each with its kind, namespace and name.
+  returned: success
+  type: list
+  elements: str
+removed:
+  description: Those that were removed.
+  returned: success
+  type: list
+  elements: str
+restarted:
+  description: The pods that were restarted, as namespace/name.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._owned import owned
+
+
+def main() -> None:
+    reader = {name: {"type": "str", "required": True} for name in ("object", "namespace", "labels")}
+    run(
+        {
+            "definitions": {"type": "list", "elements": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "readers": {"type": "list", "elements": "dict", "default": [], "options": reader},
+            "timeout": {"type": "int", "default": 120},
+        },
+        owned,
+    )
+
+
+if __name__ == "__main__":
+    main()
