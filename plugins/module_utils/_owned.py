@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
         raise MeteringError(
             f"{', '.join(foreign)}: there already, and not ours.",
             "It would be overwritten, and removed with the metering later. Nothing was changed.",
-            "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name where that is free.",
+            "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
         )
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
@@ -151,6 +152,10 @@ def _readers(cluster: Cluster, readers: Sequence[Mapping[str, Any]], document: O
 
 def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object]) -> None:
     """Delete pods, and wait until what has them made others that are ready."""
+    if not pods:
+        return
+    # Times are kept to the second: the new pods have to be of a later one than the change that they read.
+    time.sleep(1)
     for pod in pods:
         cluster.delete("v1", "pods", pod)
     old = {pod["metadata"]["uid"] for pod in pods}
@@ -167,8 +172,6 @@ def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object
         waiting = (pod for pod in found if pod["metadata"]["uid"] in old or not _is_ready(pod))
         return ", ".join(sorted(pod["metadata"]["name"] for pod in waiting))
 
-    if not pods:
-        return
     left = _progress.wait("restart", missing, options["timeout"])
     if left:
         raise MeteringError(

@@ -245,7 +245,8 @@ def test_a_metric_that_is_gone_and_a_label_that_has_vanished_fire(alerting: Stan
     alerting.set_flag("x-user-namespace:user_namespace")
     # New sidecars have counted nothing yet.
     alerting.restart_proxies()
-    assert fires(alerting, "AIGatewayTokenMetricAbsent")
+    # A series whose scrape has gone with its configuration lives on for five minutes.
+    assert fires(alerting, "AIGatewayTokenMetricAbsent", 330)
     # They have now, without the department.
     alerting.send()
     assert fires(alerting, "AIGatewayLabelVanished/department")

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from .progress import Step, step
@@ -56,6 +57,20 @@ def tool(name: str) -> str:
     """The path of a built tool (kind, helm, kubectl), built now if it is not there yet."""
     build([name])
     return str(directory() / name)
+
+
+def program(source: Path) -> Path:
+    """A program of one file, built with the modules of the graph; it is none of its programs, and in no image."""
+    target = CACHE / "bin" / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
+    if not target.exists():
+        with step(f"building {source.name}") as current, tempfile.NamedTemporaryFile("w", suffix=".json") as overlay:
+            # The file stands in for a package of the module.
+            json.dump({"Replace": {str(MODULE / source.stem / "main.go"): str(source)}}, overlay)
+            overlay.flush()
+            options = ["-overlay", overlay.name, "-buildvcs=false", "-tags", TAGS, "-o", str(target)]
+            environment = {"GOGC": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+            current.run([_go(), "build", *options, f"./{source.stem}"], cwd=MODULE, env=environment)
+    return target
 
 
 def build(names: list[str]) -> None:
