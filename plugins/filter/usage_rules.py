@@ -59,15 +59,12 @@ _value:
   type: dict
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _rules
-
-DURATION = re.compile(r"(?:0|(?=.)(?:\d+w)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+s)?(?:\d+ms)?)\Z")
+from ansible_collections.aigateway.metering.plugins.module_utils import _durations, _rules
 
 
 def usage_rules(
@@ -80,7 +77,7 @@ def usage_rules(
     nobody: float = 0.05,
 ) -> dict[str, Any]:
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
-        if not DURATION.match(text):
+        if not _durations.is_prometheus(text):
             raise AnsibleFilterError(
                 f"chargeback_rules_{option} is {text!r}. That is no duration in Prometheus's syntax, and the rules "
                 "would be refused. Next: write it like 30s, 5m or 1h30m."

@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _durations,
     _gateway,
     _names,
     _scrape,
@@ -27,15 +27,13 @@ from ansible_collections.aigateway.metering.plugins.module_utils._scrape import 
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Source
 from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
-DURATION = re.compile(r"([0-9]+(ms|[smhdwy]))+\Z")
-
 
 def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan, carry out, and report: what podmonitor_dedupe returns."""
     options = module.params
     if options["state"] == "absent":
         return withdraw(module, cluster)
-    if not DURATION.match(options["interval"]):
+    if not _durations.is_prometheus(options["interval"]):
         raise MeteringError(
             f"The interval is {options['interval']!r}.",
             "That is no duration in Prometheus's syntax; the operator would reject the PodMonitor.",

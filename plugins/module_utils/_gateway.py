@@ -16,7 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _flags, _generations, _mapping, _names
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _durations,
+    _flags,
+    _generations,
+    _mapping,
+    _names,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair, Record
 
@@ -260,6 +266,21 @@ class Sidecar:
     def address(self) -> str:
         """Where its metrics are served."""
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+    @property
+    def min_drain(self) -> float | None:
+        """How many seconds the proxy goes on at least once it is told to end; None where that is not known.
+
+        Source: envoyproxy/gateway v1.8.1, internal/infrastructure/kubernetes/proxy/resource.go (the shutdown manager).
+        """
+        for container in containers(self.pod["spec"]):
+            handler = (container.get("lifecycle") or {}).get("preStop") or {}
+            command = (handler.get("exec") or {}).get("command") or ()
+            # What comes first are the program and its subcommands.
+            text = _flags.value([word for word in command if word.startswith("-")], _names.MIN_DRAIN_FLAG)
+            if text:
+                return _durations.seconds(text)
+        return None
 
     @property
     def effective(self) -> dict[str, str]:

@@ -44,6 +44,8 @@ HELM_FIELD_MANAGER = "helm"
 PROXY_LABELS = "app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy"
 GATEWAY_NAME_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
 GATEWAY_NAMESPACE_LABEL = "gateway.envoyproxy.io/owning-gateway-namespace"
+# Of the shutdown manager in a proxy pod, by EnvoyProxy's spec.shutdown.minDrainDuration.
+MIN_DRAIN_FLAG = "min-drain-duration"
 AI_GATEWAY_GROUP = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_API = "gateway.envoyproxy.io/v1alpha1"
 ENVOY_GATEWAY_CONFIG = "envoy-gateway-config"

@@ -32,6 +32,9 @@ from ansible_collections.aigateway.metering.plugins.module_utils._scrapers impor
 from ansible_collections.aigateway.metering.plugins.module_utils._targets import Verdict
 from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
+# A scrape takes a moment, and so does it until no more requests come in.
+DRAIN_MARGIN = 5.0
+
 
 def check(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
@@ -47,6 +50,13 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
         module.warn(
             f"{view.scraper.name} serves no targets, so its series `up` were judged: a target that has never been "
             "scraped, and one whose instance label was rewritten, do not show in them."
+        )
+    tails = _targets.tails(next(iter(seen.verdicts.values())), seen.sidecars)
+    for gateway, (interval, drain) in sorted(tails.items()):
+        module.warn(
+            f"Proxies of {gateway} may end {drain:g} s after they are told to, and are scraped every {interval:g} s. "
+            f"What they count in up to {interval - drain:g} s before each restart is lost to the bill. Next: set "
+            f"spec.shutdown.minDrainDuration of its EnvoyProxy to {interval + DRAIN_MARGIN:g}s or more."
         )
     replica, names, token_types = _prometheus.stored_form(view.backend)
     mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
@@ -67,6 +77,7 @@ def check(module: Any, cluster: Cluster) -> dict[str, Any]:
         "labels_present": present,
         "labels_absent": sorted(set(mapped) - set(present)),
         "no_traffic": not counted,
+        "tails": {gateway: interval - drain for gateway, (interval, drain) in sorted(tails.items())},
     }
 
 

@@ -13,11 +13,11 @@ object or hand-written job it comes from. Pure: no input or output, no Ansible, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names, _sources
+from ansible_collections.aigateway.metering.plugins.module_utils import _durations, _names, _sources
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring, Source, Target
@@ -35,6 +35,8 @@ class Verdict:
     """Sidecars with more than one target, with their pools."""
     down: Mapping[str, str]
     """Sidecars whose target is not up, with the health and the last error."""
+    intervals: Mapping[str, float] = field(default_factory=dict)
+    """How many seconds there are between two scrapes of a sidecar."""
 
     @property
     def is_right(self) -> bool:
@@ -78,6 +80,7 @@ def verdict(
     missing: list[str] = []
     doubled: dict[str, tuple[str, ...]] = {}
     down: dict[str, str] = {}
+    intervals: dict[str, float] = {}
     for sidecar in sidecars:
         own = [
             target
@@ -97,7 +100,20 @@ def verdict(
         if unwell:
             error = unwell[0].get("lastError") or "not scraped yet"
             down[sidecar.name] = f"{unwell[0].get('health', 'unknown')}, {error}"
-    return Verdict(pools, tuple(missing), doubled, down)
+        told = [_durations.seconds(str(target.get("scrapeInterval", ""))) for target in own]
+        if any(told):
+            intervals[sidecar.name] = min(filter(None, told))
+    return Verdict(pools, tuple(missing), doubled, down, intervals)
+
+
+def tails(verdict: Verdict, sidecars: Sequence[Sidecar]) -> dict[str, tuple[float, float]]:
+    """The Gateways whose proxies may end before they are scraped again: the interval and the least drain (seconds)."""
+    found: dict[str, tuple[float, float]] = {}
+    for sidecar in sidecars:
+        interval, drain = verdict.intervals.get(sidecar.name), sidecar.min_drain
+        if interval is not None and drain is not None and drain < interval:
+            found[sidecar.gateway] = max(found.get(sidecar.gateway, (0.0, 0.0)), (interval, drain))
+    return found
 
 
 def may_matter(target: Mapping[str, Any], sidecars: Sequence[Sidecar]) -> bool:

@@ -105,6 +105,12 @@ no_traffic:
   description: Whether no token sample of the running proxies is stored.
   returned: success
   type: bool
+tails:
+  description:
+    - For each Gateway whose proxies may end before they are scraped once more, how many seconds of what they count may
+      be lost at a restart.
+  returned: success
+  type: dict
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (

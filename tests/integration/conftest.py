@@ -292,12 +292,12 @@ class Stand:
 
     def gateways(self) -> traffic.Gateways:
         """The gateways, once no old proxy is ending: on the stand these drain too briefly for requests to miss them."""
-        wait_until("old proxies to end", lambda: not self._ending_proxies(), 120)
+        wait_until("old proxies to end", lambda: not self.ending_proxies(), 120)
         gateways = traffic.Gateways(self.name, self.step)
         wait_until("every gateway to be reached", gateways.are_reached, 60)
         return gateways
 
-    def _ending_proxies(self) -> list[dict[str, Any]]:
+    def ending_proxies(self) -> list[dict[str, Any]]:
         pods = self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
         return [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
 
@@ -348,6 +348,24 @@ def self_rolling(fresh: Stand) -> Iterator[Stand]:
     fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", "before")
     yield fresh
     fresh.annotate_proxies("aigateway.envoyproxy.io/extproc-config-hash", None)
+
+
+@pytest.fixture
+def default_drain(fresh: Stand) -> Iterator[Stand]:
+    """The gateway with two replicas drains its old proxies as upstream ships it."""
+    (found,) = fresh.get("envoyproxies", "team-a")
+
+    def set_shutdown(value: dict[str, str] | None) -> None:
+        before = fresh.revisions()
+        fresh.patch("envoyproxy", "team-a", "gateway-a", {"spec": {"shutdown": value}})
+        (proxy,) = [name for name in before if "team-a" in name]
+        wait_until("the proxy to be rolled", lambda: fresh.revisions()[proxy] > before[proxy], 60)
+        proxies = [f"deployment/{name}" for name in before]
+        fresh.kubectl.rollout(fresh.step, platform.GATEWAY_NAMESPACE, *proxies)
+
+    set_shutdown(None)
+    yield fresh
+    set_shutdown(found["spec"]["shutdown"])
 
 
 @pytest.fixture(scope="session")

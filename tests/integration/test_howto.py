@@ -19,7 +19,7 @@ from standlib import binaries, platform, settings, tenants
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 # Pages that start from a cluster that is metered already, with the defaults, as they say.
-METERED = {"nightly-audit", "removal"}
+METERED = {"chargeback", "nightly-audit", "removal"}
 
 
 def commands(page: Path) -> str:
@@ -66,6 +66,8 @@ def test_every_command_of_a_page_does_what_it_says(fresh: Stand, reader: dict[st
         )
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
+        if page.stem == "chargeback":
+            fresh.delete("prometheusrule", platform.MONITORING_NAMESPACE, "ai-gateway-token-usage")
         if page.stem == "helm":
             platform.install_ai_gateway(fresh.step, fresh.name)
             fresh.wait_for_controller()

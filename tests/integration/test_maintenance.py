@@ -168,23 +168,6 @@ def test_a_gateway_that_is_not_there_is_refused_before_anything_is_changed(fresh
 # --- traffic and progress ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def default_drain(fresh: Stand) -> Iterator[Stand]:
-    """The gateway with two replicas drains its old proxies as upstream ships it."""
-    (found,) = fresh.get("envoyproxies", "team-a")
-
-    def set_shutdown(value: dict[str, str] | None) -> None:
-        before = fresh.revisions()
-        fresh.patch("envoyproxy", "team-a", "gateway-a", {"spec": {"shutdown": value}})
-        wait_until("the proxy to be rolled", lambda: grown(fresh, before)["team-a"] == 1, 60)
-        proxies = [f"deployment/{name}" for name in before]
-        fresh.kubectl.rollout(fresh.step, NAMESPACE, *proxies)
-
-    set_shutdown(None)
-    yield fresh
-    set_shutdown(found["spec"]["shutdown"])
-
-
 def test_no_request_fails_while_a_gateway_with_two_replicas_is_rolled(default_drain: Stand) -> None:
     requests = traffic.mix(1, [caller for caller in tenants.CALLERS if caller.gateway == "gateway-a"])
     before = default_drain.revisions()

@@ -13,7 +13,8 @@ import accuracy
 import pytest
 from accuracy import BY, Accounted, account, served_since, wait_for_scrapes
 from conftest import Stand
-from standlib import traffic
+from standlib import tenants, traffic
+from standlib.progress import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,20 @@ def test_a_sidecar_that_ran_before_its_first_scrape_is_not_billed_for_its_past(f
     # What was there at the first scrape may be of before or of since; it is told, and not billed.
     assert accuracy.by_namespace(found.counted) == accuracy.by_namespace(served_since(fresh, scraped))
     assert any("may be older than the period" in doubt for doubt in found.said["doubts"])
+
+
+def test_nothing_is_lost_at_a_restart_where_proxies_drain_for_longer_than_a_scrape_takes(default_drain: Stand) -> None:
+    run = default_drain.site()
+    assert run.code == 0, run.output
+    assert "may end 1 s after they are told to" in run.text, "of the gateway that drains quickly"
+    requests = traffic.mix(1, [caller for caller in tenants.CALLERS if caller.gateway == "gateway-a"])
+    start = wait_for_scrapes(default_drain)
+    with traffic.SteadyTraffic(default_drain.gateways(), requests) as steady:
+        default_drain.restart_proxies()
+        wait_until("old proxies to end", lambda: not default_drain.ending_proxies(), 120)
+    assert set(steady.statuses) == {200}, steady.statuses
+    found = account(default_drain, start, wait_for_scrapes(default_drain))
+    assert found.counted == found.served
 
 
 @pytest.mark.parametrize("dimension", ["gateway", "pod", "provider", "original_model", "user"])

@@ -111,13 +111,13 @@ def test_every_alert_says_what_to_do_next():
         assert "Next: " in rule["annotations"]["description"]
 
 
-@pytest.mark.parametrize("text", ["soon", "5", "", "5m 3s", "-1m"])
+@pytest.mark.parametrize("text", ["soon", "5", "0", "", "5m 3s", "-1m"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(AnsibleFilterError, match="chargeback_rules_window"):
         usage_rules(gateway([]), "r", window=text)
 
 
-@pytest.mark.parametrize("text", ["0", "0s", "30s", "1h30m", "2w"])
+@pytest.mark.parametrize("text", ["0s", "30s", "1h30m", "2w"])
 def test_what_is_a_duration_is_taken(text):
     assert usage_rules(gateway([]), "r", hold=text)["spec"]["groups"][1]["rules"][0]["for"] == text
 

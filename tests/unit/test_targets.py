@@ -158,3 +158,21 @@ def test_an_ipv6_address_stands_in_brackets():
 
 def test_a_pod_without_an_address_is_missing():
     assert _targets.verdict([target()], [sidecar("p", ip="")]).missing == ("gateways/p",)
+
+
+@pytest.mark.parametrize(
+    ("interval", "drain", "found"),
+    [
+        pytest.param("30s", "10s", [(30.0, 10.0)], id="scraped more rarely than it drains"),
+        pytest.param("5s", "10s", [], id="drained for longer than a scrape takes"),
+        pytest.param("30s", "", [], id="a drain that is not known"),
+        pytest.param("", "10s", [], id="an interval that is not known"),
+    ],
+)
+def test_how_much_a_restart_may_lose(interval, drain, found):
+    command = ["envoy-gateway", "envoy", "shutdown", *([f"--min-drain-duration={drain}"] if drain else [])]
+    manager = {"name": "shutdown-manager", "lifecycle": {"preStop": {"exec": {"command": command}}}}
+    drained = sidecar("p", ip="10.0.0.1")
+    drained.pod["spec"]["containers"] = [*drained.pod["spec"].get("containers", ()), manager]
+    verdict = _targets.verdict([{**target("10.0.0.1:1064", A), "scrapeInterval": interval}], [drained])
+    assert list(_targets.tails(verdict, [drained]).values()) == found
