@@ -107,5 +107,5 @@ def _plain(number: Decimal) -> str:
 
 
 def _utc(moment: str) -> str:
-    at = _period.moment(moment, "period").astimezone(datetime.timezone.utc)
+    at = _period.moment(moment, "period").astimezone(datetime.UTC)
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -67,7 +67,7 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
         MeteringError: there is no such period or zone.
     """
     place = zone_of(zone)
-    present = moment(now, "now", datetime.timezone.utc).astimezone(place)
+    present = moment(now, "now", datetime.UTC).astimezone(place)
     today = present.replace(hour=0, minute=0, second=0, microsecond=0)
     first = today.replace(day=1)
     if name == "this_month":

@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _mapping, _names, _progress, _state
@@ -214,9 +214,7 @@ def _restart(cluster: Cluster, proxy: Proxy) -> None:
         "metadata": {"resourceVersion": proxy.workload["metadata"]["resourceVersion"]},
         "spec": {
             "template": {
-                "metadata": {
-                    "annotations": {_names.RESTARTED_AT: datetime.now(timezone.utc).isoformat(timespec="seconds")}
-                }
+                "metadata": {"annotations": {_names.RESTARTED_AT: datetime.now(UTC).isoformat(timespec="seconds")}}
             }
         },
     }

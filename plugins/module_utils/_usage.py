@@ -94,7 +94,7 @@ def moment(text: str, name: str) -> float:
 
 def shown(seconds: float) -> str:
     """A time for a person."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def started(sidecars: Sequence[Sidecar]) -> dict[str, float]:

@@ -24,7 +24,7 @@ TOTAL = ("input", "output")
 
 
 def when(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
 
 
 def scraped_at(stand: Stand, current: Step) -> dict[str, float]:
