@@ -42,7 +42,8 @@ td.share { min-width: 10rem; }
 .bar { background: var(--soft); block-size: .6rem; border-radius: .3rem; margin-top: .2rem; overflow: hidden; }
 .bar i { background: var(--bar); block-size: 100%; border-radius: .3rem; display: block; }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--bar); outline-offset: 2px; }
-.trend { align-items: end; block-size: 8rem; display: flex; gap: 2px; margin: 1rem 0; }
+.trend { align-items: end; block-size: 8rem; display: flex; gap: 2px; margin: 1rem 0 .2rem; }
+.ends { display: flex; font-size: .85rem; justify-content: space-between; margin: 0 0 1rem; }
 .trend i { background: var(--bar); border-radius: .2rem .2rem 0 0; flex: 1; max-inline-size: 3rem; }
 @media (prefers-color-scheme: dark) { :root { --bar: #7fb0ff; } }
 @media print {
@@ -146,7 +147,7 @@ def _trend(report: Report) -> list[str]:
     columns = "".join(f'<i style="height: {_share(day["total"], most)}%"></i>' for day in days)
     body = [
         f'<tr><th scope="row" class="name"><time>{escape(day["date"])}</time></th><td>{_number(day["requests"])}</td>'
-        f"<td>{_number(day['total'])}</td>{_bar(day['total'], report.usage['total'])}</tr>"
+        f"<td>{_number(day['total'])}</td><td>{_share(day['total'], report.usage['total'])} %</td></tr>"
         for day in days
     ]
     foot = (
@@ -157,6 +158,8 @@ def _trend(report: Report) -> list[str]:
     return [
         '<section><h2 id="by-day">By day</h2>',
         f'<div class="trend" aria-hidden="true">{columns}</div>',
+        f'<p class="ends" aria-hidden="true"><span>{escape(days[0]["date"])}</span>'
+        f"<span>{escape(days[-1]['date'])}</span></p>",
         *_table(caption, ["day", "requests", "tokens", "share"], 1, body, foot, "By day"),
         "</section>",
     ]
@@ -194,7 +197,7 @@ def as_html(report: Report) -> str:
     """The page."""
     whole = [("tokens", _number(report.usage["total"])), ("requests", _number(report.usage["requests"]))]
     if report.prices:
-        whole.append((report.prices.currency, str(report.amount)))
+        whole.append((report.prices.currency, f"{report.amount}{' + unpriced' if report.unpriced else ''}"))
     sections = [(f"by-{index}", f"By {item.replace('_', ' ')}") for index, item in enumerate(report.by)]
     # One day is no trend.
     trend = [("by-day", "By day")] * (len(report.usage["days"]) > 1)

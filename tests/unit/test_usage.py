@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -365,3 +366,94 @@ def test_windows_tell_what_every_sample_would(monkeypatch, store, began):
         dummy, sums = summed([store], began={"p": START + began})
         found.append((sums.used, sums.baselines, sums.whole, sums.days))
     assert found[0] == found[1]
+
+
+@dataclass(frozen=True)
+class Life:
+    """One process of the sidecar: from when on it is there, and from when on it has the counter."""
+
+    begin: float
+    born: float
+    speed: int
+
+    def count(self, time):
+        return int(self.speed * (time - self.born)) + 1
+
+
+@st.composite
+def histories(draw):
+    """What a pod's sidecar really counted: its lives, each with the first request a while after its beginning."""
+    restarts = sorted(draw(st.sets(st.integers(0, 56), max_size=2)))
+    begins = [START - 9000, *(START + 60 * minute for minute in restarts)]
+    # At least one scrape sees a new process before its first request.
+    return [Life(begin, begin + draw(st.integers(61, 1500)), draw(st.integers(0, 4))) for begin in begins]
+
+
+def life_at(lives, time):
+    return [life for life in lives if life.begin <= time][-1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    lives=histories(),
+    first=st.tuples(st.integers(-20, 0), st.integers(10, 120)),
+    overlap=st.integers(-1, 30),
+    ended=st.integers(0, 20),
+    dotted=st.booleans(),
+)
+def test_what_is_summed_up_equals_what_was_counted_by_hand(lives, first, overlap, ended, dotted):
+    """One monitor, then another (beside it for a while), under the old and the new names, until the pod ends."""
+    store = Replica()
+    last = 120 - ended
+    hand_over = min(first[1], last)
+    looks = {"one": range(first[0], hand_over + 1), "two": range(max(hand_over - overlap, first[0]), last + 1)}
+
+    def value(time):
+        life = life_at(lives, time)
+        return life.count(time) if time >= life.born else None
+
+    for job, indexes in looks.items():
+        store.scrape_at([START + STEP * index for index in indexes], {**ONE, "job": job}, value)
+    if dotted:
+        labels, samples = next(it for it in store.series if it[0]["__name__"] == SUM and it[0]["job"] == "one")
+        renamed = {name.replace("gen_ai_token", "gen_ai.token"): text for name, text in labels.items()}
+        store.series[store.series.index((labels, samples))] = (
+            {**renamed, "__name__": "gen_ai.client.token.usage_token_sum"},
+            samples,
+        )
+    times = sorted({START + STEP * index for own in looks.values() for index in own})
+    total = 0
+    for life in lives:
+        seen = [time for time in times if life_at(lives, time) is life]
+        shown = [time for time in seen if time >= life.born]
+        before = [life.count(time) for time in shown if time <= START]
+        inside = [life.count(time) for time in shown if START < time <= END]
+        # It is known to be new where a scrape has shown the pod without it.
+        is_new = any(time < min(shown, default=0.0) for time in times)
+        base = before[-1] if before else 0 if is_new else inside[0] if inside else 0
+        total += inside[-1] - base if inside else 0
+    assert read(store)[0].get("team-a", 0) == total
+
+
+@pytest.mark.parametrize(
+    ("pod", "gateway"),
+    [
+        pytest.param("envoy-a-5d4f-x2x4z", "team/a", id="its ReplicaSet is kept"),
+        pytest.param("envoy-a-77aa-x2x4z", "team/a", id="its Deployment is there"),
+        pytest.param("envoy-ab-77aa-x2x4z", "", id="another name that begins alike"),
+    ],
+)
+def test_the_gateway_of_a_pod_that_may_have_ended(pod, gateway):
+    workloads = {"envoy-a": (0.0, "team/a"), "envoy-a-5d4f": (0.0, "team/a")}
+    assert _usage.gateway_of(pod, workloads) == gateway
+
+
+def test_days_begin_in_the_zone_and_end_with_the_period():
+    start, end = (_period.moment(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z"))
+    found = _period.days(start, end, "Europe/Berlin")
+    assert [(date, (until - begin) / 3600) for date, begin, until in found] == [
+        ("2026-10-24", 10.0),
+        # The clocks go back.
+        ("2026-10-25", 25.0),
+        ("2026-10-26", 2.0),
+    ]
