@@ -21,8 +21,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils._accounting imp
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
 
-# How far before the period the last sample of a counter is looked for.
-CARRIED = "1d"
+# How far before the period the last sample of a counter is looked for (seconds).
+CARRIED = 86400
 # What is not steady is looked at in windows of these lengths (seconds), and in the last of them sample by sample.
 WINDOWS = (7200, 1800)
 LEAF = WINDOWS[-1]
@@ -122,9 +122,9 @@ class Store:
         """The samples of series in the seconds before a time, by one replica."""
         return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until)
 
-    def last(self, number: int, until: float, window: str, *matchers: str) -> list[dict[str, Any]]:
-        """The last sample of series before a time."""
-        return self.replicas[number].query(f"last_over_time({self._selector(*matchers)}[{window}])", until)
+    def last(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
+        """The last sample of series in the seconds before a time."""
+        return self.replicas[number].query(self.over("last_over_time", seconds, *matchers), until)
 
     def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
         """The answers to several questions at once: which question, the labels, and the value."""
@@ -194,54 +194,70 @@ class Pod:
             if until < rest:
                 self.window(until, rest, only)
             return
-        looks, values = self._look(at, until, with_series=only is None or bool(only))
-        if not looks and not values:
+        looks = self._looks(until, until - at)
+        if not looks and not self._is_there(until, until - at):
             return
-        busy = self._busy(looks, values, at, until)
-        for key in values:
-            if key not in busy and (only is None or key in only):
-                self._go_on(key, values[key], until)
-        mattering = {key: series for key, series in busy.items() if only is None or key in only}
-        if not mattering and any(self._is_steady(target, look, until - at) for target, look in looks.items()):
-            self.presence.steady(until)
-            for target in (target for target, look in looks.items() if look.is_whole):
-                self._note_whole(target, [until])
-            return
+        steady = {target for target, look in looks.items() if self._is_steady(target, look, until - at)}
+        # Where nothing was scraped all the time, or no counter is known yet, none can only have gone on.
+        if steady and (only is not None or self.counters):
+            values = self._values(looks, until, until - at) if only is None or only else {}
+            busy = self._busy(looks, steady, values, at)
+            for key in values:
+                if key not in busy and (only is None or key in only):
+                    self._go_on(key, values[key], until)
+            only = {key: series for key, series in busy.items() if only is None or key in only}
+            if not only:
+                self.presence.steady(until)
+                for target in (target for target, look in looks.items() if look.is_whole):
+                    self._note_whole(target, [until])
+                return
         while at < until:
-            self.window(at, min(at + smaller[0], until), mattering)
+            self.window(at, min(at + smaller[0], until), only)
             at += smaller[0]
 
     # --- windows through which counters only went on ------------------------------------------------------------------
 
-    def _look(
-        self, at: float, until: float, *, with_series: bool
-    ) -> tuple[dict[Target, Look], dict[Key, dict[Origin, dict[str, float]]]]:
-        """What instant queries tell of a window: of each target, and of each series of a counter."""
-        looks: dict[Target, Look] = {}
-        values: dict[Key, dict[Origin, dict[str, float]]] = {}
-        seconds = until - at
+    def _is_there(self, until: float, seconds: float) -> bool:
+        """Whether there are samples of a counter in a window, be it without those of its target."""
+        numbers = range(len(self.store.replicas))
+        asked = [(number, selector) for number in numbers for selector in self.group.selectors]
+        return any(self.store.last(number, until, seconds, SERIES, selector) for number, selector in asked)
+
+    def _looks(self, until: float, seconds: float) -> dict[Target, Look]:
+        """What instant queries tell of each target in a window."""
+        found: dict[Target, Look] = {}
         for number in range(len(self.store.replicas)):
             for selector in self.group.selectors:
-                own = self._targets(number, selector, until, seconds)
-                looks |= own
-                targets = [dict(labels) for dummy, labels in own]
+                found |= self._targets(number, selector, until, seconds)
+        return found
+
+    def _values(
+        self, looks: Mapping[Target, Look], until: float, seconds: float
+    ) -> dict[Key, dict[Origin, dict[str, float]]]:
+        """What they tell of each series of a counter: how many samples it has, the last of these, and its resets."""
+        found: dict[Key, dict[Origin, dict[str, float]]] = {}
+        over = self.store.over
+        for number in range(len(self.store.replicas)):
+            targets = [dict(labels) for of, labels in looks if of == number]
+            for selector in self.group.selectors:
                 questions = {}
-                for name in self.names if with_series else ():
+                for name in self.names:
                     series = (_by("__name__", name), selector)
-                    questions[f"count {name}"] = self.store.over("count_over_time", seconds, *series)
-                    questions[f"value {name}"] = self.store.over("last_over_time", seconds, *series)
+                    questions[f"count {name}"] = over("count_over_time", seconds, *series)
+                    # One that went on to the end has a sample shortly before it.
+                    questions[f"value {name}"] = over("last_over_time", min(seconds, AHEAD), *series)
                     # The sample before the window as well: it may have begun anew right after that.
-                    questions[f"resets {name}"] = f"{self.store.over('resets', seconds + AHEAD, *series)} > 0"
+                    questions[f"resets {name}"] = f"{over('resets', seconds + AHEAD, *series)} > 0"
                 for question, labels, value in self.store.answers(number, until, questions):
                     what, dummy, name = question.partition(" ")
-                    found = self._key({"__name__": name, **dict(labels)}, targets, number)
-                    if found is not None:
-                        values.setdefault(found[0], {}).setdefault(found[1], {})[what] = value
+                    told = self._key({"__name__": name, **dict(labels)}, targets, number)
+                    if told is not None:
+                        found.setdefault(told[0], {}).setdefault(told[1], {})[what] = value
         # What has begun anew before the window, and is not there any more, is nothing of it.
         there = {
-            key: {origin: told for origin, told in series.items() if "count" in told} for key, series in values.items()
+            key: {origin: told for origin, told in series.items() if "count" in told} for key, series in found.items()
         }
-        return looks, {key: series for key, series in there.items() if series}
+        return {key: series for key, series in there.items() if series}
 
     def _targets(self, number: int, selector: str, until: float, seconds: float) -> dict[Target, Look]:
         over = self.store.over
@@ -267,12 +283,11 @@ class Pod:
     def _busy(
         self,
         looks: Mapping[Target, Look],
+        steady: set[Target],
         values: Mapping[Key, Mapping[Origin, Mapping[str, float]]],
         at: float,
-        until: float,
     ) -> dict[Key, set[Identity]]:
         """The counters with which more happened than that they went on, with the labels of their series."""
-        steady = {target for target, look in looks.items() if self._is_steady(target, look, until - at)}
 
         def only_went_on(key: Key, origin: Origin, told: Mapping[str, float]) -> bool:
             number = self._sources.get(key, {}).get(origin)
@@ -282,6 +297,7 @@ class Pod:
                 and "resets" not in told
                 and target in steady
                 and int(told["count"]) == looks[target].succeeded
+                and "value" in told
                 and self.counters[key].knows(number, round(told["value"]), at - AHEAD)
             )
 

@@ -67,8 +67,9 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
     return {
         "changed": False,
         "prometheus": backend.scraper.name,
-        "start": shown(start),
-        "end": shown(end),
+        # To the fraction: who asks again for these times is told the same.
+        "start": utc(start).isoformat(),
+        "end": utc(end).isoformat(),
         "by": list(by),
         "rows": [{**dict(zip(by, key, strict=True)), **described(own)} for key, own in sorted(sums.used.items())],
         "days": [{"date": day[0], **described(own)} for day, own in zip(days, sums.days, strict=True)],
@@ -92,9 +93,13 @@ def moment(text: str, name: str) -> float:
     return _period.moment(text, name).timestamp()
 
 
+def utc(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
 def shown(seconds: float) -> str:
     """A time for a person."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    return utc(seconds).isoformat(timespec="seconds")
 
 
 def started(sidecars: Sequence[Sidecar]) -> dict[str, float]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import accuracy
 import pytest
+import yaml
 from accuracy import BY, Accounted, account, served_since, wait_for_scrapes
-from conftest import Stand
+from conftest import ROOT, Stand
 from standlib import tenants, traffic
 from standlib.progress import wait_until
 
@@ -106,6 +107,14 @@ def test_the_report_is_shown_and_written(eventful: Accounted, stand: Stand, tmp_
     written = json.loads((tmp_path / "report" / "localhost.json").read_text())
     assert (written["total"], written["amount"]) == (said["total"], f"{said['tokens']['input']}.00")
     assert "team-c" in run.output
+
+
+def test_the_shipped_role_is_enough_for_a_report(eventful: Accounted, stand: Stand, tmp_path: Path) -> None:
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    (rules,) = [document["rules"] for document in documents if document["kind"] == "ClusterRole"]
+    environment = stand.account(tmp_path, rules)
+    said = stand.module("token_usage_info", environment, start=eventful.said["start"], end=eventful.said["end"])
+    assert said.get("total") == eventful.said["total"], said
 
 
 def test_a_price_list_that_is_none_is_told_without_a_traceback(stand: Stand, tmp_path: Path) -> None:
