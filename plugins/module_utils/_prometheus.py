@@ -237,7 +237,15 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
     shared = scraper.spec.get("mode") == "DaemonSet" or (scraper.kind == "VMAgent" and scraper.spec.get("shardCount"))
     if shared and by_ordinal:
         by_ordinal = {"": [pod for own in by_ordinal.values() for pod in own]}
-    found = [Replica(tuple(own)) for own in by_ordinal.values()]
+    shards = 1 if scraper.spec.get("mode") == "DaemonSet" else int(scraper.spec.get(kind.shards) or 1)
+    # What lacks a shard does not scrape everything: another replica of the same is whole, or nothing can be said.
+    found = [Replica(tuple(own)) for own in by_ordinal.values() if len(own) >= shards]
+    if by_ordinal and not found:
+        raise MeteringError(
+            f"{scraper.kind} {scraper.name} has {shards} shards, and of no replica of it all of them run.",
+            "What the missing ones scrape, and have stored, is not known; it would be missing in every sum.",
+            f"kubectl -n {scraper.namespace} get pod -l {labels}",
+        )
     if not found:
         raise MeteringError(
             f"{scraper.kind} {scraper.name} has no running pod.",

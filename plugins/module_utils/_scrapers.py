@@ -44,6 +44,8 @@ class ScraperKind(Kind):
     port: int
     stores: bool = True
     """Whether it keeps what it scrapes, and can be asked for it."""
+    shards: str = "shards"
+    """The field that says how many pods share the targets."""
     selects_by_word: bool = False
     """Whether nil selectors select nothing only as long as spec.selectAllByDefault does not say otherwise."""
 
@@ -86,6 +88,7 @@ SCRAPER_KINDS = {
         "vmagent",
         8429,
         stores=False,
+        shards="shardCount",
         selects_by_word=True,
     ),
 }

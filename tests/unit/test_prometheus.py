@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -49,6 +50,23 @@ def test_pods_that_share_the_targets_are_one_replica():
         "monitoring/prometheus-main-0+prometheus-main-shard-1-0",
         "monitoring/prometheus-main-1+prometheus-main-shard-1-1",
     ]
+
+
+def sharded(*names):
+    cluster: Any = Pods(*names)
+    document = {**MAIN.document, "spec": {**MAIN.document["spec"], "shards": 2}}
+    return _prometheus.Backend(cluster, dataclasses.replace(MAIN, document=document), {}).scraping()
+
+
+def test_a_replica_that_lacks_a_shard_is_not_asked():
+    assert [replica.name for replica in sharded(*SHARDED[:3])] == [
+        "monitoring/prometheus-main-0+prometheus-main-shard-1-0"
+    ]
+
+
+def test_where_every_replica_lacks_a_shard_nothing_can_be_said():
+    with pytest.raises(MeteringError, match="has 2 shards, and of no replica of it all of them run"):
+        sharded(*SHARDED[:2])
 
 
 def test_the_targets_of_all_shards_are_a_replicas_own():
