@@ -37,9 +37,10 @@ sanity: $(READY) ## ansible-test sanity
 molecule: $(READY) ## the roles in their scenario, on a cluster of its own
 	@$(TIMED) molecule molecule test -s default
 
-test-stand: $(READY) ## raise the stand, then the tests that need it
+test-stand: $(READY) ## raise the stand twice, then the tests that need it, file by file on either
 	@$(TIMED) "stand up" $(BIN)/python tests/stand/stand up
-	@$(TIMED) test-stand pytest tests/integration -m "not long"
+	@$(TIMED) "second stand up" $(BIN)/python tests/stand/stand --cluster aigateway-metering-2 up
+	@$(TIMED) test-stand pytest tests/integration -m "not long" --numprocesses 2 --dist loadfile
 
 demo: $(READY) ## the whole thing on the stand, shown
 	@$(TIMED) demo $(BIN)/python tests/demo.py

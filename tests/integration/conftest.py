@@ -319,8 +319,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stand() -> Stand:
-    return Stand(settings.DEFAULT_CLUSTER)
+def stand(worker_id: str) -> Stand:
+    return Stand(settings.cluster_of(worker_id))
 
 
 @pytest.fixture

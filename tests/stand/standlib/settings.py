@@ -17,3 +17,9 @@ DEFAULT_CLUSTER = "aigateway-metering"
 def kubeconfig(cluster: str) -> Path:
     """The admin kubeconfig of one of the stand's clusters."""
     return CACHE / "kubeconfig" / f"{cluster}.yaml"
+
+
+def cluster_of(worker: str) -> str:
+    """The cluster of one of several that run tests at once, by pytest-xdist's name for it (gw0, gw1, or master)."""
+    number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 1
+    return DEFAULT_CLUSTER if number == 1 else f"{DEFAULT_CLUSTER}-{number}"
