@@ -35,13 +35,12 @@ def as_csv(report: Report, account: str) -> str:
         report: one with prices.
         account: what the billing account is called.
     """
-    rows = [_columns(report, row, charge, account) for row in report.rows for charge in row.charges]
+    currency = report.prices.currency if report.prices else ""
+    rows = [_columns(report, row, charge, account, currency) for row in report.rows for charge in row.charges]
+    # Every row has the same columns, and there are some without a row, too.
+    names = _columns(report, Row(("",) * len(report.by), {}, 0, 0, None), _NONE, account, currency)
     text = io.StringIO()
-    # The names are those of any row; without one there is none to describe.
-    names = (
-        list(rows[0]) if rows else list(_columns(report, Row(("",) * len(report.by), {}, 0, 0, None), _NONE, account))
-    )
-    writer = csv.DictWriter(text, names, lineterminator="\r\n")
+    writer = csv.DictWriter(text, list(names), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -50,8 +49,7 @@ def as_csv(report: Report, account: str) -> str:
 _NONE = Charge("input", 0, Decimal(0))
 
 
-def _columns(report: Report, row: Row, charge: Charge, account: str) -> dict[str, str]:
-    assert report.prices is not None
+def _columns(report: Report, row: Row, charge: Charge, account: str, currency: str) -> dict[str, str]:
     said = dict(zip(report.by, row.key, strict=True))
     start, end = (_utc(report.usage[name]) for name in ("start", "end"))
     cost, rate = _plain(charge.cost), _plain(charge.per_million)
@@ -63,7 +61,7 @@ def _columns(report: Report, row: Row, charge: Charge, account: str) -> dict[str
         "BilledCost": cost,
         "BillingAccountId": account,
         "BillingAccountName": account,
-        "BillingCurrency": report.prices.currency,
+        "BillingCurrency": currency,
         "BillingPeriodEnd": end,
         "BillingPeriodStart": start,
         "ChargeCategory": "Usage",

@@ -64,6 +64,25 @@ class Group:
         return [_by("pod", self.pod), *unnamed] if self.is_named else unnamed
 
 
+@dataclass
+class Scraped:
+    """What was scraped in some time."""
+
+    pods: dict[str, set[str]] = field(default_factory=dict)
+    """The pods, with their addresses."""
+    unnamed: set[str] = field(default_factory=set)
+    """Addresses without a pod."""
+    names: set[str] = field(default_factory=set)
+    """The names under which counters are stored."""
+
+    def __or__(self, other: Scraped) -> Scraped:
+        pods = {pod: self.pods.get(pod, set()) | other.pods.get(pod, set()) for pod in {*self.pods, *other.pods}}
+        return Scraped(pods, self.unnamed | other.unnamed, self.names | other.names)
+
+    def has(self, group: Group) -> bool:
+        return group.pod in self.pods or not self.unnamed.isdisjoint(group.addresses)
+
+
 class Store:
     """Replicas of something that has stored what sidecars said."""
 
@@ -79,32 +98,25 @@ class Store:
         self.ports = frozenset(map(str, ports))
         self.common = [_by(name, value) for name, value in sorted(matchers.items())]
 
-    def scraped(self, until: float, seconds: float) -> tuple[dict[str, set[str]], set[str]]:
-        """What was scraped in the seconds before a time: the pods with their addresses, and addresses without a pod.
+    def scraped(self, until: float, seconds: float) -> Scraped:
+        """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
 
         A sidecar has no counter before its first request, and may end before that is scraped: so targets count as well.
         """
-        pods: dict[str, set[str]] = {}
-        unnamed: set[str] = set()
+        found = Scraped()
         ports = "|".join(sorted(self.ports))
         for own in (SERIES, f'__name__="up",instance=~".+:({ports})"'):
-            selector = self._selector(own)
+            promql = f"group by (__name__, pod, instance) ({self.over('last_over_time', seconds, own)})"
             for replica in self.replicas:
-                promql = f"group by (pod, instance) (last_over_time({selector}{_window(seconds)}))"
                 for item in replica.query(promql, until):
                     pod, instance = item["metric"].get("pod", ""), item["metric"].get("instance", "")
+                    if own == SERIES:
+                        found.names.add(item["metric"]["__name__"])
                     if pod:
-                        pods.setdefault(pod, set()).add(instance)
+                        found.pods.setdefault(pod, set()).add(instance)
                     else:
-                        unnamed.add(instance)
-        return pods, unnamed
-
-    def names(self, until: float, seconds: float) -> list[str]:
-        """The names under which counters are stored."""
-        promql = f"count by (__name__) (last_over_time({self._selector(SERIES)}{_window(seconds)}))"
-        return sorted(
-            {item["metric"]["__name__"] for replica in self.replicas for item in replica.query(promql, until)}
-        )
+                        found.unnamed.add(instance)
+        return found
 
     def creations(self, pods: Sequence[str], until: float, seconds: float) -> dict[str, float]:
         """When pods were made (Unix seconds), of those of which kube-state-metrics has told it to the same store."""

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import operator
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._accounting imp
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Group, Pod, Store
+from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Group, Pod, Scraped, Store
 
 
 def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -174,20 +176,18 @@ class Period:
 
     def read(self, sums: Sums, days: Sequence[tuple[float, float]]) -> None:
         """Follow every counter through the days of the period, pod by pod, and sum them up."""
-        seconds = self.end - self.start + AHEAD
-        groups = self._groups(seconds)
-        names = self._store.names(self.end, seconds)
+        active = [self._store.scraped(until, until - begin + AHEAD) for begin, until in days]
+        whole = functools.reduce(operator.or_, active, Scraped())
+        groups = self._groups(whole)
         named = [group.pod for group in groups if group.is_named]
         unknown = [pod for pod in named if max(self._bounds(pod, {}), default=0.0) <= self.start]
-        created = self._store.creations(unknown, self.end, seconds)
-        active = [self._store.scraped(until, until - begin + AHEAD) for begin, until in days]
+        created = self._store.creations(unknown, self.end, self.end - self.start + AHEAD)
         pace = _progress.Pace("reading what was stored of pods")
         for number, group in enumerate(groups, start=1):
-            pod = Pod(self._store, group, names, self.start, self._bounds(group.pod, created))
+            pod = Pod(self._store, group, sorted(whole.names), self.start, self._bounds(group.pod, created))
             added: dict[_reading.Key, dict[int, int]] = {}
             for day, (begin, until) in enumerate(days):
-                pods, unnamed = active[day]
-                if group.pod in pods or unnamed & group.addresses:
+                if active[day].has(group):
                     pace.tell(f"{group.pod}, {number} of {len(groups)}: {shown(begin)}")
                     before = {key: counter.total for key, counter in pod.counters.items()}
                     pod.window(begin, until)
@@ -198,21 +198,20 @@ class Period:
                 sums.add(*key, added.get(key, {}), counter)
             self._presences[group.pod] = pod.presence
             self._was_scraped_before = self._was_scraped_before or pod.was_there_before
-        pods, dummy = self._store.scraped(self.end + AHEAD, AHEAD)
-        self._later = set(pods)
+        self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
     def _bounds(self, pod: str, created: Mapping[str, float]) -> list[float]:
         """Times before which a pod's sidecar, or its present process, is known not to have been there."""
         told = (self._began.get(pod), created.get(pod), self._revisions.get(pod.rpartition("-")[0]))
         return [time for time in told if time is not None]
 
-    def _groups(self, seconds: float) -> list[Group]:
+    def _groups(self, whole: Scraped) -> list[Group]:
         """What was scraped in the period, or shortly before it: each pod with what was stored without its name.
 
         Whose an address was is settled for the whole period, so that a counter stays the same one.
         """
-        pods, unnamed = self._store.scraped(self.end, seconds)
-        owners = {instance: [pod for pod, own in pods.items() if instance in own] for instance in unnamed}
+        pods = whole.pods
+        owners = {instance: [pod for pod, own in pods.items() if instance in own] for instance in whole.unnamed}
         self._unassigned = sorted(instance for instance, own in owners.items() if len(own) > 1)
         found = [
             Group(pod, {item for item, own in owners.items() if own == [pod]}, is_named=True) for pod in sorted(pods)

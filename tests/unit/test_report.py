@@ -384,8 +384,8 @@ def test_a_single_day_is_no_trend():
     assert "By day" not in page(row())
 
 
-def focus(*rows, prices=LIST, **more):
-    return list(csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, prices), "cluster-1"))))
+def focus(*rows, **more):
+    return list(csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, LIST), "cluster-1"))))
 
 
 def test_focus_charges_every_token_once_at_its_rate():
@@ -420,7 +420,7 @@ def test_focus_has_every_mandatory_column_with_a_value():
 
 
 def test_focus_tells_times_in_utc():
-    (line, *_) = focus(start="2026-11-01T00:00:00+01:00")
+    (line, *dummy) = focus(start="2026-11-01T00:00:00+01:00")
     assert line["ChargePeriodStart"] == "2026-10-31T23:00:00Z"
 
 
@@ -435,5 +435,5 @@ def test_focus_without_a_charge_still_names_its_columns():
 
 def test_focus_keeps_further_dimensions_as_tags():
     item = {**row(), "department": "research"}
-    (line, *_) = focus(item, by=["namespace", "model", "department"])
+    (line, *dummy) = focus(item, by=["namespace", "model", "department"])
     assert json.loads(line["Tags"]) == {"department": "research"}
