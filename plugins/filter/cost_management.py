@@ -16,9 +16,8 @@ description:
     their own, so that each has its own price, and no token is in both.
 options:
   _input:
-    description: The names under which token sums are stored, as M(aigateway.metering.gateway_info) returns them.
-    type: list
-    elements: str
+    description: The result of M(aigateway.metering.gateway_info).
+    type: dict
     required: true
   divisor:
     description: How many tokens a price is for. The platform's prices have two decimals at most.
@@ -29,7 +28,7 @@ options:
 EXAMPLES = r"""
 - name: Render both
   ansible.builtin.debug:
-    msg: "{{ ['gen_ai_client_token_usage_sum'] | aigateway.metering.cost_management }}"
+    msg: "{{ gateway | aigateway.metering.cost_management }}"
 """
 
 RETURN = r"""
@@ -38,7 +37,7 @@ _value:
   type: dict
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -46,13 +45,13 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.aigateway.metering.plugins.module_utils import _chargeback
 
 
-def cost_management(metrics: Sequence[str], divisor: int = 1_000_000) -> dict[str, Any]:
+def cost_management(gateway: Mapping[str, Any], divisor: int = 1_000_000) -> dict[str, Any]:
     if int(divisor) < 1:
         raise AnsibleFilterError(
             f"chargeback_divisor is {divisor}. A price is for so many tokens. Next: set it to 1000000, or to another "
             "whole number above 0."
         )
-    return _chargeback.configurations(metrics, int(divisor))
+    return _chargeback.configurations(gateway["names"], gateway["ports"], int(divisor))
 
 
 class FilterModule:

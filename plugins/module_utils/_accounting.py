@@ -24,6 +24,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _names
 SCRAPE_LABELS = frozenset(
     {"job", "endpoint", "instance", "namespace", "pod", "container", "service", "prometheus", "prometheus_replica"}
 )
+# Labels of the library that counts: they are the same for all counters, and are commonly dropped.
+LIBRARY = ("otel_scope_", "otel.scope.")
 Identity = tuple[tuple[str, str], ...]
 GAP_INTERVALS = 3
 # Where a target was scraped once or never, the interval that is taken for its own.
@@ -46,7 +48,12 @@ def identity_of(labels: Mapping[str, str], target: Mapping[str, str] | None, pod
         pod: the pod whose sidecar it is, or what else tells that.
     """
     added = {name for name in labels if name in SCRAPE_LABELS} if target is None else set(target)
-    own = {name.replace(".", "_"): value for name, value in labels.items() if value and name not in added}
+    own = {}
+    for name, value in labels.items():
+        # A label of the sidecar that the target has as well was renamed by the scrape.
+        plain = name.removeprefix("exported_") if name.removeprefix("exported_") in added else name
+        if value and name not in added and not plain.startswith(LIBRARY):
+            own[plain.replace(".", "_")] = value
     return tuple(sorted({**own, "pod": pod}.items()))
 
 
@@ -54,6 +61,76 @@ def target_of(labels: Mapping[str, str], targets: Sequence[Mapping[str, str]]) -
     """The target that a series comes from: the one all of whose labels it carries; of several the most particular."""
     fitting = [item for item in targets if item.items() <= labels.items()]
     return max(fitting, key=len) if fitting else None
+
+
+class Reached(NamedTuple):
+    """What a source has told of a counter."""
+
+    value: int
+    life: int
+    """Of which life of the process."""
+    time: float
+
+
+class Scrape(NamedTuple):
+    """A scrape that succeeded."""
+
+    time: float
+    exposed: int
+    """How many samples the sidecar had to tell: more with each new counter, fewer only where it has begun anew."""
+    dropped: int
+    """How many of them were not stored."""
+
+    def shows_restart(self, earlier: Scrape) -> bool:
+        """Whether the process has begun anew since an earlier scrape."""
+        return self.exposed < earlier.exposed
+
+    def shows_more(self, earlier: Scrape) -> bool:
+        """Whether there is something new since an earlier one, and not only something that was dropped until then."""
+        return self.exposed > earlier.exposed and self.dropped >= earlier.dropped
+
+
+@dataclass
+class Scrapes:
+    """The scrapes of a target, looked at piece by piece."""
+
+    restarts: set[tuple[float, float]] = field(default_factory=set)
+    """Between which two scrapes the process has begun anew."""
+    _known: list[Scrape] = field(default_factory=list)
+    """Those of the present piece, and the last one before it."""
+
+    def look(self, scrapes: Sequence[Scrape]) -> None:
+        """Go on with a piece, of which some may be known already."""
+        if not scrapes:
+            return
+        begin = min(scrapes).time
+        before = [scrape for scrape in self._known if scrape.time < begin][-1:]
+        self._known = sorted({*before, *(scrape for scrape in self._known if scrape.time >= begin), *scrapes})
+        for earlier, later in pairwise(self._known):
+            if later.shows_restart(earlier):
+                self.restarts.add((earlier.time, later.time))
+
+    def until(self, time: float) -> list[Scrape]:
+        """Those that are known, up to a time."""
+        return [scrape for scrape in self._known if scrape.time <= time]
+
+    def shows_new(self, time: float) -> bool:
+        """Whether what a scrape shows for the first time was not there before.
+
+        Otherwise it may have been dropped until then, or been given other labels on its way.
+        """
+        known = self.until(time)
+        if len(known) < 2 or known[-1].time != time:
+            return False
+        return known[-1].shows_more(known[-2]) or known[-1].shows_restart(known[-2])
+
+    def took_over(self, others: Sequence[Scrapes], earlier: float, later: float) -> bool:
+        """Whether it has first shown less than others until some time, and a counter of theirs only at a later one."""
+        told = [scrape for other in others for scrape in other.until(earlier)[-1:]]
+        if not self._known or not told or not earlier < self._known[0].time < later:
+            return False
+        first, last = self._known[0], max(told)
+        return first.shows_restart(last) and first.dropped <= last.dropped
 
 
 @dataclass
@@ -70,8 +147,10 @@ class Counter:
     _life: int = 0
     _setter: int = 0
     """The source that has set the level."""
-    _last: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By source, its last value and the life that it was of."""
+    _last: dict[int, Reached] = field(default_factory=dict)
+    """By source, what it has told last."""
+    _floor: int = 0
+    """What the setter had told before the level: an answer that is late, but of the same life, is not below it."""
     _seen: float = 0.0
     """When the counter was last there."""
 
@@ -80,8 +159,8 @@ class Counter:
         sources: Sequence[Sequence[Sample]],
         start: float,
         end: float,
-        is_new: Callable[[float], bool],
-        was_absent: Callable[[float, float], bool] = lambda *_: False,
+        is_new: Callable[[int, float], bool],
+        has_restarted: Callable[[int, float, float], bool] = lambda *_: False,
     ) -> None:
         """Go on with further samples.
 
@@ -90,9 +169,9 @@ class Counter:
                 look ahead.
             start: when the period begins, in Unix seconds. What was scraped then belongs to the time before.
             end: when it ends. What was scraped then belongs to it.
-            is_new: whether a counter whose first sample is of some time is known to have begun at 0 in the period.
-            was_absent: whether the process was scraped between two times, and had no such counter then: it had begun
-                anew.
+            is_new: whether a counter that a source (by its number) shows first at some time is known to have begun at 0
+                in the period.
+            has_restarted: whether a source shows that the process has begun anew between two times.
         """
         positions = [0] * len(sources)
         events = sorted((sample.time, number, sample.value) for number, own in enumerate(sources) for sample in own)
@@ -102,16 +181,22 @@ class Counter:
                 return
             setter = sources[self._setter] if self._setter < len(sources) else ()
             ahead = setter[positions[self._setter]].value if positions_left(setter, positions, self._setter) else None
-            if self.level is not None and was_absent(self._seen, time):
+            before = self._last.get(number)
+            if before is None:
+                has_begun = any(has_restarted(other, self._seen, time) for other in range(len(sources)))
+            else:
+                # Of several that have seen a restart the first one tells.
+                has_begun = before.life == self._life and has_restarted(number, before.time, time)
+            if self.level is not None and has_begun:
                 self._life += 1
-                self.level = 0
+                self.level = self._floor = 0
             self._seen = time
             self._observe(time, number, value, ahead, start, is_new)
 
     def knows(self, source: int, value: int, since: float) -> bool:
         """Whether a source that has reached a value may simply have gone on since some time."""
         before = self._last.get(source)
-        return before is not None and before[1] == self._life and before[0] <= value and self._seen >= since
+        return before is not None and before.life == self._life and before.value <= value and self._seen >= since
 
     def go_on(self, values: Mapping[int, int], until: float) -> None:
         """Go on to a time before which no source has restarted or lost sight of it.
@@ -121,44 +206,54 @@ class Counter:
             until: that time.
         """
         for source, value in values.items():
-            self._last[source] = (value, self._life)
             if self.level is not None and value > self.level:
                 self.total += value - self.level
-                self.level, self._setter = value, source
+                self._set(source, value)
+            self._last[source] = Reached(value, self._life, until)
         self._seen = until
 
     def _observe(
-        self, time: float, source: int, value: int, ahead: int | None, start: float, is_new: Callable[[float], bool]
+        self,
+        time: float,
+        source: int,
+        value: int,
+        ahead: int | None,
+        start: float,
+        is_new: Callable[[int, float], bool],
     ) -> None:
         before = self._last.get(source)
         if self.level is None:
             if time > start:
                 self.born = time
-                if is_new(time):
+                if is_new(source, time):
                     self.total += value
                 else:
                     self.baseline = value
-            self._take(source, value)
+            self._set(source, value)
         elif value >= self.level:
             self._add(value - self.level, time, start)
-            self._take(source, value)
+            self._set(source, value)
         elif self._has_begun_anew(before, value, ahead):
             self._life += 1
+            self._floor = 0
             self._add(value, time, start)
-            self._take(source, value)
-        else:  # a scrape that was answered a little earlier than it says, or saw a restart after another did
-            self._last[source] = (value, self._life)
+            self.level, self._setter = value, source
+        # Else a scrape that was answered a little earlier than it says, or saw a restart after another did.
+        self._last[source] = Reached(value, self._life, time)
 
-    def _has_begun_anew(self, before: tuple[int, int] | None, value: int, ahead: int | None) -> bool:
+    def _has_begun_anew(self, before: Reached | None, value: int, ahead: int | None) -> bool:
         """Whether a value below the level is that of a new life."""
-        if before is not None and before[1] == self._life:
-            return value < before[0]
-        # This source has not seen the present life yet: it is over unless its own source goes on.
-        return ahead is None or (self.level is not None and ahead < self.level)
+        if before is not None and before.life == self._life:
+            return value < before.value
+        # This source has not seen the present life yet: it is over unless its own source goes on, or had only just told
+        # more than was true when it was asked.
+        return value < self._floor and (ahead is None or (self.level is not None and ahead < self.level))
 
-    def _take(self, source: int, value: int) -> None:
+    def _set(self, source: int, value: int) -> None:
+        """Set the level by what a source says."""
+        before = self._last.get(source)
+        self._floor = before.value if before is not None and before.life == self._life else value
         self.level, self._setter = value, source
-        self._last[source] = (value, self._life)
 
     def _add(self, tokens: int, time: float, start: float) -> None:
         if time > start:

@@ -13,11 +13,18 @@ Pure: no input or output, no Ansible.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
-from ansible_collections.aigateway.metering.plugins.module_utils._stored import Form, forms, label, quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import (
+    Form,
+    forms,
+    label,
+    of_sidecars,
+    once,
+    quoted,
+)
 
 KIND, CATEGORY = "AIGateway", "AIGatewayToken"
 # Items by token type. Together they are every token once: the other types are parts of these two.
@@ -29,25 +36,25 @@ TITLES = {
 STEP = "5m"
 
 
-def _increase(stored: Sequence[Form], kind: str) -> str:
+def _increase(stored: Sequence[Form], kind: str, ports: Collection[int]) -> str:
     """What was added to the tokens of a type, by namespace and model, however often they are scraped."""
     named = stored[0].model
     found = []
     for form in stored:
-        matchers = (f'{label(form.token_type)}="{kind}"', f'{_names.REQUIRED_PAIR[1]}!=""')
-        # By whichever job a sidecar is scraped, it is one counter.
-        expression = f"max without (job, endpoint) (increase({form.selector(*matchers)}[{STEP}]))"
+        matchers = (f'{label(form.token_type)}="{kind}"', f'{_names.REQUIRED_PAIR[1]}!=""', of_sidecars(ports))
+        expression = once(f"increase({form.selector(*matchers)}[{STEP}])")
         if form.model != named:
             expression = f'label_replace({expression}, {quoted(named)}, "$1", {quoted(form.model)}, "(.*)")'
         found.append(expression)
     return f"sum by ({_names.REQUIRED_PAIR[1]}, {label(named)}) ({' or '.join(found)})"
 
 
-def collection(metrics: Sequence[str]) -> list[dict[str, Any]]:
+def collection(metrics: Sequence[str], ports: Collection[int]) -> list[dict[str, Any]]:
     """The collection's configuration: what an agent asks its cluster's monitoring for.
 
     Args:
         metrics: the names under which token sums are stored; may be empty.
+        ports: those at which sidecars serve their metrics.
     """
     stored = forms(metrics)
     namespace = _names.REQUIRED_PAIR[1]
@@ -58,7 +65,7 @@ def collection(metrics: Sequence[str]) -> list[dict[str, Any]]:
             "item": item,
             "period": "Hourly",
             "usage": {
-                "query": _increase(stored, kind),
+                "query": _increase(stored, kind, ports),
                 "step": STEP,
                 # An empty cluster is the agent's own; without the key nothing is collected.
                 "mappers": {"name": stored[0].model, "namespace": namespace, "cluster": "", "project": namespace},
@@ -114,14 +121,17 @@ def configmap(place: tuple[str, str], marker: str, config: Sequence[Mapping[str,
     }
 
 
-def configurations(metrics: Sequence[str], divisor: int) -> dict[str, dict[str, Any]]:
+def configurations(metrics: Sequence[str], ports: Collection[int], divisor: int) -> dict[str, dict[str, Any]]:
     """Both ConfigMaps, by the name of the program that reads them.
 
     Args:
         metrics: the names under which token sums are stored; may be empty.
+        ports: those at which sidecars serve their metrics.
         divisor: how many tokens a price is for.
     """
     return {
-        "slark-agent": configmap(_names.CHARGEBACK_CONFIG, "cpaas.io/slark.collection.config", collection(metrics)),
+        "slark-agent": configmap(
+            _names.CHARGEBACK_CONFIG, "cpaas.io/slark.collection.config", collection(metrics, ports)
+        ),
         "slark-server": configmap(_names.CHARGEBACK_DISPLAY, "cpaas.io/slark.display.config", display(divisor)),
     }

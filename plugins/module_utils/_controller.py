@@ -85,7 +85,7 @@ def planned(
     before = controller.record
     if options["state"] == "absent":
         unwanted = before.added if options["pairs"] is None else tuple(_mapping.parse(options["pairs"], "This run"))
-        refuse_to_lose_the_bill(cluster, unwanted)
+        refuse_to_lose_the_bill(cluster, unwanted, ours_goes=options["chargeback_goes"])
         merged = _mapping.remove(controller.pairs, controller.base, unwanted)
         return merged, before.after_removal(controller.pairs, merged, unwanted)
     wanted = _mapping.wanted(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
@@ -100,8 +100,13 @@ def planned(
     return merged, before.after_merge(merged)
 
 
-def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair]) -> None:
+def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_goes: bool) -> None:
     """Refuse to remove the label that bills a namespace while something bills by it.
+
+    Args:
+        cluster: where it is.
+        unwanted: the pairs that are to go.
+        ours_goes: whether a configuration that is ours goes as well.
 
     Raises:
         MeteringError: it is to be removed, and chargeback is configured.
@@ -109,7 +114,9 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair]) -> None:
     if Pair(*_names.REQUIRED_PAIR) not in unwanted:
         return
     namespace, name = _names.CHARGEBACK_CONFIG
-    if cluster.get("v1", "configmaps", namespace, name) is not None:
+    found = cluster.get("v1", "configmaps", namespace, name)
+    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+    if found is not None and not (ours_goes and labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY):
         raise MeteringError(
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
             f"{namespace}/{name}.",

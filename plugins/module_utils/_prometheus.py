@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,13 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import quoted
 
 # How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
 REMEMBERED = "7d"
 # Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to.
+# Thanos Querier chooses for each series by itself whose samples it tells: those of `up` would be another replica's.
+SAMPLES_APART = ("dedup", "false")
 WHOLE_ANSWERS = (("partial_response", "false"), ("deny_partial_response", "1"))
 
 
@@ -83,10 +87,17 @@ class Replica:
                 found[job["job_name"]] = job.get("metric_relabel_configs") or []
         return found
 
-    def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
-        """What an instant query yields, now or at a time (Unix seconds); of several shards one after another."""
+    def query(self, promql: str, at: float | None = None, *, apart: bool = False) -> list[dict[str, Any]]:
+        """What an instant query yields, now or at a time (Unix seconds); of several shards one after another.
+
+        Args:
+            promql: the query.
+            at: that time.
+            apart: whether what several replicas have stored is told apart, where the backend would choose for each
+                series by itself.
+        """
         time = [] if at is None else [("time", f"{at:.3f}")]
-        asked = [("query", promql), *time, *WHOLE_ANSWERS]
+        asked = [("query", promql), *time, *WHOLE_ANSWERS, *([SAMPLES_APART] if apart else [])]
         return [item for api in self.apis for item in data_of(api, "query", asked)["result"]]
 
     def number(self, promql: str) -> int:
@@ -212,8 +223,8 @@ def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monit
 
 
 def alternatives(pods: Iterable[str]) -> str:
-    """A PromQL pattern, to be put into quotes, that matches these names of pods."""
-    return "|".join(pod.replace(".", "\\\\.") for pod in pods)
+    """A string of PromQL with a pattern that matches these names of pods and no others, whoever has chosen them."""
+    return quoted("|".join(map(re.escape, pods)))
 
 
 def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:

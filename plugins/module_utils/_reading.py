@@ -11,13 +11,20 @@ born, it began anew, a scrape failed) smaller windows are looked at, and the sma
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _names, _prometheus
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Identity, Presence, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import (
+    Counter,
+    Identity,
+    Presence,
+    Sample,
+    Scrape,
+    Scrapes,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
 
@@ -108,7 +115,9 @@ class Store:
         for own in (SERIES, f'__name__="up",instance=~".+:({ports})"'):
             promql = f"group by (__name__, pod, instance) ({self.over('last_over_time', seconds, own)})"
             for replica in self.replicas:
-                for item in replica.query(promql, until):
+                for item in replica.query(promql, until, apart=True):
+                    if not self.is_sidecar(item["metric"]):
+                        continue
                     pod, instance = item["metric"].get("pod", ""), item["metric"].get("instance", "")
                     if own == SERIES:
                         found.names.add(item["metric"]["__name__"])
@@ -118,12 +127,17 @@ class Store:
                         found.unnamed.add(instance)
         return found
 
+    def is_sidecar(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series is not of another application that exposes the same standard metric."""
+        port = labels.get("instance", "").rpartition(":")[2]
+        return not port.isdigit() or port in self.ports
+
     def creations(self, pods: Sequence[str], until: float, seconds: float) -> dict[str, float]:
         """When pods were made (Unix seconds), of those of which kube-state-metrics has told it to the same store."""
         found: dict[str, float] = {}
         for first in range(0, len(pods), NAMES_AT_ONCE):
             names = _prometheus.alternatives(pods[first : first + NAMES_AT_ONCE])
-            selector = self._selector(f'__name__="{CREATED}"', f'pod=~"{names}"')
+            selector = self._selector(_by("__name__", CREATED), f"pod=~{names}")
             for replica in self.replicas:
                 for item in replica.query(f"min by (pod) (min_over_time({selector}{_window(seconds)}))", until):
                     pod, value = item["metric"]["pod"], float(item["value"][1])
@@ -132,17 +146,17 @@ class Store:
 
     def samples(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
         """The samples of series in the seconds before a time, by one replica."""
-        return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until)
+        return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until, apart=True)
 
     def last(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
         """The last sample of series in the seconds before a time."""
-        return self.replicas[number].query(self.over("last_over_time", seconds, *matchers), until)
+        return self.replicas[number].query(self.over("last_over_time", seconds, *matchers), until, apart=True)
 
     def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
         """The answers to several questions at once: which question, the labels, and the value."""
         asked = [f'label_replace({text}, "{QUESTION}", {quoted(name)}, "", "")' for name, text in questions.items()]
         found = []
-        for item in self.replicas[number].query(" or ".join(asked), until) if asked else ():
+        for item in self.replicas[number].query(" or ".join(asked), until, apart=True) if asked else ():
             labels = item["metric"]
             own = {name: text for name, text in labels.items() if name not in ("__name__", QUESTION)}
             found.append((labels[QUESTION], tuple(sorted(own.items())), float(item["value"][1])))
@@ -161,8 +175,12 @@ class Look(NamedTuple):
 
     all: int
     succeeded: int
-    is_whole: bool
-    """Whether there was one that succeeded, and nothing was dropped of any."""
+    has_restarted: bool
+    """Whether one had fewer samples than the one before it, or that is not known."""
+    exposed: int
+    """How many samples the last one had."""
+    dropped: int
+    """How many of these were not stored."""
 
 
 @dataclass
@@ -179,53 +197,83 @@ class Pod:
     """Times before which the sidecar, or its present process, is known not to have been there."""
     counters: dict[Key, Counter] = field(default_factory=dict)
     presence: Presence = field(init=False)
+    tokens: Presence = field(init=False)
+    """When some counter of it was stored."""
     was_there_before: bool = False
     """Whether it was scraped at the start of the period, or shortly before."""
     _sources: dict[Key, dict[Origin, int]] = field(default_factory=dict)
-    _whole: dict[Target, list[float]] = field(default_factory=dict)
-    """By target, when all that it exposed was stored: the first time, the last before the window, those in it."""
+    _scrapes: dict[Target, Scrapes] = field(default_factory=dict)
     _steps: dict[Target, float] = field(default_factory=dict)
     """By target, how long after one scrape the next one comes (seconds)."""
 
     def __post_init__(self) -> None:
-        self.presence = Presence(self.start)
+        self.presence, self.tokens = Presence(self.start), Presence(self.start)
 
-    def window(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None) -> None:
+    @property
+    def restarts(self) -> list[tuple[float, float]]:
+        """Between which scrapes the process has begun anew; of several that have seen it the closest."""
+        found: list[tuple[float, float]] = []
+        for begin, until in sorted(set().union(*(own.restarts for own in self._scrapes.values()))):
+            if found and begin < found[-1][1]:
+                found[-1] = (max(begin, found[-1][0]), min(until, found[-1][1]))
+            else:
+                found.append((begin, until))
+        return found
+
+    def unstored(self) -> list[tuple[float, float]]:
+        """When it was scraped, and its counters were not stored, although it had some."""
+        if self.tokens.first is None or self.presence.last is None:
+            return []
+        lacking = self.tokens.ended((self.tokens.first, self.presence.last))
+        return [span for span in lacking if not any(span[0] <= begin <= span[1] for begin, dummy in self.restarts)]
+
+    def window(
+        self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None, *, beside: bool = False
+    ) -> None:
         """Follow the counters from one time to another.
 
         Args:
             at: that time (Unix seconds).
             until: the other.
             only: the counters that are followed here, with the labels of their series; None means all.
+            beside: whether there are others, which go on.
         """
         smaller = [length for length in WINDOWS if length < until - at]
         if not smaller or at == self.start:
             # Nothing is known before the first look.
             until, rest = min(until, at + LEAF), until
-            self._follow(at, until, only)
+            self._follow(at, until, only, beside)
             if until < rest:
-                self.window(until, rest, only)
+                self.window(until, rest, only, beside=beside)
             return
         looks = self._looks(until, until - at)
         if not looks and not self._is_there(until, until - at):
             return
         steady = {target for target, look in looks.items() if self._is_steady(target, look, until - at)}
-        # Where nothing was scraped all the time, or no counter is known yet, none can only have gone on.
-        if steady and (only is not None or self.counters):
-            values = self._values(looks, until, until - at) if only is None or only else {}
+        # Where nothing was scraped all the time, none is known only to have gone on.
+        if steady:
+            values = self._values(looks, until, until - at)
             busy = self._busy(looks, steady, values, at)
-            for key in values:
-                if key not in busy and (only is None or key in only):
+            quiet = [key for key in values if key not in busy]
+            for key in quiet:
+                if only is None or key in only:
                     self._go_on(key, values[key], until)
             only = {key: series for key, series in busy.items() if only is None or key in only}
+            beside = beside or bool(quiet)
             if not only:
-                self.presence.steady(until)
-                for target in (target for target, look in looks.items() if look.is_whole):
-                    self._note_whole(target, [until])
+                self._go_steadily(looks, until, beside)
                 return
         while at < until:
-            self.window(at, min(at + smaller[0], until), only)
+            self.window(at, min(at + smaller[0], until), only, beside=beside)
             at += smaller[0]
+
+    def _go_steadily(self, looks: Mapping[Target, Look], until: float, has_tokens: bool) -> None:
+        """Go on over a window in which nothing happened but that counters went on."""
+        self.presence.steady(until)
+        if has_tokens:
+            self.tokens.steady(until)
+        for target, look in looks.items():
+            self._scrapes.setdefault(target, Scrapes()).look([Scrape(until, look.exposed, look.dropped)])
 
     # --- windows through which counters only went on ------------------------------------------------------------------
 
@@ -273,24 +321,38 @@ class Pod:
 
     def _targets(self, number: int, selector: str, until: float, seconds: float) -> dict[Target, Look]:
         over = self.store.over
-        questions = {"count": over("count_over_time", seconds, _by("__name__", UP), selector)}
-        questions |= {name: over("sum_over_time", seconds, _by("__name__", name), selector) for name in SCRAPE_SERIES}
-        told: dict[Identity, dict[str, float]] = {}
-        for question, labels, value in self.store.answers(number, until, questions):
-            if self._is_sidecar(dict(labels)):
-                told.setdefault(labels, {})[question] = value
-        return {
-            (number, labels): Look(
-                int(own["count"]), int(own[UP]), own[UP] > 0 and own.get(EXPOSED, -1.0) == own.get(KEPT, -2.0)
-            )
-            for labels, own in told.items()
-            if UP in own
+        up, exposed, kept = ((_by("__name__", name), selector) for name in SCRAPE_SERIES)
+        questions = {
+            "all": over("count_over_time", seconds, *up),
+            "succeeded": over("sum_over_time", seconds, *up),
+            "exposed": over("last_over_time", min(seconds, AHEAD), *exposed),
+            "kept": over("last_over_time", min(seconds, AHEAD), *kept),
+            # The scrape before the window as well: it may have begun anew right after that.
+            "resets": f"{over('resets', seconds + AHEAD, *exposed)} > 0",
         }
+        found: dict[Identity, dict[str, int]] = {}
+        for question, labels, value in self.store.answers(number, until, questions):
+            if self.store.is_sidecar(dict(labels)):
+                found.setdefault(labels, {})[question] = round(value)
+        looks = {}
+        for labels, told in found.items():
+            if "all" in told:
+                is_known = "exposed" in told and "kept" in told
+                exposed_last = told.get("exposed", 0)
+                looks[number, labels] = Look(
+                    told["all"],
+                    told["succeeded"],
+                    "resets" in told or not is_known,
+                    exposed_last,
+                    exposed_last - told.get("kept", 0),
+                )
+        return looks
 
     def _is_steady(self, target: Target, look: Look, seconds: float) -> bool:
         """Whether a target was scraped all the time, and each time with success."""
         step = self._steps.get(target)
-        return step is not None and look.succeeded == look.all and look.all >= seconds / step - 1.5
+        is_regular = step is not None and look.succeeded == look.all and look.all >= seconds / step - 1.5
+        return is_regular and not look.has_restarted
 
     def _busy(
         self,
@@ -325,23 +387,32 @@ class Pod:
 
     # --- windows that are looked at sample by sample ------------------------------------------------------------------
 
-    def _follow(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None) -> None:
+    def _follow(self, at: float, until: float, only: Mapping[Key, set[Identity]] | None, beside: bool) -> None:
         """Follow the counters through the samples of a window."""
-        for key, own in self._samples(at, until, only).items():
+        found = self._samples(at, until, only)
+        if beside:
+            self.tokens.steady(until)
+        else:
+            times = {it.time for own in found.values() for samples in own.values() for it in samples}
+            self.tokens.look([time for time in times if time <= until])
+        for key, own in found.items():
             known = self._sources.setdefault(key, {})
             for source in own:
                 known.setdefault(source, len(known))
-            # Scrapes of its own targets after which nothing was dropped: what they did not show was not there.
-            whole = sorted(time for source in known for time in self._whole.get(source[1], ()))
+            scrapes = [self._scrapes.get(target, Scrapes()) for dummy, target in known]
 
-            def is_new(time: float, whole: list[float] = whole) -> bool:
-                return bisect.bisect_left(whole, time) > 0 or any(self.start < bound <= time for bound in self.bounds)
+            def is_new(number: int, time: float, scrapes: list[Scrapes] = scrapes) -> bool:
+                return scrapes[number].shows_new(time) or any(self.start < bound <= time for bound in self.bounds)
 
-            def was_absent(earlier: float, later: float, whole: list[float] = whole) -> bool:
-                return bisect.bisect_right(whole, earlier) < bisect.bisect_left(whole, later)
+            def has_restarted(number: int, earlier: float, later: float, scrapes: list[Scrapes] = scrapes) -> bool:
+                own = scrapes[number]
+                others = [other for other in scrapes if other is not own]
+                return any(earlier < shown <= later for dummy, shown in own.restarts) or own.took_over(
+                    others, earlier, later
+                )
 
             in_order = [sorted(own.get(source, [])) for source in known]
-            self.counters.setdefault(key, Counter()).follow(in_order, self.start, until, is_new, was_absent)
+            self.counters.setdefault(key, Counter()).follow(in_order, self.start, until, is_new, has_restarted)
 
     def _samples(
         self, at: float, until: float, only: Mapping[Key, set[Identity]] | None
@@ -354,7 +425,7 @@ class Pod:
         for number in range(len(self.store.replicas)):
             for selector in self.group.selectors:
                 scrapes = self.store.samples(number, moment, seconds, SCRAPES, selector)
-                targets = self._scrapes(number, scrapes, seen)
+                targets = self._note(number, scrapes, seen)
                 for matchers in self._chosen(selector, only):
                     for item in self.store.samples(number, moment, seconds, *matchers):
                         self._take(found, number, targets, item["metric"], item["values"])
@@ -404,46 +475,49 @@ class Pod:
         told = self._key(labels, targets, number)
         if told is not None:
             samples = found.setdefault(told[0], {}).setdefault(told[1], [])
-            samples += [Sample(float(time), round(float(value))) for time, value in values]
+            samples += [Sample(time, round(value)) for time, value in _numbers(values)]
 
     def _key(self, labels: Mapping[str, str], targets: list[dict[str, str]], number: int) -> tuple[Key, Origin] | None:
         """Which counter a series is, and which source of it; None where it is none of a sidecar's."""
         own = _plain(labels)
-        if not self._is_sidecar(own):
+        if not self.store.is_sidecar(own):
             return None
         target = _accounting.target_of(own, targets)
         key = (_accounting.is_count(labels["__name__"]), _accounting.identity_of(own, target, self.group.pod))
         return key, (tuple(sorted(labels.items())), (number, tuple(sorted((target or {}).items()))))
 
-    def _is_sidecar(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series is not of another application that exposes the same standard metric."""
-        port = labels.get("instance", "").rpartition(":")[2]
-        return not port.isdigit() or port in self.store.ports
-
-    def _scrapes(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
-        """Note when targets were scraped, and when wholly; what is returned are their labels."""
+    def _note(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
+        """Note the scrapes of targets; what is returned are their labels."""
         by_target: dict[Identity, dict[str, dict[float, float]]] = {}
         for item in items:
             labels = _plain(item["metric"])
-            if self._is_sidecar(labels):
-                own = by_target.setdefault(tuple(sorted(labels.items())), {})
-                own[item["metric"]["__name__"]] = {float(time): float(value) for time, value in item["values"]}
+            if self.store.is_sidecar(labels):
+                told = dict(_numbers(item["values"]))
+                by_target.setdefault(tuple(sorted(labels.items())), {})[item["metric"]["__name__"]] = told
         for identity, series in by_target.items():
             target = (number, identity)
             up, exposed, kept = (series.get(name, {}) for name in SCRAPE_SERIES)
             step = _accounting.usual(sorted(up))
             if step is not None:
                 self._steps[target] = step
-            seen += [time for time, value in up.items() if value]
-            whole = (time for time, value in up.items() if value and exposed.get(time, -1.0) == kept.get(time, -2.0))
-            self._note_whole(target, sorted(whole))
+            succeeded = [time for time, value in up.items() if value]
+            seen += succeeded
+            self._scrapes.setdefault(target, Scrapes()).look(
+                [
+                    Scrape(time, round(exposed[time]), round(exposed[time] - kept[time]))
+                    for time in succeeded
+                    if time in exposed and time in kept
+                ]
+            )
         return [dict(identity) for identity in by_target]
 
-    def _note_whole(self, target: Target, times: list[float]) -> None:
-        """Keep the first time of all, the last before these, and these."""
-        known = self._whole.get(target, [])
-        earlier = [time for time in known if not times or time < times[0]]
-        self._whole[target] = sorted({*earlier[:1], *earlier[-1:], *times})
+
+def _numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
+    """Samples without those by which a store tells that a series has ended (VictoriaMetrics: NaN)."""
+    for time, text in values:
+        value = float(text)
+        if not math.isnan(value):
+            yield float(time), value
 
 
 def _window(seconds: float) -> str:

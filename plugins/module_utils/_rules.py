@@ -18,11 +18,16 @@ from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import COREOS
-from ansible_collections.aigateway.metering.plugins.module_utils._stored import Form, forms, label, quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import (
+    Form,
+    forms,
+    label,
+    of_sidecars,
+    once,
+    quoted,
+)
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
-# What a scrape adds, and what differs where several scrape the same sidecar.
-BY_SCRAPE = "job, endpoint"
 # How far back it is looked for what has gone.
 REMEMBERED = "1d"
 
@@ -64,23 +69,24 @@ def _counts(form: Form) -> Form:
 
 
 def _rate(form: Form, window: str, *matchers: str) -> str:
-    """The rate of each counter, by whichever job it is scraped."""
-    return f"max without ({BY_SCRAPE}) (rate({form.selector(*matchers)}[{window}]))"
+    """The rate of each counter."""
+    return once(f"rate({form.selector(*matchers)}[{window}])")
 
 
 def _of_total(form: Form) -> str:
     return f'{label(form.token_type)}=~"{"|".join(_names.TOTAL_TOKEN_TYPES)}"'
 
 
-def recorded(stored: Sequence[Form], window: str) -> list[dict[str, Any]]:
+def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> list[dict[str, Any]]:
     """The recording rules: rates by who is billed, model and token type."""
     by = f"{NAMESPACE}, {_names.DEPARTMENT_LABEL}, {_names.REQUEST_MODEL_LABELS[0]}"
     kinds = f"{by}, {_names.TOKEN_TYPE_LABELS[0]}"
-    tokens = _everywhere(stored, lambda form: _underscored(form, _rate(form, window)))
+    ours = of_sidecars(ports)
+    tokens = _everywhere(stored, lambda form: _underscored(form, _rate(form, window, ours)))
 
     def requests_of(form: Form) -> str:
         # Each request is counted once for each type.
-        return _underscored(form, _rate(_counts(form), window, f'{label(form.token_type)}="input"'))
+        return _underscored(form, _rate(_counts(form), window, ours, f'{label(form.token_type)}="input"'))
 
     return [
         {"record": "aigateway_metering:tokens:rate", "expr": f"sum by ({kinds}) ({tokens})"},
@@ -99,16 +105,20 @@ def alerts(
         identity: the labels of the mapping that carry data.
         bounds: when they fire.
     """
-    targets = f'up{{instance=~".+:({"|".join(map(str, sorted(ports)))})"}}'
-    everything = _everywhere(stored, lambda form: form.selector())
+    ours = of_sidecars(ports)
+    targets = f"up{{{ours}}}"
     check = "ansible-playbook aigateway.metering.check"
 
-    def last(*matchers: str) -> str:
-        """Series that were there in the last day."""
-        return _everywhere(stored, lambda form: f"last_over_time({form.selector(*matchers)}[{REMEMBERED}])")
+    def now(*matchers: str) -> str:
+        """The series that there are."""
+        return _everywhere(stored, lambda form: form.selector(ours, *matchers))
+
+    def lately(*matchers: str) -> str:
+        """The series that there were within the last day."""
+        return _everywhere(stored, lambda form: f"last_over_time({form.selector(ours, *matchers)}[{REMEMBERED}])")
 
     def rates(*matchers: str) -> str:
-        return f"sum({_everywhere(stored, lambda form: _rate(form, bounds.window, _of_total(form), *matchers))})"
+        return f"sum({_everywhere(stored, lambda form: _rate(form, bounds.window, ours, _of_total(form), *matchers))})"
 
     def alert(name: str, expression: str, severity: str, summary: str, why: str, command: str) -> dict[str, Any]:
         return {
@@ -119,12 +129,15 @@ def alerts(
             "annotations": {"summary": summary, "description": f"{why} Next: {command}"},
         }
 
+    # A sidecar has no counter before its first request: only one that had some, and goes on, has lost them.
+    lost = f"(count by (instance) ({lately()}) and on (instance) ({targets} == 1)) unless on (instance) ({now()})"
+    gone = f"(count(last_over_time({targets}[{REMEMBERED}])) > 0) unless on () count({targets})"
     found = [
         alert(
             "TokenMetricAbsent",
-            f"(count({last()}) > 0) unless on () count({everything})",
+            f"(count({lost}) > 0) or ({gone})",
             "critical",
-            "The AI gateway's token metric was stored within the last day, and is not any more.",
+            "Sidecars of the AI gateway are not scraped any more, or their token metric is not stored any more.",
             "Nothing is metered meanwhile: what is used now will be missing in the bill, or be billed to a later hour.",
             check,
         ),
@@ -138,9 +151,9 @@ def alerts(
         ),
         alert(
             "SidecarScrapedTwice",
-            f"count by (namespace, pod, instance) ({targets}) > 1",
+            f"count by (instance) ({targets}) > 1",
             "warning",
-            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} is scraped {{ $value }} times.",
+            "The sidecar at {{ $labels.instance }} is scraped {{ $value }} times.",
             "Whatever sums up without regard to the job counts its tokens as often.",
             "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
         ),
@@ -154,7 +167,7 @@ def alerts(
         ),
         alert(
             "TooManyTokenSeries",
-            f"count({everything}) > {bounds.series}",
+            f"count({now()}) > {bounds.series}",
             "warning",
             f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
             "A label with a value for each user or request makes Prometheus large and slow.",
@@ -163,18 +176,21 @@ def alerts(
     ]
     # One for each label: which one has gone is what the person on call needs to know.
     for name in identity:
-        pair = f"{label(name)}!={quoted('')}"
-        present = _everywhere(stored, lambda form, pair=pair: form.selector(pair))  # type: ignore[misc]
-        lost = alert(
+        some = f"{label(name)}!={quoted('')}"
+        # Of whom had it: others may never have had one.
+        who = "" if name == NAMESPACE else NAMESPACE
+        had, have, are_there = (f"count by ({who}) ({text})" for text in (lately(some), now(some), now()))
+        vanished = alert(
             "LabelVanished",
-            f"((count({last(pair)}) > 0) unless on () count({present})) and on () count({everything})",
-            "critical",
-            f"No sidecar has the label {name} on its tokens any more; within the last day they had it.",
+            f"({had} unless on ({who}) {have}) and on ({who}) {are_there}",
+            "critical" if name == NAMESPACE else "warning",
+            f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
+            "last day some did.",
             "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
             f"{check}; then ansible-playbook aigateway.metering.site",
         )
-        lost["labels"]["label"] = name
-        found.append(lost)
+        vanished["labels"]["label"] = name
+        found.append(vanished)
     return found
 
 
@@ -210,7 +226,11 @@ def prometheus_rule(
         },
         "spec": {
             "groups": [
-                {"name": "aigateway-metering.rates", "interval": interval, "rules": recorded(stored, bounds.window)},
+                {
+                    "name": "aigateway-metering.rates",
+                    "interval": interval,
+                    "rules": recorded(stored, ports, bounds.window),
+                },
                 {
                     "name": "aigateway-metering.alerts",
                     "interval": interval,

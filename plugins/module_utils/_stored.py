@@ -11,7 +11,7 @@ Pure: no input or output, no Ansible.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
@@ -63,3 +63,17 @@ def forms(metrics: Sequence[str]) -> tuple[Form, ...]:
         for index, names in enumerate((underscored, dotted))
         if names
     )
+
+
+# What a scrape adds to a sidecar's series. Its address stays: it tells one sidecar from another.
+ADDED_BY_SCRAPE = "job, endpoint, namespace, pod, container, service, prometheus, prometheus_replica"
+
+
+def of_sidecars(ports: Collection[int]) -> str:
+    """A matcher for what is scraped from sidecars, and not from another application with the same standard metric."""
+    return f'instance=~".+:({"|".join(map(str, sorted(ports)))})"'
+
+
+def once(expression: str) -> str:
+    """Each counter once, by however many scrapes it is stored."""
+    return f"max without ({ADDED_BY_SCRAPE}) ({expression})"

@@ -168,6 +168,8 @@ class Period:
         self._began = began
         self._revisions = revisions
         self._presences: dict[str, Presence] = {}
+        self._restarts: dict[str, list[tuple[float, float]]] = {}
+        self._unstored: dict[str, list[tuple[float, float]]] = {}
         self._later: set[str] = set()
         """The pods that were scraped after the period, too."""
         self._was_scraped_before = False
@@ -197,6 +199,8 @@ class Period:
             for key, counter in pod.counters.items():
                 sums.add(*key, added.get(key, {}), counter)
             self._presences[group.pod] = pod.presence
+            self._restarts[group.pod] = pod.restarts
+            self._unstored[group.pod] = pod.unstored()
             self._was_scraped_before = self._was_scraped_before or pod.was_there_before
         self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
@@ -234,6 +238,17 @@ class Period:
             alive = None if began is None else (max(began, self.start), last_moment)
             for begin, until in presence.ended(alive):
                 found.append(f"{pod} was not scraped from {shown(begin)} to {shown(until)}.")
+            for begin, until in self._unstored.get(pod, ()):
+                found.append(
+                    f"{pod} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: what it "
+                    "counted then is billed late, or not at all."
+                )
+            for begin, until in self._restarts.get(pod, ()):
+                if self.start < until <= self.end:
+                    found.append(
+                        f"The sidecar of {pod} has begun anew between {shown(begin)} and {shown(until)}: what it "
+                        "counted in between, before that, is lost."
+                    )
             if began is None and presence.seen is not None and presence.may_be_cut and pod not in self._later:
                 found.append(
                     f"{pod} has ended after its last scrape at {shown(presence.seen)}: what it counted then is lost."
@@ -250,4 +265,8 @@ class Period:
             )
         if self.end > self._now:
             found.append("The period is not over yet.")
+        elif self.end + AHEAD > self._now:
+            found.append(
+                "The period has only just ended: where samples are stored late, the last of it may be missing."
+            )
         return found

@@ -49,6 +49,12 @@ options:
       - One that is there already stays, whatever this says.
     type: bool
     default: false
+  chargeback_goes:
+    description:
+      - Whether Cost Management's configuration is removed by the same play, as far as it is ours.
+      - Otherwise the pair by which it bills is refused to go while the configuration is there.
+    type: bool
+    default: false
   method:
     description:
       - V(patch) writes the flag into the Deployment.
@@ -138,6 +144,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "pairs": {"type": "str"},
             "allow_per_user": {"type": "bool", "default": False},
+            "chargeback_goes": {"type": "bool", "default": False},
             "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
             "restart": {"type": "bool", "default": True},
             "on_failure": {"type": "str", "choices": ["rollback", "keep"], "default": "rollback"},

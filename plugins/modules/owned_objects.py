@@ -63,7 +63,7 @@ options:
 EXAMPLES = r"""
 - name: Tell Cost Management what to collect
   aigateway.metering.owned_objects:
-    definitions: "{{ (gateway.names | aigateway.metering.cost_management).values() | list }}"
+    definitions: "{{ (gateway | aigateway.metering.cost_management).values() | list }}"
     readers:
       - object: slark-agent-aigateway-config
         namespace: cpaas-system

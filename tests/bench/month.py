@@ -45,9 +45,9 @@ PART = 6 * 3600
 class EverySample(_reading.Pod):
     """A pod that is followed through every sample, as far as memory allows at once."""
 
-    def window(self, at, until, only=None):
+    def window(self, at, until, only=None, *, beside=False):
         while at < until:
-            self._follow(at, min(at + PART, until), only)
+            self._follow(at, min(at + PART, until), only, beside)
             at += PART
 
 
@@ -71,8 +71,8 @@ class Counted(_prometheus.Replica):
 
     told: Counter[str] = field(default_factory=Counter)
 
-    def query(self, promql: str, at: float | None = None) -> list[dict]:
-        found = super().query(promql, at)
+    def query(self, promql: str, at: float | None = None, *, apart: bool = False) -> list[dict]:
+        found = super().query(promql, at, apart=apart)
         samples = sum(len(item.get("values", ())) for item in found)
         self.told.update(queries=1, rows=len(found), samples=samples)
         return found

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import CONTROLLER, Stand, kill
+import yaml
+from conftest import CONTROLLER, ROOT, Stand, kill
 from standlib import platform
 from standlib.progress import wait_until
 
@@ -85,6 +87,16 @@ def test_the_billed_namespace_is_not_removed_while_chargeback_is_configured(char
     annotate(charged_back, "added-pairs", "x-user-group:department")
 
 
+def test_a_chargeback_of_ours_goes_with_the_pair_by_which_it_bills(charged_back: Stand) -> None:
+    labels = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "aigateway.metering"}}}
+    charged_back.patch("configmap", "cpaas-system", "slark-agent-aigateway-config", labels)
+    annotate(charged_back, "added-pairs", "x-user-namespace:user_namespace")
+    run = charged_back.play("remove", "--check")
+    assert run.code == 0, run.output
+    assert "rules and configurations removed: ConfigMap cpaas-system/slark-agent-aigateway-config" in run.text
+    annotate(charged_back, "added-pairs", "x-user-group:department")
+
+
 def test_for_some_gateways_only_their_monitor_goes(fresh: Stand) -> None:
     scope = {"metering_gateways": "team-b/gateway-b"}
     assert fresh.site(**scope).code == 0
@@ -93,9 +105,12 @@ def test_for_some_gateways_only_their_monitor_goes(fresh: Stand) -> None:
     assert (fresh.monitors(), fresh.flag(), len(fresh.all("monitordashboards"))) == (set(), METERED, 1)
 
 
-def test_check_mode_says_what_would_go_and_removes_nothing(metered: Stand) -> None:
+def test_check_mode_says_what_would_go_and_removes_nothing(metered: Stand, tmp_path: Path) -> None:
+    """With no more rights than docs/rbac.yml gives."""
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    (rules,) = [document["rules"] for document in documents]
     before = metered.state()
-    run = metered.play("remove", "--check", "--diff")
+    run = metered.play("remove", "--check", "--diff", environment=metered.account(tmp_path, rules))
     assert run.code == 0, run.output
     assert "PodMonitors removed: envoy-gateway-system/ai-gateway-metrics" in run.text
     assert metered.state() == before

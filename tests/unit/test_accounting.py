@@ -25,7 +25,7 @@ def samples(*pairs):
 
 def followed(*sources, new=False):
     counter = Counter()
-    counter.follow(sources, START, END, lambda _: new)
+    counter.follow(sources, START, END, lambda *_: new)
     return counter
 
 
@@ -242,7 +242,7 @@ def test_two_periods_add_up_to_the_whole(history, look, middle):
 
     def total(start, end):
         counter = Counter()
-        counter.follow([own], start, end, lambda _: True)
+        counter.follow([own], start, end, lambda *_: True)
         return counter.total
 
     assert total(-1, middle) + total(middle, 299) == total(-1, 299)

@@ -41,13 +41,13 @@ def gateway(metrics):
 
 @every_form
 def test_every_query_of_the_collection_is_promql(metrics):
-    for item in _chargeback.collection(metrics):
+    for item in _chargeback.collection(metrics, [1064]):
         promql_parser.parse(item["usage"]["query"])
 
 
 @every_form
 def test_the_collection_has_an_item_for_input_and_one_for_output_and_none_for_their_parts(metrics):
-    items = _chargeback.collection(metrics)
+    items = _chargeback.collection(metrics, [1064])
     assert [item["item"] for item in items] == list(_chargeback.ITEMS.values())
     for kind, item in zip(("input", "output"), items, strict=True):
         assert f'="{kind}"' in item["usage"]["query"]
@@ -56,19 +56,21 @@ def test_the_collection_has_an_item_for_input_and_one_for_output_and_none_for_th
 
 def test_the_name_is_mapped_from_the_label_that_the_query_leaves():
     for metrics, label in ((FORMS["dotted"], "gen_ai.request.model"), (FORMS["both"], "gen_ai_request_model")):
-        usage = _chargeback.collection(metrics)[0]["usage"]
+        usage = _chargeback.collection(metrics, [1064])[0]["usage"]
         assert usage["mappers"]["name"] == label
         assert f"sum by (user_namespace, {label if '.' not in label else chr(34) + label + chr(34)})" in usage["query"]
 
 
 def test_every_item_that_is_collected_is_shown():
     (shown,) = _chargeback.display(1000)
-    assert [method["item"] for method in shown["methods"]] == [item["item"] for item in _chargeback.collection([])]
+    assert [method["item"] for method in shown["methods"]] == [
+        item["item"] for item in _chargeback.collection([], [1064])
+    ]
     assert {method["divisor"] for method in shown["methods"]} == {1000}
 
 
 def test_the_configurations_are_where_cost_management_looks_and_are_yaml():
-    found = cost_management([])
+    found = cost_management(gateway([]))
     for program, place in (("slark-agent", _names.CHARGEBACK_CONFIG), ("slark-server", _names.CHARGEBACK_DISPLAY)):
         metadata = found[program]["metadata"]
         assert (metadata["namespace"], metadata["name"]) == place
@@ -78,7 +80,7 @@ def test_the_configurations_are_where_cost_management_looks_and_are_yaml():
 @pytest.mark.parametrize("divisor", [0, -1])
 def test_a_divisor_that_prices_nothing_is_refused(divisor):
     with pytest.raises(AnsibleFilterError, match="chargeback_divisor is"):
-        cost_management([], divisor)
+        cost_management(gateway([]), divisor)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
