@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,8 +300,12 @@ class Stand:
         return gateways
 
     def ending_proxies(self) -> list[dict[str, Any]]:
+        """Old proxies to which a request may still be sent.
+
+        One that was told to end while it began may take all of its five minutes for that; no request reaches it.
+        """
         pods = self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
-        return [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
+        return [pod for pod in pods if "deletionTimestamp" in pod["metadata"] and told_to_end(pod) > time.time() - 60]
 
     def send(self, rounds: int = 1) -> None:
         """Traffic of every caller, of which no request may fail."""
@@ -310,6 +316,12 @@ class Stand:
     def answers(self) -> bool:
         """Whether a request of every caller is answered."""
         return set(traffic.send_all(self.gateways(), traffic.mix(1))) == {200}
+
+
+def told_to_end(pod: dict[str, Any]) -> float:
+    """When a pod was told to end (Unix seconds): Kubernetes keeps the time by which it has to have ended."""
+    by = datetime.datetime.fromisoformat(pod["metadata"]["deletionTimestamp"])
+    return by.timestamp() - pod["metadata"].get("deletionGracePeriodSeconds", 0)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
