@@ -181,7 +181,7 @@ def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, ti
 
 def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:
     """What a replica has of some pods, by series; labels that only a target has do not matter."""
-    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~"{_prometheus.alternatives(pods)}"}}'
+    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~{_prometheus.alternatives(pods)}}}'
     found = {}
     for item in replica.query(selector):
         labels: Object = item["metric"]

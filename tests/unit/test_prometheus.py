@@ -8,11 +8,17 @@ import dataclasses
 import json
 from typing import Any
 
+import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _api, _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _api,
+    _prometheus,
+    _scrape_check,
+    _verification,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus
+from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus, sidecar
 
 MAIN = prometheus()
 # As prometheus-operator names them: a StatefulSet for each shard, a pod for each replica.
@@ -142,3 +148,25 @@ def test_after_a_look_at_everything_only_pools_that_may_matter_are_looked_at():
 @pytest.mark.parametrize("login", ["user:secret", "user:se/secret", "secret"])
 def test_an_address_is_named_without_what_lets_in(login):
     assert "secret" not in _api.Address(f"https://{login}@metrics:9090/prometheus/", {}).name
+
+
+def test_a_query_about_sidecars_is_promql():
+    sidecars = [sidecar("envoy-1.a"), sidecar("envoy-2")]
+    promql_parser.parse(_scrape_check._count(sidecars, 'user_namespace!=""'))
+
+
+class Asked:
+    """A replica that knows nothing, and what it is asked."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def query(self, promql):
+        self.text = promql
+        return []
+
+
+def test_a_query_about_pods_is_promql():
+    replica: Any = Asked()
+    _verification.stored(replica, ["envoy-1.a", "envoy-2"])
+    promql_parser.parse(replica.text)
