@@ -20,10 +20,6 @@ from typing import NamedTuple
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
 
-# What the scrape commonly adds to a series; what it really adds is told by the series `up` of the same target.
-SCRAPE_LABELS = frozenset(
-    {"job", "endpoint", "instance", "namespace", "pod", "container", "service", "prometheus", "prometheus_replica"}
-)
 # Labels of the library that counts: they are the same for all counters, and are commonly dropped.
 LIBRARY = ("otel_scope_", "otel.scope.")
 Identity = tuple[tuple[str, str], ...]
@@ -47,7 +43,8 @@ def identity_of(labels: Mapping[str, str], target: Mapping[str, str] | None, pod
         target: those of its target, which its series `up` carries; None where that is not known.
         pod: the pod whose sidecar it is, or what else tells that.
     """
-    added = {name for name in labels if name in SCRAPE_LABELS} if target is None else set(target)
+    # What the scrape really added is told by the series `up` of the same target.
+    added = {name for name in labels if name in _names.SCRAPE_LABELS} if target is None else set(target)
     own = {}
     for name, value in labels.items():
         # A label of the sidecar that the target has as well was renamed by the scrape.

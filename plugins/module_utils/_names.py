@@ -65,6 +65,8 @@ ENCODED_ARRAY_PREFIX = "WyJ"
 # --- metrics --------------------------------------------------------------------------------------------------------
 # A target's own labels: Prometheus renames a scraped label of that name to exported_<name>.
 TARGET_LABELS = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint"})
+# What a scrape commonly adds to a series.
+SCRAPE_LABELS = (*sorted(TARGET_LABELS), "service", "prometheus", "prometheus_replica")
 # Labels that the gateway sets itself; a mapped label of that name would override it.
 BUILT_IN_LABEL_PREFIXES = ("gen_ai_", "otel_")
 BUILT_IN_LABELS = frozenset({"error_type", "le"})

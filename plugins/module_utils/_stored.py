@@ -65,8 +65,8 @@ def forms(metrics: Sequence[str]) -> tuple[Form, ...]:
     )
 
 
-# What a scrape adds to a sidecar's series. Its address stays: it tells one sidecar from another.
-ADDED_BY_SCRAPE = "job, endpoint, namespace, pod, container, service, prometheus, prometheus_replica"
+# The address of a sidecar stays: it tells one from another.
+ADDED_BY_SCRAPE = ", ".join(name for name in _names.SCRAPE_LABELS if name != "instance")
 
 
 def of_sidecars(ports: Collection[int]) -> str:
