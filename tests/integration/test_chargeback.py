@@ -252,20 +252,20 @@ def test_a_label_that_has_vanished_fires_for_whoever_had_it(alerting: Stand) -> 
 
 
 def test_sidecars_that_are_scraped_no_more_fire(alerting: Stand) -> None:
-    proxies = alerting.get("deployments", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
+    def scale(*replicas: int) -> None:
+        for team, count in zip(tenants.TEAMS, replicas, strict=True):
+            spec = {"provider": {"kubernetes": {"envoyDeployment": {"replicas": count}}}}
+            alerting.patch("envoyproxy", team.namespace, team.gateway, {"spec": spec})
 
-    def scale(replicas: dict[str, int]) -> None:
-        for name, count in replicas.items():
-            words = ["scale", f"deployment/{name}", f"--replicas={count}", "-n", platform.GATEWAY_NAMESPACE]
-            alerting.kubectl.run(alerting.step, *words)
-
-    wanted = {item["metadata"]["name"]: item["spec"]["replicas"] for item in proxies}
-    scale(dict.fromkeys(wanted, 0))
+    scale(0, 0)
     try:
         assert fires(alerting, "AIGatewayTokenMetricAbsent")
     finally:
-        scale(wanted)
-        alerting.kubectl.rollout(alerting.step, platform.GATEWAY_NAMESPACE, *(f"deployment/{name}" for name in wanted))
+        scale(*(team.replicas for team in tenants.TEAMS))
+        wanted = sum(team.replicas for team in tenants.TEAMS)
+        wait_until("the proxies to be back", lambda: len(alerting.mappings()) == wanted, 120)
+        proxies = [f"deployment/{name}" for name in alerting.revisions()]
+        alerting.kubectl.rollout(alerting.step, platform.GATEWAY_NAMESPACE, *proxies)
 
 
 def test_what_is_asked_for_is_told_where_it_is_wrong(stand: Stand) -> None:
