@@ -118,12 +118,8 @@ func write(directory string, pods []*pod, from, start, step int64, truth map[str
 			if time < p.begin || time >= p.end {
 				continue
 			}
-			for index, series := range p.scrape {
-				if err := put(series, time, []float64{1, 1000, 1000}[index]); err != nil {
-					return err
-				}
-			}
 			anew := p.restart > time-step && p.restart <= time
+			exposed := 20.0
 			for _, c := range p.counters {
 				if anew && c.born < time {
 					// What begins anew has no counters until its next request.
@@ -142,6 +138,12 @@ func write(directory string, pods []*pod, from, start, step int64, truth map[str
 					truth[c.key] += added
 				}
 				if err := put(c.labels, time, float64(c.value)); err != nil {
+					return err
+				}
+				exposed++
+			}
+			for index, series := range p.scrape {
+				if err := put(series, time, []float64{1, exposed, exposed}[index]); err != nil {
 					return err
 				}
 			}
