@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,8 @@ from .progress import StandError, say, step, wait_until
 from .settings import CACHE, kubeconfig
 
 READY_SECONDS = 90
+# kind starts a node's container right after making it; on a busy machine "right after" can take a while.
+CREATION_SECONDS = 60
 # Node ports that kind publishes on 127.0.0.1, at host ports it picks: two clusters never collide.
 NODE_PORTS = {"gateway-a": 30080, "gateway-b": 30081}
 
@@ -92,11 +95,11 @@ def _ready(cluster: str) -> bool:
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
-def ensure(cluster: str, built: bool) -> None:
-    """Return with a cluster of that name whose node is Ready."""
+def ensure(cluster: str, built: bool) -> bool:
+    """Return with a cluster of that name whose node is Ready; the answer is whether it was there already."""
     if _healthy(cluster, built):
         say(f"cluster {cluster}: there and ready")
-        return
+        return True
     kind = binaries.tool("kind")
     with step(f"cluster {cluster}") as current:
         current.run([kind, "delete", "cluster", "--name", cluster])
@@ -110,6 +113,7 @@ def ensure(cluster: str, built: bool) -> None:
         target.chmod(0o600)
         wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
         _marker(cluster).write_text(_made_from(built))
+    return False
 
 
 def _healthy(cluster: str, built: bool) -> bool:
@@ -120,15 +124,28 @@ def _healthy(cluster: str, built: bool) -> bool:
     if not marker.exists() or marker.read_text() != _made_from(built):
         say(f"cluster {cluster}: made from other images or not to the end; it is made anew")
         return False
-    if not container["State"]["Running"]:
-        with step(f"cluster {cluster}: its node had stopped, starting it") as current:
-            current.run(["docker", "start", f"{cluster}-control-plane"])
+    if _stopped_since_it_was_made(container):
+        say(f"cluster {cluster}: its node had stopped since it was made; it is made anew")
+        return False
     try:
         wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
     except StandError as sick:
         say(f"cluster {cluster}: {sick}; it is made anew")
         return False
     return True
+
+
+def _stopped_since_it_was_made(container: dict) -> bool:
+    """Whether the node is down or has come back, by our hand or by its engine's.
+
+    All pods of a node that comes back crash until the one that they need is up, and wait ever longer in between:
+    proxies have taken more than three minutes. A new cluster takes one.
+    """
+    state = container["State"]
+    if not state["Running"]:
+        return True
+    made, started = (datetime.fromisoformat(moment) for moment in (container["Created"], state["StartedAt"]))
+    return started - made > timedelta(seconds=CREATION_SECONDS)
 
 
 def load_images(cluster: str) -> None:
