@@ -148,8 +148,8 @@ class Counter:
     """By source, what it has told last."""
     _floor: int = 0
     """What the setter had told before the level: an answer that is late, but of the same life, is not below it."""
-    _seen: float = 0.0
-    """When the counter was last there."""
+    seen: float = 0.0
+    """When it was last there."""
 
     def follow(
         self,
@@ -180,20 +180,20 @@ class Counter:
             ahead = setter[positions[self._setter]].value if positions_left(setter, positions, self._setter) else None
             before = self._last.get(number)
             if before is None:
-                has_begun = any(has_restarted(other, self._seen, time) for other in range(len(sources)))
+                has_begun = any(has_restarted(other, self.seen, time) for other in range(len(sources)))
             else:
                 # Of several that have seen a restart the first one tells.
                 has_begun = before.life == self._life and has_restarted(number, before.time, time)
             if self.level is not None and has_begun:
                 self._life += 1
                 self.level = self._floor = 0
-            self._seen = time
+            self.seen = time
             self._observe(time, number, value, ahead, start, is_new)
 
     def knows(self, source: int, value: int, since: float) -> bool:
         """Whether a source that has reached a value may simply have gone on since some time."""
         before = self._last.get(source)
-        return before is not None and before.life == self._life and before.value <= value and self._seen >= since
+        return before is not None and before.life == self._life and before.value <= value and self.seen >= since
 
     def go_on(self, values: Mapping[int, int], until: float) -> None:
         """Go on to a time before which no source has restarted or lost sight of it.
@@ -207,7 +207,7 @@ class Counter:
                 self.total += value - self.level
                 self._set(source, value)
             self._last[source] = Reached(value, self._life, until)
-        self._seen = until
+        self.seen = until
 
     def _observe(
         self,
@@ -377,7 +377,8 @@ class Presence:
     """When it was scraped last, be it before the period."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
     """When it was not, although it was there: for more than three usual steps."""
-    _step: float = USUAL_SECONDS
+    step: float = USUAL_SECONDS
+    """How long after one scrape the next one comes (seconds)."""
 
     # So many steps tell what is usual better than what was so before.
     TELLING = 10
@@ -387,7 +388,7 @@ class Presence:
         times = sorted(set(times))
         step = usual(times)
         if step is not None and (len(times) > self.TELLING or self.first is None):
-            self._step = step
+            self.step = step
         for time in times:
             self._to(time)
 
@@ -408,10 +409,10 @@ class Presence:
     @property
     def may_be_cut(self) -> bool:
         """Whether it was scraped so late that it may have counted on into the period."""
-        return self.seen is not None and self.seen >= self.start - GAP_INTERVALS * self._step
+        return self.seen is not None and self.seen >= self.start - GAP_INTERVALS * self.step
 
     def _missed(self, earlier: float, later: float) -> list[tuple[float, float]]:
-        return [(earlier, later)] if later - earlier > GAP_INTERVALS * self._step else []
+        return [(earlier, later)] if later - earlier > GAP_INTERVALS * self.step else []
 
     def _to(self, time: float) -> None:
         at = max(time, self.start)

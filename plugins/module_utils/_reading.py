@@ -27,6 +27,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._accounting imp
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._twins import Stored, twins
 
 # How far before the period the last sample of a counter is looked for (seconds).
 CARRIED = 86400
@@ -226,6 +227,21 @@ class Pod:
             return []
         lacking = self.tokens.ended((self.tokens.first, self.presence.last))
         return [span for span in lacking if not any(span[0] <= begin <= span[1] for begin, dummy in self.restarts)]
+
+    def twins(self) -> list[tuple[Stored, Stored]]:
+        """Its counters that may be one and the same, and are summed up twice."""
+        counters = [
+            Stored(
+                identity,
+                frozenset(target for dummy, target in self._sources[requests, identity]),
+                counter.total,
+                self.start if counter.born is None else counter.born,
+                counter.seen,
+            )
+            for (requests, identity), counter in self.counters.items()
+            if not requests and dict(identity).get(_names.TOKEN_TYPE_LABELS[0]) in _names.TOTAL_TOKEN_TYPES
+        ]
+        return twins(counters, _accounting.GAP_INTERVALS * self.presence.step)
 
     def window(
         self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None, *, beside: bool = False

@@ -21,6 +21,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _progress,
     _reading,
     _state,
+    _twins,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Presence, Sums, Usage
@@ -170,6 +171,7 @@ class Period:
         self._presences: dict[str, Presence] = {}
         self._restarts: dict[str, list[tuple[float, float]]] = {}
         self._unstored: dict[str, list[tuple[float, float]]] = {}
+        self._twins: dict[str, list[tuple[_twins.Stored, _twins.Stored]]] = {}
         self._later: set[str] = set()
         """The pods that were scraped after the period, too."""
         self._was_scraped_before = False
@@ -201,6 +203,7 @@ class Period:
             self._presences[group.pod] = pod.presence
             self._restarts[group.pod] = pod.restarts
             self._unstored[group.pod] = pod.unstored()
+            self._twins[group.pod] = pod.twins()
             self._was_scraped_before = self._was_scraped_before or pod.was_there_before
         self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
@@ -229,30 +232,8 @@ class Period:
             f"({shown(baseline.since)}) and may be older than the period: they are not billed."
             for (who, kind, pod), baseline in sorted(sums.baselines.items())
         ]
-        last_moment = min(self.end, self._now)
         for pod in sorted({*self._presences, *self._began}):
-            presence = self._presences.get(pod, Presence())
-            began = self._began.get(pod)
-            if began is not None and began >= last_moment:
-                continue
-            alive = None if began is None else (max(began, self.start), last_moment)
-            for begin, until in presence.ended(alive):
-                found.append(f"{pod} was not scraped from {shown(begin)} to {shown(until)}.")
-            for begin, until in self._unstored.get(pod, ()):
-                found.append(
-                    f"{pod} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: what it "
-                    "counted then is billed late, or not at all."
-                )
-            for begin, until in self._restarts.get(pod, ()):
-                if self.start < until <= self.end:
-                    found.append(
-                        f"The sidecar of {pod} has begun anew between {shown(begin)} and {shown(until)}: what it "
-                        "counted in between, before that, is lost."
-                    )
-            if began is None and presence.seen is not None and presence.may_be_cut and pod not in self._later:
-                found.append(
-                    f"{pod} has ended after its last scrape at {shown(presence.seen)}: what it counted then is lost."
-                )
+            found += self._doubts_of(pod)
         if not self._was_scraped_before:
             found.append(
                 f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
@@ -268,5 +249,40 @@ class Period:
         elif self.end + AHEAD > self._now:
             found.append(
                 "The period has only just ended: where samples are stored late, the last of it may be missing."
+            )
+        return found
+
+    def _doubts_of(self, pod: str) -> list[str]:
+        """What cannot be known of a pod."""
+        presence = self._presences.get(pod, Presence())
+        began = self._began.get(pod)
+        last_moment = min(self.end, self._now)
+        if began is not None and began >= last_moment:
+            return []
+        alive = None if began is None else (max(began, self.start), last_moment)
+        found = [
+            f"{pod} was not scraped from {shown(begin)} to {shown(until)}." for begin, until in presence.ended(alive)
+        ]
+        found += [
+            f"{pod} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: what it counted "
+            "then is billed late, or not at all."
+            for begin, until in self._unstored.get(pod, ())
+        ]
+        found += [
+            f"The sidecar of {pod} has begun anew between {shown(begin)} and {shown(until)}: what it counted in "
+            "between, before that, is lost."
+            for begin, until in self._restarts.get(pod, ())
+            if self.start < until <= self.end
+        ]
+        pairs = self._twins.get(pod)
+        if pairs:
+            found.append(
+                f"Up to {_twins.billed_twice(pairs)} tokens of {pod} are billed twice: two scrape it, and one of them "
+                f"edits the sidecar's labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its "
+                "metricRelabelings."
+            )
+        if began is None and presence.seen is not None and presence.may_be_cut and pod not in self._later:
+            found.append(
+                f"{pod} has ended after its last scrape at {shown(presence.seen)}: what it counted then is lost."
             )
         return found

@@ -27,19 +27,20 @@ def when(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
 
 
-def scraped_at(stand: Stand, current: Step) -> dict[str, float]:
+def scraped_at(stand: Stand, current: Step, asked: str = usage.PROMETHEUS) -> dict[str, float]:
     """When each running proxy was scraped last."""
     pods = "|".join(stand.mappings())
     promql = f'max by (pod) (timestamp(up{{pod=~"{pods}",instance=~".*:1064"}}))'
-    return {item["metric"]["pod"]: float(item["value"][1]) for item in usage.query(stand.kubectl, current, promql)}
+    found = usage.query(stand.kubectl, current, promql, asked=asked)
+    return {item["metric"]["pod"]: float(item["value"][1]) for item in found}
 
 
-def wait_for_scrapes(stand: Stand) -> float:
+def wait_for_scrapes(stand: Stand, asked: str = usage.PROMETHEUS) -> float:
     """Wait until every running proxy has been scraped after now, and return when that was so."""
     begun = traffic.now()
 
     def scraped() -> bool:
-        found = scraped_at(stand, stand.step)
+        found = scraped_at(stand, stand.step, asked)
         return len(found) == len(stand.mappings()) and all(time > begun for time in found.values())
 
     wait_until("every proxy to be scraped", scraped, 90)
@@ -75,8 +76,8 @@ def served_since(stand: Stand, start: float) -> traffic.Totals:
     return {key: tokens for key, tokens in served.items() if tokens}
 
 
-def account(stand: Stand, start: float, end: float) -> Accounted:
-    said = stand.module("token_usage_info", start=when(start), end=when(end), by=BY)
+def account(stand: Stand, start: float, end: float, **asked: Any) -> Accounted:
+    said = stand.module("token_usage_info", start=when(start), end=when(end), by=BY, **asked)
     assert "rows" in said, said
     return Accounted(said, served_since(stand, start), {}, "")
 

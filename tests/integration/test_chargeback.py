@@ -115,6 +115,20 @@ def test_a_run_that_was_killed_before_the_restart_is_finished_by_the_next(cost_m
     assert len(config(cost_management, COLLECTION)) == 2
 
 
+def test_what_has_drifted_from_chargeback_is_found_by_the_audit(cost_management: Stand) -> None:
+    missing = cost_management.play("check", check_chargeback=True)
+    assert missing.code == 2
+    assert f"chargeback PrometheusRule {MONITORING}/{RULE}, ConfigMap" in missing.text
+    run = cost_management.play("chargeback")
+    assert run.code == 0, run.output
+    same = cost_management.play("check", check_chargeback=True)
+    assert same.code == 0, same.output
+    cost_management.patch("configmap", *COLLECTION, {"data": {"config": "[]"}})
+    edited = cost_management.play("check", check_chargeback=True)
+    assert edited.code == 2
+    assert f"chargeback ConfigMap {'/'.join(COLLECTION)}, {MONITORING}/slark-agent" in edited.text
+
+
 def test_the_collection_asks_for_input_and_output_apart_and_counts_nothing_twice(cost_management: Stand) -> None:
     run = cost_management.play("chargeback")
     assert run.code == 0, run.output

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from accuracy import BY, Accounted, account, served_since, wait_for_scrapes
 from conftest import ROOT, Stand
-from standlib import tenants, traffic
+from standlib import platform, tenants, traffic
 from standlib.progress import wait_until
 
 
@@ -59,6 +59,21 @@ def test_a_sidecar_that_ran_before_its_first_scrape_is_not_billed_for_its_past(f
     # What was there at the first scrape may be of before or of since; it is told, and not billed.
     assert accuracy.by_namespace(found.counted) == accuracy.by_namespace(served_since(fresh, scraped))
     assert any("may be older than the period" in doubt for doubt in found.said["doubts"])
+
+
+def test_a_monitor_beside_ours_that_edits_labels_is_a_doubt(metered: Stand) -> None:
+    start = wait_for_scrapes(metered)
+    metered.apply(metered.pod_monitor("edits", metricRelabelings=[{"action": "labeldrop", "regex": "department"}]))
+    try:
+        twice = "scraped 2 times"
+        wait_until("the double scrape", lambda: twice in str(metered.module("prom_scrape_check", timeout=0)), 120)
+        for dummy in range(4):
+            metered.send()
+            end = wait_for_scrapes(metered)
+    finally:
+        metered.delete("podmonitor", platform.GATEWAY_NAMESPACE, "edits")
+    doubts = account(metered, start, end).said["doubts"]
+    assert any("are billed twice" in doubt and "(department)" in doubt for doubt in doubts), doubts
 
 
 def test_nothing_is_lost_at_a_restart_where_proxies_drain_for_longer_than_a_scrape_takes(default_drain: Stand) -> None:

@@ -524,6 +524,38 @@ def test_a_label_of_the_sidecar_that_one_scrape_renames_is_the_same():
     assert read(store)[0] == TOKENS
 
 
+@pytest.mark.parametrize(
+    "edited",
+    [
+        pytest.param({"gen_ai_token_type": "input"}, id="one is dropped"),
+        pytest.param({**OF_TEAM, "team": "red"}, id="one is added"),
+        pytest.param({"tenant": "team-a", "gen_ai_token_type": "input"}, id="one is renamed"),
+        pytest.param({**OF_TEAM, "user_namespace": "TEAM-A"}, id="a value is changed"),
+    ],
+)
+def test_a_monitor_beside_another_that_edits_labels_is_told(edited):
+    store = Replica()
+    store.scrape(ONE, *WHOLE, rising)
+    store.scrape({**ONE, "job": "two"}, *WHOLE, rising, own=edited)
+    dummy, doubts = read(store)
+    assert any("Up to 3600 tokens of p are billed twice" in doubt for doubt in doubts), doubts
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param((WHOLE, {"user_namespace": "team-b", "gen_ai_token_type": "input"}, 2), id="keeps others only"),
+        pytest.param(((MIDDLE + STEP, END), {**OF_TEAM, "team": "red"}, 1), id="comes after the first has gone"),
+    ],
+)
+def test_a_monitor_that_doubles_nothing_is_not_told(second):
+    (begin, end), own, pace = second
+    store = Replica()
+    store.scrape(ONE, START - 600, MIDDLE if pace == 1 else END, rising)
+    store.scrape({**ONE, "job": "two"}, begin, end, lambda time: pace * rising(time), own=own)
+    assert not any("billed twice" in doubt for doubt in read(store)[1])
+
+
 def test_a_monitor_that_drops_the_buckets_still_shows_what_is_new():
     store = Replica()
     store.scrape(ONE, *WHOLE, lambda time: time - MIDDLE + 7 if time >= MIDDLE else None)

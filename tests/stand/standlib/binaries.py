@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from .progress import Step, step
@@ -38,6 +39,31 @@ LINKER_VARIABLES = {
 }
 # Of Prometheus's service discoveries only Kubernetes' is linked.
 TAGS = "remove_all_sd,enable_kubernetes_sd"
+# The compiler's own garbage collector is half of a cold build's time.
+BUILDING = {"GOGC": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+
+
+@dataclass(frozen=True)
+class Released:
+    """A program that is built with the versions of its own module's go.mod, apart from the graph."""
+
+    module: str
+    version: str
+    package: str
+
+    def path(self) -> Path:
+        """The program, built now if it is not there yet."""
+        name = self.package.rsplit("/", 1)[-1]
+        target = CACHE / "bin" / f"{name}-{self.version}"
+        if not target.exists():
+            with step(f"building {name} {self.version}") as current, tempfile.TemporaryDirectory() as nowhere:
+                wanted = [_go(), "mod", "download", "-json", f"{self.module}@{self.version}"]
+                source = json.loads(current.run(wanted, cwd=Path(nowhere)))["Dir"]
+                partial = target.with_suffix(".partial")
+                options = ["-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(partial)]
+                current.run([_go(), "build", *options, self.package], cwd=Path(source), env=BUILDING)
+                partial.rename(target)
+        return target
 
 
 def key() -> str:
@@ -68,8 +94,7 @@ def program(source: Path) -> Path:
             json.dump({"Replace": {str(MODULE / source.stem / "main.go"): str(source)}}, overlay)
             overlay.flush()
             options = ["-overlay", overlay.name, "-buildvcs=false", "-tags", TAGS, "-o", str(target)]
-            environment = {"GOGC": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-            current.run([_go(), "build", *options, f"./{source.stem}"], cwd=MODULE, env=environment)
+            current.run([_go(), "build", *options, f"./{source.stem}"], cwd=MODULE, env=BUILDING)
     return target
 
 
@@ -90,8 +115,7 @@ def build(names: list[str]) -> None:
             [go, "build", "-trimpath", "-buildvcs=false", "-tags", TAGS, "-ldflags", f"-s -w {variables}"]
             + ["-o", f"{scratch}/", *packages.values()],
             cwd=MODULE,
-            # The compiler's own garbage collector is half of a cold build's time.
-            env={"GOGC": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+            env=BUILDING,
         )
         for name, package in packages.items():
             (scratch / _default_name(package)).rename(target / name)

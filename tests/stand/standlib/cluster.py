@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -148,10 +149,10 @@ def _stopped_since_it_was_made(container: dict) -> bool:
     return started - made > timedelta(seconds=CREATION_SECONDS)
 
 
-def load_images(cluster: str) -> None:
-    """Have the platform's images on the node; kind skips those that are there."""
+def load_images(cluster: str, wanted: Sequence[images.Image] = images.PLATFORM) -> None:
+    """Have images on the node, the platform's by default; kind skips those that are there."""
     with step(f"images onto the node of {cluster}") as current:
-        references = [image.reference for image in images.PLATFORM]
+        references = [image.reference for image in wanted]
         current.run([binaries.tool("kind"), "load", "docker-image", "--name", cluster, *references])
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ class Image:
 
     reference: str
     programs: dict[str, str] = field(default_factory=dict)  # path in the image: binary of the Go graph
+    released: dict[str, binaries.Released] = field(default_factory=dict)  # path in the image: a program apart from it
     debian_programs: tuple[str, ...] = ()  # copied from the Debian tree with the libraries they link
     debian_trees: tuple[str, ...] = ()  # copied from the Debian tree as they are
     links: tuple[tuple[str, str], ...] = ()  # symbolic links, each with what it points to
@@ -108,6 +109,23 @@ PLATFORM = [
         links=(("/usr/local/bin/python3", "/usr/bin/python3.11"),),
     ),
 ]
+
+
+def _victoria(name: str) -> Image:
+    version = VERSIONS["victoria_metrics"]
+    program = binaries.Released("github.com/VictoriaMetrics/VictoriaMetrics", version, f"./app/{name}")
+    path = f"/{name}-prod"
+    return Image(f"docker.io/victoriametrics/{name}:{version}", released={path: program}, entrypoint=(path,))
+
+
+# What stands in place of Prometheus elsewhere: only the long tests run it.
+VICTORIA_METRICS = _victoria("victoria-metrics")
+VMAGENT = _victoria("vmagent")
+THANOS = Image(
+    f"quay.io/thanos/thanos:{VERSIONS['thanos']}",
+    released={"/bin/thanos": binaries.Released("github.com/thanos-io/thanos", VERSIONS["thanos"], "./cmd/thanos")},
+    entrypoint=("/bin/thanos",),
+)
 NODE = f"docker.io/kindest/node:{VERSIONS['kubernetes']}"
 NODE_PACKAGES = (
     "systemd,systemd-sysv,dbus,containerd,runc,containernetworking-plugins,conntrack,iptables,nftables,iproute2,"
@@ -124,6 +142,15 @@ def ensure() -> bool:
         return False
     _build_all()
     return True
+
+
+def ensure_more(images: Sequence[Image]) -> None:
+    """Have images that only some tests use, where the others were built here; elsewhere the node pulls them."""
+    stale = [image for image in images if _label(image.reference) != _key(image)]
+    tree = _debian_tree()
+    for image in stale:
+        with step(f"image {image.reference}") as current:
+            _build(current, image, tree)
 
 
 def _inspect(reference: str) -> dict | None:
@@ -257,6 +284,8 @@ def _build(current: Step, image: Image, tree: Path) -> None:
         (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\nnonroot:x:65532:65532:nonroot:/tmp:/bin/sh\n")
         for target, binary in image.programs.items():
             _place(binaries.directory() / binary, root / target.lstrip("/"))
+        for target, program in image.released.items():
+            _place(program.path(), root / target.lstrip("/"))
         linked = list(image.debian_programs)
         for path in image.debian_trees:
             _copy_from_tree(tree, context, path)
