@@ -16,17 +16,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _accounting, _names, _prometheus
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import (
-    Counter,
-    Identity,
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity, identity_of, target_of
+from ansible_collections.aigateway.metering.plugins.module_utils._scraped import (
+    GAP_INTERVALS,
     Presence,
-    Sample,
     Scrape,
     Scrapes,
+    usual,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
-from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._store import (
+    SCRAPE_SERIES,
+    SCRAPES,
+    SERIES,
+    Group,
+    Store,
+    by,
+)
+from ansible_collections.aigateway.metering.plugins.module_utils._sums import is_count
 from ansible_collections.aigateway.metering.plugins.module_utils._twins import Stored, twins
 
 # How far before the period the last sample of a counter is looked for (seconds).
@@ -38,137 +46,12 @@ LEAF = WINDOWS[-1]
 AHEAD = 600
 # Of more series than these, the samples of the whole pod are asked for at once.
 FEW = 25
-# So many names fit into one query.
-NAMES_AT_ONCE = 100
-# What kube-state-metrics tells of every pod (docs/metrics/workload/pod-metrics.md): Unix seconds.
-CREATED = "kube_pod_created"
 # Whether a counter counts requests, and what tells it from others.
 Key = tuple[bool, Identity]
 # A replica by its number, and the labels of one of its targets.
 Target = tuple[int, Identity]
 # The labels of a series, with its name, and its target.
 Origin = tuple[Identity, Target]
-# What Prometheus stores beside each scrape: whether it succeeded, how many samples there were, and how many were kept.
-UP, EXPOSED, KEPT = SCRAPE_SERIES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling")
-SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
-SERIES = f'__name__=~"{_names.USAGE_COUNTERS_PATTERN}"'
-# The label that tells the answers to several questions of one query apart.
-QUESTION = "__question"
-
-
-@dataclass
-class Group:
-    """What was stored of one pod: its own series, and those of scrapes that do not say the pod, by their address."""
-
-    pod: str
-    """The pod; where no scrape says one, the address."""
-    addresses: set[str]
-    """Those under which scrapes without the pod have stored it."""
-    is_named: bool = False
-
-    @property
-    def selectors(self) -> list[str]:
-        unnamed = [f'pod="",{_by("instance", address)}' for address in sorted(self.addresses)]
-        return [_by("pod", self.pod), *unnamed] if self.is_named else unnamed
-
-
-@dataclass
-class Scraped:
-    """What was scraped in some time."""
-
-    pods: dict[str, set[str]] = field(default_factory=dict)
-    """The pods, with their addresses."""
-    unnamed: set[str] = field(default_factory=set)
-    """Addresses without a pod."""
-    names: set[str] = field(default_factory=set)
-    """The names under which counters are stored."""
-
-    def __or__(self, other: Scraped) -> Scraped:
-        pods = {pod: self.pods.get(pod, set()) | other.pods.get(pod, set()) for pod in {*self.pods, *other.pods}}
-        return Scraped(pods, self.unnamed | other.unnamed, self.names | other.names)
-
-    def has(self, group: Group) -> bool:
-        return group.pod in self.pods or not self.unnamed.isdisjoint(group.addresses)
-
-
-class Store:
-    """Replicas of something that has stored what sidecars said."""
-
-    def __init__(self, replicas: Sequence[Replica], ports: Iterable[int], matchers: Mapping[str, str]) -> None:
-        """What can be asked.
-
-        Args:
-            replicas: those that have stored it.
-            ports: those at which sidecars serve their metrics.
-            matchers: labels that every series has to have, with their values.
-        """
-        self.replicas = replicas
-        self.ports = frozenset(map(str, ports))
-        self.common = [_by(name, value) for name, value in sorted(matchers.items())]
-
-    def scraped(self, until: float, seconds: float) -> Scraped:
-        """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
-
-        A sidecar has no counter before its first request, and may end before that is scraped: so targets count as well.
-        """
-        found = Scraped()
-        ports = "|".join(sorted(self.ports))
-        for own in (SERIES, f'__name__="up",instance=~".+:({ports})"'):
-            promql = f"group by (__name__, pod, instance) ({self.over('last_over_time', seconds, own)})"
-            for replica in self.replicas:
-                for item in replica.query(promql, until, apart=True):
-                    if not self.is_sidecar(item["metric"]):
-                        continue
-                    pod, instance = item["metric"].get("pod", ""), item["metric"].get("instance", "")
-                    if own == SERIES:
-                        found.names.add(item["metric"]["__name__"])
-                    if pod:
-                        found.pods.setdefault(pod, set()).add(instance)
-                    else:
-                        found.unnamed.add(instance)
-        return found
-
-    def is_sidecar(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series is not of another application that exposes the same standard metric."""
-        port = labels.get("instance", "").rpartition(":")[2]
-        return not port.isdigit() or port in self.ports
-
-    def creations(self, pods: Sequence[str], until: float, seconds: float) -> dict[str, float]:
-        """When pods were made (Unix seconds), of those of which kube-state-metrics has told it to the same store."""
-        found: dict[str, float] = {}
-        for first in range(0, len(pods), NAMES_AT_ONCE):
-            names = _prometheus.alternatives(pods[first : first + NAMES_AT_ONCE])
-            selector = self._selector(_by("__name__", CREATED), f"pod=~{names}")
-            for replica in self.replicas:
-                for item in replica.query(f"min by (pod) (min_over_time({selector}{_window(seconds)}))", until):
-                    pod, value = item["metric"]["pod"], float(item["value"][1])
-                    found[pod] = min(value, found.get(pod, value))
-        return found
-
-    def samples(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
-        """The samples of series in the seconds before a time, by one replica."""
-        return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until, apart=True)
-
-    def last(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
-        """The last sample of series in the seconds before a time."""
-        return self.replicas[number].query(self.over("last_over_time", seconds, *matchers), until, apart=True)
-
-    def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
-        """The answers to several questions at once: which question, the labels, and the value."""
-        asked = [f'label_replace({text}, "{QUESTION}", {quoted(name)}, "", "")' for name, text in questions.items()]
-        found = []
-        for item in self.replicas[number].query(" or ".join(asked), until, apart=True) if asked else ():
-            labels = item["metric"]
-            own = {name: text for name, text in labels.items() if name not in ("__name__", QUESTION)}
-            found.append((labels[QUESTION], tuple(sorted(own.items())), float(item["value"][1])))
-        return found
-
-    def over(self, function: str, seconds: float, *matchers: str) -> str:
-        """A question: a function over the seconds before the time at which it is asked."""
-        return f"{function}({self._selector(*matchers)}{_window(seconds)})"
-
-    def _selector(self, *matchers: str) -> str:
-        return f"{{{','.join([*matchers, *self.common])}}}"
 
 
 class Look(NamedTuple):
@@ -241,7 +124,7 @@ class Pod:
             for (requests, identity), counter in self.counters.items()
             if not requests and dict(identity).get(_names.TOKEN_TYPE_LABELS[0]) in _names.TOTAL_TOKEN_TYPES
         ]
-        return twins(counters, _accounting.GAP_INTERVALS * self.presence.step)
+        return twins(counters, GAP_INTERVALS * self.presence.step)
 
     def window(
         self, at: float, until: float, only: Mapping[Key, set[Identity]] | None = None, *, beside: bool = False
@@ -318,7 +201,7 @@ class Pod:
             for selector in self.group.selectors:
                 questions = {}
                 for name in self.names:
-                    series = (_by("__name__", name), selector)
+                    series = (by("__name__", name), selector)
                     questions[f"count {name}"] = over("count_over_time", seconds, *series)
                     # One that went on to the end has a sample shortly before it.
                     questions[f"value {name}"] = over("last_over_time", min(seconds, AHEAD), *series)
@@ -337,7 +220,7 @@ class Pod:
 
     def _targets(self, number: int, selector: str, until: float, seconds: float) -> dict[Target, Look]:
         over = self.store.over
-        up, exposed, kept = ((_by("__name__", name), selector) for name in SCRAPE_SERIES)
+        up, exposed, kept = ((by("__name__", name), selector) for name in SCRAPE_SERIES)
         questions = {
             "all": over("count_over_time", seconds, *up),
             "succeeded": over("sum_over_time", seconds, *up),
@@ -459,7 +342,7 @@ class Pod:
         series = sorted(set().union(*only.values()))
         if len(series) > FEW:
             return [(SERIES, selector)]
-        return [tuple(_by(name, text) for name, text in labels) for labels in series]
+        return [tuple(by(name, text) for name, text in labels) for labels in series]
 
     def _carry(
         self,
@@ -498,8 +381,8 @@ class Pod:
         own = _plain(labels)
         if not self.store.is_sidecar(own):
             return None
-        target = _accounting.target_of(own, targets)
-        key = (_accounting.is_count(labels["__name__"]), _accounting.identity_of(own, target, self.group.pod))
+        target = target_of(own, targets)
+        key = (is_count(labels["__name__"]), identity_of(own, target, self.group.pod))
         return key, (tuple(sorted(labels.items())), (number, tuple(sorted((target or {}).items()))))
 
     def _note(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
@@ -513,7 +396,7 @@ class Pod:
         for identity, series in by_target.items():
             target = (number, identity)
             up, exposed, kept = (series.get(name, {}) for name in SCRAPE_SERIES)
-            step = _accounting.usual(sorted(up))
+            step = usual(sorted(up))
             if step is not None:
                 self._steps[target] = step
             succeeded = [time for time, value in up.items() if value]
@@ -534,15 +417,6 @@ def _numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
         value = float(text)
         if not math.isnan(value):
             yield float(time), value
-
-
-def _window(seconds: float) -> str:
-    return f"[{round(seconds * 1000)}ms]"
-
-
-def _by(name: str, value: str) -> str:
-    """A matcher."""
-    return f"{label(name)}={quoted(value)}"
 
 
 def _plain(labels: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Identity
+from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity
 
 
 @dataclass(frozen=True)

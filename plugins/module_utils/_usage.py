@@ -24,11 +24,13 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _twins,
     _view,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Presence, Sums, Usage
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Group, Pod, Scraped, Store
+from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Pod
+from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
+from ansible_collections.aigateway.metering.plugins.module_utils._store import Group, Scraped, Store
+from ansible_collections.aigateway.metering.plugins.module_utils._sums import Sums, Usage
 
 
 def usage(module: Any, cluster: Cluster) -> dict[str, Any]:

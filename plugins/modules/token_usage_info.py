@@ -123,8 +123,8 @@ doubts:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import DIMENSIONS
 from ansible_collections.aigateway.metering.plugins.module_utils._module import API_OPTION, PROMETHEUS_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._sums import DIMENSIONS
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import usage
 
 

@@ -29,10 +29,11 @@ from standlib import binaries, usage  # noqa: E402
 from standlib.progress import main_guard, say, step, wait_until  # noqa: E402
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (  # noqa: E402
-    _accounting,
     _period,
     _prometheus,
     _reading,
+    _store,
+    _sums,
     _usage,
 )
 
@@ -84,10 +85,10 @@ def answer(days: int, way: str) -> None:
         _usage.Pod = EverySample  # type: ignore[attr-defined]
     replica = Counted((Kept(),))
     end = START + days * DAY
-    store = _reading.Store([replica], [1064], {})
+    store = _store.Store([replica], [1064], {})
     period = _usage.Period(store, START, end, end, began={}, revisions={})
     calendar = _period.days(START, end, "UTC")
-    sums = _accounting.Sums(["namespace"], [_accounting.Usage() for dummy in calendar], lambda dummy: "")
+    sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()
     period.read(sums, [(begin, until) for dummy, begin, until in calendar])
     totals = {f"{key[0]} {kind} sum": count for key, own in sums.used.items() for kind, count in own.tokens.items()}

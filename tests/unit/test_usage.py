@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _accounting,
     _period,
     _prometheus,
     _reading,
+    _store,
+    _sums,
     _usage,
 )
 
@@ -122,10 +123,10 @@ class Replica:
 
 def summed(replicas, began=(), revisions=(), zone="UTC", **matchers):
     """The period of a store, and its sums."""
-    store = _reading.Store(replicas, [1064], matchers)
+    store = _store.Store(replicas, [1064], matchers)
     period = _usage.Period(store, START, END, LATER, began=dict(began), revisions=dict(revisions))
     days = _period.days(START, END, zone)
-    sums = _accounting.Sums(["namespace"], [_accounting.Usage() for dummy in days], lambda _: "")
+    sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in days], lambda _: "")
     period.read(sums, [(begin, until) for dummy, begin, until in days])
     return period, sums
 
