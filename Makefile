@@ -52,7 +52,7 @@ test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)
 
 test-all: test ## what is longer, after everything else
-	@$(TIMED) test-long pytest tests/integration -m long
+	@$(TIMED) test-long pytest tests/integration -m long --numprocesses 2 --dist loadfile
 
 clean: ## remove what setup and the tests made in this clone; the stand stays
 	rm -rf .venv .collections .cache .ansible .hypothesis tests/output

@@ -67,7 +67,8 @@ def test_a_monitor_beside_ours_that_edits_labels_is_a_doubt(metered: Stand) -> N
     try:
         twice = "scraped 2 times"
         wait_until("the double scrape", lambda: twice in str(metered.module("prom_scrape_check", timeout=0)), 120)
-        for dummy in range(4):
+        # Two are only taken for one where both have been there for more than three scrapes.
+        for dummy in range(8):
             metered.send()
             end = wait_for_scrapes(metered)
     finally:
