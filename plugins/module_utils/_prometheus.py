@@ -29,10 +29,11 @@ from ansible_collections.aigateway.metering.plugins.module_utils._stored import 
 
 # How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
 REMEMBERED = "7d"
-# Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to.
+# Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to; and
+# VictoriaMetrics leaves out the last half minute (-search.latencyOffset).
 # Thanos Querier chooses for each series by itself whose samples it tells: those of `up` would be another replica's.
 SAMPLES_APART = ("dedup", "false")
-WHOLE_ANSWERS = (("partial_response", "false"), ("deny_partial_response", "1"))
+WHOLE_ANSWERS = (("partial_response", "false"), ("deny_partial_response", "1"), ("latency_offset", "1ms"))
 
 
 @dataclass(frozen=True)
