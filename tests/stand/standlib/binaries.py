@@ -50,17 +50,19 @@ class Released:
     module: str
     version: str
     package: str
+    tags: str = ""
+    """Those without which it would not be what its authors release."""
 
     def path(self) -> Path:
         """The program, built now if it is not there yet."""
         name = self.package.rsplit("/", 1)[-1]
-        target = CACHE / "bin" / f"{name}-{self.version}"
+        target = CACHE / "bin" / "-".join(filter(None, (name, self.version, self.tags)))
         if not target.exists():
             with step(f"building {name} {self.version}") as current, tempfile.TemporaryDirectory() as nowhere:
                 wanted = [_go(), "mod", "download", "-json", f"{self.module}@{self.version}"]
                 source = json.loads(current.run(wanted, cwd=Path(nowhere)))["Dir"]
                 partial = target.with_suffix(".partial")
-                options = ["-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(partial)]
+                options = ["-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", "-s -w", "-o", str(partial)]
                 current.run([_go(), "build", *options, self.package], cwd=Path(source), env=BUILDING)
                 partial.rename(target)
         return target

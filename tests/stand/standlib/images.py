@@ -123,7 +123,11 @@ VICTORIA_METRICS = _victoria("victoria-metrics")
 VMAGENT = _victoria("vmagent")
 THANOS = Image(
     f"quay.io/thanos/thanos:{VERSIONS['thanos']}",
-    released={"/bin/thanos": binaries.Released("github.com/thanos-io/thanos", VERSIONS["thanos"], "./cmd/thanos")},
+    released={
+        "/bin/thanos": binaries.Released(
+            "github.com/thanos-io/thanos", VERSIONS["thanos"], "./cmd/thanos", tags="slicelabels"
+        )
+    },
     entrypoint=("/bin/thanos",),
 )
 NODE = f"docker.io/kindest/node:{VERSIONS['kubernetes']}"
