@@ -297,9 +297,11 @@ class Cluster:
 
 
 def _message(error: Any) -> str:
-    """The API server's own sentence out of an error, without the rest of the answer."""
+    """The API server's own sentence out of an error, without the rest of the answer; or that of who is behind it."""
     try:
-        return str(json.loads(error.body)["message"])
+        answer = json.loads(error.body)
+        # Prometheus's API, reached through the API server, has its sentence there.
+        return str(answer["message"] if "message" in answer else answer["error"])
     except (ValueError, KeyError, TypeError):
         return str(error.reason)
 

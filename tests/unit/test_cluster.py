@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import ReadTimeoutError
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _cluster
@@ -56,3 +58,27 @@ def test_an_api_server_that_hangs_is_named(hanging):
     with pytest.raises(MeteringError, match="The API server https://api cannot be reached any more"):
         cluster.get("v1", "configmaps", "ns", "name")
     assert client.allowed == [60, 60, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        pytest.param(b'{"status": "error", "error": "no store matches"}', "no store matches", id="of Prometheus's API"),
+        pytest.param(b'{"kind": "Status", "message": "quota exceeded"}', "quota exceeded", id="the API server's own"),
+        pytest.param(b"<html>", "Unprocessable Entity", id="none that can be read"),
+        pytest.param(b"{}", "Unprocessable Entity", id="none at all"),
+    ],
+)
+def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
+    class Refusing:
+        def request(self, *dummy: Any, **options: Any) -> None:
+            del options
+            error = ApiException(status=422, reason="Unprocessable Entity")
+            error.body = body
+            raise DynamicApiError(error)
+
+    cluster = object.__new__(_cluster.Cluster)
+    monkeypatch.setattr(cluster, "_client", Refusing(), raising=False)
+    monkeypatch.setattr(cluster, "server", "https://api", raising=False)
+    with pytest.raises(MeteringError, match=f"answered 422 .*: {said}"):
+        cluster.service("monitoring/thanos-query:9090", "/api/v1/query", [], 15)
