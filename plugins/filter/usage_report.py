@@ -50,10 +50,9 @@ _value:
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _report
+from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _prices, _report
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 
@@ -61,11 +60,7 @@ def usage_report(
     usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC", account: str = "ai-gateway"
 ) -> dict[str, Any]:
     try:
-        # An empty file is no price list, and says so.
-        document = None if prices is None else (yaml.safe_load(prices) or {})
-        report = _report.build(usage, document, zone)
-    except yaml.YAMLError as error:
-        raise AnsibleFilterError(f"The price list is no YAML: {' '.join(str(error).split())}") from None
+        report = _report.build(usage, None if prices is None else _prices.load(prices), zone)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     return {

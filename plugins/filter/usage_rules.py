@@ -77,7 +77,7 @@ def usage_rules(
     nobody: float = 0.05,
 ) -> dict[str, Any]:
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
-        if not _durations.is_prometheus(text):
+        if not _durations.is_prometheus(text, may_be_none=option == "for"):
             raise AnsibleFilterError(
                 f"chargeback_rules_{option} is {text!r}. That is no duration in Prometheus's syntax, and the rules "
                 "would be refused. Next: write it like 30s, 5m or 1h30m."

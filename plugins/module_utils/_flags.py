@@ -56,22 +56,27 @@ def _end_of_flags(words: Sequence[str]) -> int:
     return len(words)
 
 
-def find(words: Sequence[str], name: str) -> Place | None:
-    """The occurrence of a flag that counts: the last one among the words that are flags; None where there is none."""
+def places(words: Sequence[str], name: str) -> list[Place]:
+    """All occurrences of a flag among the words that are flags, in their order; the last one counts."""
     flag = re.compile(rf"--?{re.escape(name)}(?:=(.*))?\Z", re.DOTALL)
     end = _end_of_flags(words)
-    found = None
+    found = []
     index = 0
     while index < end:
         match = flag.match(words[index])
         if match and match.group(1) is not None:
-            found = Place(index, False, match.group(1))
+            found.append(Place(index, False, match.group(1)))
         elif match:
             value = words[index + 1] if index + 1 < len(words) else ""
-            found = Place(index, True, value)
+            found.append(Place(index, True, value))
             index += 1
         index += 1
     return found
+
+
+def find(words: Sequence[str], name: str) -> Place | None:
+    """The occurrence of a flag that counts: the last one among the words that are flags; None where there is none."""
+    return next(iter(places(words, name)[::-1]), None)
 
 
 def value(words: Sequence[str], name: str) -> str | None:
@@ -89,18 +94,22 @@ def removed(words: Sequence[str], name: str) -> list[str]:
 
 
 def replaced(words: Sequence[str], name: str, new: str) -> list[str]:
-    """The words with the flag set to a value, in the spelling in which it stood.
+    """The words with the flag set to a value, in the spelling in which it stood; where it stood several times, once.
 
     An absent flag goes to the front: there it counts whatever follows, a stray positional included.
     """
     result = list(words)
-    place = find(words, name)
-    if place is None:
+    found = places(words, name)
+    if not found:
         return [f"--{name}={new}", *result]
+    *others, place = found
     if not place.split:
         result[place.index] = f"{result[place.index].partition('=')[0]}={new}"
     elif place.index + 1 < len(result):
         result[place.index + 1] = new
     else:
         result.append(new)
+    # What does not count would only mislead whoever reads it.
+    for other in reversed(others):
+        del result[other.index : other.index + (2 if other.split else 1)]
     return result

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
 
-from ansible_collections.aigateway.metering.plugins.module_utils._prices import TYPES
+from ansible_collections.aigateway.metering.plugins.module_utils._overlap import TYPES
 from ansible_collections.aigateway.metering.plugins.module_utils._report import Report, Row, notes
 
 # The page may load nothing, whatever a name should have smuggled in.

@@ -55,6 +55,30 @@ def moment(text: str, name: str, zone: datetime.tzinfo | None = None) -> datetim
     return found
 
 
+def day_start(day: datetime.date, place: datetime.tzinfo) -> datetime.datetime:
+    """The first moment of a day in a zone.
+
+    A midnight that the clock shows twice begins the day when it is shown first. One that it skips, or a whole day that
+    it skips, begins at the moment of the change. The result is made from that moment, so that its offset is one in force.
+    """
+    return _at(datetime.datetime.combine(day, datetime.time(), place).timestamp(), place)
+
+
+def day_of(moment: float, place: datetime.tzinfo) -> datetime.date:
+    """The day that a moment (Unix seconds) belongs to: the last one that has begun by then.
+
+    Where the clock goes back over midnight, its date goes back as well; the day that has begun does not end again.
+    """
+    day = _at(moment, place).date() + datetime.timedelta(days=1)
+    while day_start(day, place).timestamp() > moment:
+        day -= datetime.timedelta(days=1)
+    return day
+
+
+def _at(moment: float, place: datetime.tzinfo) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(moment, place)
+
+
 def period(name: str, zone: str, now: str) -> dict[str, str]:
     """The start and the end of a period of the calendar, in ISO 8601.
 
@@ -68,15 +92,18 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
     """
     place = zone_of(zone)
     present = moment(now, "now", datetime.UTC).astimezone(place)
-    today = present.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = day_of(present.timestamp(), place)
     first = today.replace(day=1)
     if name == "this_month":
-        start, end = first, present.replace(microsecond=0)
+        start = day_start(first, place)
+        end = max(start, present.replace(microsecond=0), key=datetime.datetime.timestamp)
     elif name == "last_month":
-        # The wall clock of a zone: subtracting a day before its first keeps to midnight across a change of the clock.
-        start, end = (first - datetime.timedelta(days=1)).replace(day=1), first
+        before = (first - datetime.timedelta(days=1)).replace(day=1)
+        start, end = day_start(before, place), day_start(first, place)
     elif name == "yesterday":
-        start, end = today - datetime.timedelta(days=1), today
+        end = day_start(today, place)
+        # Not simply the date before: some zones have skipped one.
+        start = day_start(day_of(end.timestamp() - 1, place), place)
     else:
         raise MeteringError(
             f"There is no period {name!r}.",
@@ -117,9 +144,12 @@ def days(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:
     found = []
     at = start
     while at < end:
-        date = datetime.datetime.fromtimestamp(at, place).date()
-        midnight = datetime.datetime.combine(date + datetime.timedelta(days=1), datetime.time(), place)
-        until = min(midnight.timestamp(), end)
-        found.append((date.isoformat(), at, until))
+        day = day_of(at, place)
+        following = day + datetime.timedelta(days=1)
+        # A day that a zone has skipped begins and ends at once.
+        while day_start(following, place).timestamp() <= at:
+            following += datetime.timedelta(days=1)
+        until = min(day_start(following, place).timestamp(), end)
+        found.append((day.isoformat(), at, until))
         at = until
     return found

@@ -11,18 +11,21 @@ Pure: no input or output, no Ansible, no clock.
 from __future__ import annotations
 
 import datetime
-import fnmatch
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, ClassVar
 
+import yaml
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _period
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._overlap import PARTS, TYPES
 
 MILLION = Decimal(1_000_000)
-# The parts that a type contains: each is priced at its own rate where it has one, and not twice.
-PARTS = {"input": ("cached_input", "cache_creation_input"), "output": ("reasoning",)}
-TYPES = tuple(kind for whole, parts in PARTS.items() for kind in (whole, *parts))
+# Python's Decimal takes more than a person means by a number: 1_000, NaN, digits of other scripts.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
 
 
 @dataclass(frozen=True)
@@ -44,26 +47,52 @@ class Price:
     """What a model's tokens cost from a day on."""
 
     model: str
-    """A pattern of the shell: * and ? stand for any letters."""
+    """A pattern: * stands for any letters, ? for one. Nothing else is special."""
     valid_from: datetime.date
     per_million: Mapping[str, Decimal]
     """By type; input and output at least."""
 
-    def charges(self, tokens: Mapping[str, int]) -> list[Charge]:
-        """What is charged for tokens by type, of which some are parts of others: each token once."""
+    def matches(self, model: str) -> bool:
+        """Whether it is the price of a model, by its name."""
+        return bool(_pattern(self.model).fullmatch(model))
+
+    def hides(self, later: Price) -> bool:
+        """Whether a price that stands below this one in the list can never be used."""
+        covers = _pattern(self.model, any_letter="[^*]")  # what its `*` may be, a `?` of this one cannot
+        return (
+            self.model != later.model
+            and covers.fullmatch(later.model) is not None
+            and self.valid_from <= later.valid_from
+        )
+
+    def charges(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> list[Charge]:
+        """What is charged for tokens by type, of which some are parts of others: each token once.
+
+        Args:
+            tokens: how many, by type.
+            beside: how many of a part's tokens are not contained in the type that it is a part of.
+        """
+        apart = beside or {}
         found = []
         for whole, parts in PARTS.items():
-            own = [
-                Charge(part, tokens.get(part, 0), self.per_million[part]) for part in parts if part in self.per_million
-            ]
-            # A provider may leave the parts out of the whole: nothing is taken off for that.
-            rest = max(tokens.get(whole, 0) - sum(charge.tokens for charge in own), 0)
-            found += [Charge(whole, rest, self.per_million[whole]), *own]
+            priced = [part for part in parts if part in self.per_million]
+            own = [Charge(part, tokens.get(part, 0), self.per_million[part]) for part in priced]
+            rest = tokens.get(whole, 0)
+            rest -= sum(tokens.get(part, 0) - apart.get(part, 0) for part in priced)
+            # A part without a rate of its own costs what its whole costs.
+            rest += sum(apart.get(part, 0) for part in parts if part not in priced)
+            # A provider that no table knows may count parts apart: nothing is taken off for that.
+            found += [Charge(whole, max(rest, 0), self.per_million[whole]), *own]
         return [charge for charge in found if charge.tokens]
 
-    def cost(self, tokens: Mapping[str, int]) -> Decimal:
+    def cost(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> Decimal:
         """The exact cost of tokens by type."""
-        return sum((charge.cost for charge in self.charges(tokens)), Decimal(0))
+        return sum((charge.cost for charge in self.charges(tokens, beside)), Decimal(0))
+
+
+def _pattern(model: str, any_letter: str = ".") -> re.Pattern[str]:
+    special = {"*": ".*", "?": any_letter}
+    return re.compile("".join(special.get(letter) or re.escape(letter) for letter in model), re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -77,17 +106,19 @@ class PriceList:
 
     def of(self, model: str, day: datetime.date) -> Price | None:
         """The price of a model on a day: of the patterns that it matches the first in the list, at its latest price."""
-        fitting = [item for item in self.prices if fnmatch.fnmatchcase(model, item.model) and item.valid_from <= day]
+        fitting = [item for item in self.prices if item.matches(model) and item.valid_from <= day]
         same = [item for item in fitting if item.model == fitting[0].model]
         return max(same, key=lambda item: item.valid_from) if same else None
 
     def changes(self, start: datetime.datetime, end: datetime.datetime) -> list[Price]:
         """The prices that begin to hold within a period, in its own zone: it has to be reported in parts."""
 
-        def begins(price: Price) -> datetime.datetime:
-            return datetime.datetime.combine(price.valid_from, datetime.time(), start.tzinfo)
+        place = start.tzinfo or datetime.UTC
 
-        return [item for item in self.prices if start < begins(item) < end]
+        def begins(price: Price) -> float:
+            return _period.day_start(price.valid_from, place).timestamp()
+
+        return [item for item in self.prices if start.timestamp() < begins(item) < end.timestamp()]
 
     def rounded(self, amount: Decimal) -> Decimal:
         """An amount in money: half to even."""
@@ -102,14 +133,31 @@ def _wrong(found: str) -> MeteringError:
     )
 
 
-def _decimal(value: Any, where: str) -> Decimal:
-    try:
-        # A number of YAML has become a binary float; its shortest text is what was written.
-        found = Decimal(str(value))
-    except InvalidOperation as error:
-        raise _wrong(f"{where} is {value!r}, and no number") from error
-    if isinstance(value, bool) or not found.is_finite() or found < 0:
-        raise _wrong(f"{where} is {value!r}, and no price")
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as it was written: every scalar is its text, and a key stands once.
+
+    YAML's own rules make 0.1 a binary float, a model named 4.10 the number 4.1, `on` a truth and 1:30 the number 90.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
+        key: [] for key in yaml.SafeLoader.yaml_implicit_resolvers
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, dummy in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                line = node.value[number][0].start_mark.line + 1
+                raise _wrong(f"line {line} has the key {key} a second time")
+        return super().construct_mapping(node, deep)
+
+
+def _decimal(text: Any, where: str) -> Decimal:
+    if not isinstance(text, str) or not _NUMBER.match(text):
+        raise _wrong(f"{where} is {text!r}, and no number such as 2.50")
+    found = Decimal(text)
+    if found < 0:
+        raise _wrong(f"{where} is {text}, and no price")
     return found
 
 
@@ -118,6 +166,8 @@ def _price(entry: Any, number: int) -> Price:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str) or not entry["model"]:
         raise _wrong(f"{where} names no model")
     where = f"entry {number} ({entry['model']})"
+    if entry["model"] != entry["model"].strip():
+        raise _wrong(f"{where} has a blank before or after the model's name")
     unknown = sorted(set(entry) - {"model", "valid_from", "per_million"})
     if unknown:
         raise _wrong(f"{where} has the unknown key {', '.join(map(str, unknown))}")
@@ -127,28 +177,56 @@ def _price(entry: Any, number: int) -> Price:
     strange = sorted(set(rates) - set(TYPES))
     if strange:
         raise _wrong(f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}")
-    # YAML makes a date of a day, and a datetime of a moment.
     day = entry.get("valid_from", "1970-01-01")
+    if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+        raise _wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
     try:
-        valid_from = datetime.date.fromisoformat(str(day))
+        valid_from = datetime.date.fromisoformat(day)
     except ValueError as error:
-        raise _wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01") from error
+        raise _wrong(f"{where} has valid_from {day!r}, which is in no calendar") from error
     return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
 
 
-def parse(document: Any) -> PriceList:
-    """A price list out of YAML.
+def _refuse_ambiguity(prices: Sequence[Price]) -> None:
+    """Refuse two prices for the same, and a price that another one hides.
 
     Raises:
-        MeteringError: it is none.
+        MeteringError: there is one.
     """
+    for number, later in enumerate(prices, start=1):
+        for earlier_number, earlier in enumerate(prices[: number - 1], start=1):
+            if (earlier.model, earlier.valid_from) == (later.model, later.valid_from):
+                raise _wrong(
+                    f"entries {earlier_number} and {number} both price {later.model} from {later.valid_from} on"
+                )
+            if earlier.hides(later):
+                raise _wrong(
+                    f"entry {number} ({later.model}) is never used: entry {earlier_number} ({earlier.model}) matches "
+                    "the same models, and the first match counts. Put the narrower one first"
+                )
+
+
+def load(text: str) -> PriceList:
+    """A price list out of the text of a YAML file.
+
+    Raises:
+        MeteringError: it is none, or can be read in two ways.
+    """
+    try:
+        document = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _wrong(f"it is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise _wrong("it needs currency and a list prices")
+    unknown = sorted(map(str, set(document) - {"currency", "digits", "prices"}))
+    if unknown:
+        raise _wrong(f"it has the unknown key {', '.join(unknown)}")
     currency = document.get("currency")
-    if not isinstance(currency, str) or not currency.isalpha() or len(currency) != 3:
+    if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
         raise _wrong(f"currency is {currency!r}, and not three letters such as EUR")
-    digits = document.get("digits", 2)
-    if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 9:
+    digits = document.get("digits", "2")
+    if not isinstance(digits, str) or not re.fullmatch(r"[0-9]", digits):
         raise _wrong(f"digits is {digits!r}, and no number from 0 to 9")
     prices = [_price(entry, number) for number, entry in enumerate(document["prices"], start=1)]
-    return PriceList(currency.upper(), digits, tuple(prices))
+    _refuse_ambiguity(prices)
+    return PriceList(currency.upper(), int(digits), tuple(prices))

@@ -45,7 +45,7 @@ def _replace(labels: Labels, rule: Rule, pattern: re.Pattern[str], value: str) -
     if match is None:
         return labels
     target = _expanded(rule.get("target_label", ""), match)
-    return _with(labels, target, _expanded(rule.get("replacement", "$1"), match)) if target else labels
+    return _with(labels, target, _expanded(str(rule.get("replacement", "$1")), match)) if target else labels
 
 
 def _hashmod(labels: Labels, rule: Rule, dummy: re.Pattern[str], value: str) -> Labels:
@@ -57,7 +57,7 @@ def _hashmod(labels: Labels, rule: Rule, dummy: re.Pattern[str], value: str) -> 
 
 def _labelmap(labels: Labels, rule: Rule, pattern: re.Pattern[str], dummy: str) -> Labels:
     matches = {name: pattern.fullmatch(name) for name in labels}
-    template = rule.get("replacement", "$1")
+    template = str(rule.get("replacement", "$1"))
     return labels | {_expanded(template, match): labels[name] for name, match in matches.items() if match}
 
 
@@ -78,7 +78,8 @@ _CHANGES: dict[str, Callable[[Labels, Rule, re.Pattern[str], str], Labels]] = {
 
 
 def _normal(written: Rule) -> Rule:
-    return {_SNAKE.get(key, key): value for key, value in written.items()}
+    # What is null in a configuration is as if it were not there.
+    return {_SNAKE.get(key, key): value for key, value in written.items() if value is not None}
 
 
 def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
@@ -93,13 +94,13 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
     found = dict(labels)
     for rule in map(_normal, rules):
         try:
-            pattern = re.compile(rule.get("regex", "(.*)"), re.DOTALL)
+            pattern = re.compile(str(rule.get("regex", "(.*)")), re.DOTALL)
         except re.error:
             continue
-        value = rule.get("separator", ";").join(found.get(name, "") for name in rule.get("source_labels") or ())
+        value = str(rule.get("separator", ";")).join(found.get(name, "") for name in rule.get("source_labels") or ())
         same = found.get(rule.get("target_label", ""), "") == value
         matched = pattern.fullmatch(value) is not None
-        action = rule.get("action", "replace").lower()
+        action = str(rule.get("action", "replace")).lower()
         stays = {"keep": matched, "drop": not matched, "keepequal": same, "dropequal": not same}
         if not stays.get(action, True):
             return None

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _period, _prices
+from ansible_collections.aigateway.metering.plugins.module_utils import _period
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._prices import PARTS, TYPES, Charge, PriceList
+from ansible_collections.aigateway.metering.plugins.module_utils._overlap import PARTS, TYPES
+from ansible_collections.aigateway.metering.plugins.module_utils._prices import Charge, PriceList
 
 # What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -59,40 +60,40 @@ class Report:
         return sum(priced, Decimal(0)) if self.prices else None
 
 
-def build(usage: Mapping[str, Any], prices: Any = None, zone: str = "UTC") -> Report:
+def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str = "UTC") -> Report:
     """A report out of the result of token_usage_info.
 
     Args:
         usage: that result.
-        prices: a price list as YAML has it, or None where nothing is to be priced.
+        prices: None where nothing is to be priced.
         zone: the time zone in which a day begins, and with it a price.
 
     Raises:
-        MeteringError: the price list is none, or changes within the period, or the model is not summed by.
+        MeteringError: the price list changes within the period, or the model is not summed by.
     """
     by = tuple(usage["by"])
-    known = None if prices is None else _prices.parse(prices)
     place = _period.zone_of(zone)
     start, end = (_period.moment(usage[name], name).astimezone(place) for name in ("start", "end"))
-    if known is not None:
+    if prices is not None:
         if "model" not in by:
             raise MeteringError(
                 f"The report is by {', '.join(by)}, and has prices.",
                 "A price is a model's.",
                 "add model to report_by, or leave report_prices out.",
             )
-        _refuse_changes(known, start, end)
+        _refuse_changes(prices, start, end)
     unpriced: dict[str, None] = {}
+    day = _period.day_of(start.timestamp(), place)
     rows = []
     for item in sorted(usage["rows"], key=lambda item: [item[name] for name in by]):
-        price = known.of(item["model"], start.date()) if known else None
-        if known and price is None:
+        price = prices.of(item["model"], day) if prices else None
+        if prices and price is None:
             unpriced[item["model"]] = None
-        charges = tuple(price.charges(item["tokens"])) if price else ()
-        amount = known.rounded(sum((charge.cost for charge in charges), Decimal(0))) if known and price else None
+        charges = tuple(price.charges(item["tokens"], item.get("beside"))) if price else ()
+        amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
         key = tuple(item[name] for name in by)
         rows.append(Row(key, item["tokens"], item["total"], item["requests"], amount, charges))
-    return Report(usage, by, tuple(rows), known, tuple(sorted(unpriced)))
+    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)))
 
 
 def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.datetime) -> None:

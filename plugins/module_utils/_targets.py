@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _durations, _names, _sources
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
@@ -73,7 +73,7 @@ def verdict(
     """
     by_address: dict[str, list[Mapping[str, Any]]] = {}
     for target in targets:
-        url = urlsplit(target.get("scrapeUrl", ""))
+        url = _url(target)
         if url.path == _names.METRICS_PATH:
             by_address.setdefault(url.netloc, []).append(target)
     pools: dict[str, int] = {}
@@ -118,11 +118,24 @@ def tails(verdict: Verdict, sidecars: Sequence[Sidecar]) -> dict[str, tuple[floa
 
 def may_matter(target: Mapping[str, Any], sidecars: Sequence[Sidecar]) -> bool:
     """Whether a target is at the port of a sidecar: of one that is there, was there, or is yet to come."""
-    return urlsplit(target.get("scrapeUrl", "")).port in {sidecar.port for sidecar in sidecars}
+    port = _url(target).netloc.rpartition(":")[2]
+    return port in {str(sidecar.port) for sidecar in sidecars}
+
+
+def _url(target: Mapping[str, Any]) -> SplitResult:
+    """Where a target is scraped; nowhere, for an address that is none.
+
+    What is not ours comes with any address that somebody has written, such as `exporter:9100:9100`: it is not parsed
+    further than to the text between the slashes.
+    """
+    try:
+        return urlsplit(str(target.get("scrapeUrl") or ""))
+    except ValueError:
+        return urlsplit("")
 
 
 def _pool(target: Mapping[str, Any]) -> str:
-    return str(target.get("scrapePool", ""))
+    return str(target.get("scrapePool") or "")
 
 
 def jobs(
@@ -136,7 +149,7 @@ def jobs(
     found: dict[str, list[Target]] = {}
     own = {sidecar.address: sidecar for sidecar in sidecars}
     for target in targets:
-        url, pool = urlsplit(target.get("scrapeUrl", "")), _pool(target)
+        url, pool = _url(target), _pool(target)
         if url.netloc not in own or url.path != _names.METRICS_PATH:
             continue
         # An object of a kind that is read is judged by what it says now: Prometheus may not have reloaded yet.

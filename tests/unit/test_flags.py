@@ -86,8 +86,14 @@ class TestOfARepeatedFlag:
     def test_the_one_that_counts_is_replaced(self, words):
         assert _flags.value(_flags.replaced(words, "flag", "new"), "flag") == "new"
 
-    def test_the_others_stay(self, words):
-        assert [word.replace("new", "two") for word in _flags.replaced(words, "flag", "new")] == words
+    def test_those_that_do_not_count_go(self, words):
+        result = _flags.replaced(words, "flag", "new")
+        assert [place.value for place in _flags.places(result, "flag")] == ["new"]
+
+    def test_what_is_no_such_flag_stays(self, words):
+        """Words behind the end of the flags may look like one, and are none."""
+        gone = [word for word in words if word not in _flags.replaced(words, "flag", "two")]
+        assert [word for word in gone if "flag" not in word and word != "one"] == []
 
 
 @pytest.mark.parametrize("words", [[], ["-other", "w"], ["stray"], ["-other=w", "--", "-flag=v"]])

@@ -18,7 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.filter.usage_report import usage_report
-from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _period, _prices, _report
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _focus,
+    _overlap,
+    _page,
+    _period,
+    _prices,
+    _report,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 BY = ["namespace", "model"]
@@ -34,13 +41,18 @@ ENTRY = {"model": "chat-*", "per_million": {"input": 2.5, "cached_input": "1.25"
 LIST = {"currency": "EUR", "prices": [ENTRY]}
 
 
+def prices_of(document):
+    """A price list out of a document; JSON is YAML."""
+    return _prices.load(json.dumps(document))
+
+
 def used(**tokens):
     return {"input": 1_000_000, "output": 100_000, "cached_input": 400_000, "reasoning": 50_000, **tokens}
 
 
 def usage(*rows, doubts=()):
     rows = rows or (row(),)
-    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in _prices.TYPES}
+    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in _overlap.TYPES}
     return {
         "start": "2026-11-01T00:00:00+00:00",
         "end": "2026-12-01T00:00:00+00:00",
@@ -142,12 +154,12 @@ def test_what_is_no_period_is_told(zone, options, message):
 
 def test_the_parts_of_a_type_cost_their_own_rate_and_not_twice():
     # 600,000 input at 2.50, 400,000 cached at 1.25, and the reasoning, which has no rate of its own, as output.
-    assert _prices.parse(LIST).prices[0].cost(used()) == Decimal("1.5") + Decimal("0.5") + Decimal("1")
+    assert prices_of(LIST).prices[0].cost(used()) == Decimal("1.5") + Decimal("0.5") + Decimal("1")
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_cost_is_exact_however_many_tokens(tokens, output):
-    price = _prices.parse({"currency": "EUR", "prices": [{"model": "*", "per_million": {"input": 0.1, "output": 0.2}}]})
+    price = prices_of({"currency": "EUR", "prices": [{"model": "*", "per_million": {"input": 0.1, "output": 0.2}}]})
     cost = price.prices[0].cost({"input": tokens, "output": output})
     assert cost * 10_000_000 == tokens + 2 * output
 
@@ -163,7 +175,7 @@ def test_cost_is_exact_however_many_tokens(tokens, output):
 )
 def test_the_first_pattern_that_fits_has_the_price_at_its_latest(model, day, rate):
     rates = {"output": 0}
-    known = _prices.parse(
+    known = prices_of(
         {
             "currency": "EUR",
             "prices": [
@@ -185,26 +197,85 @@ def test_the_first_pattern_that_fits_has_the_price_at_its_latest(model, day, rat
         ({"currency": "EUR", "prices": ["x"]}, "entry 1 names no model"),
         ({"currency": "EUR", "prices": [{"model": "x"}]}, r"entry 1 \(x\) needs per_million"),
         ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": -1, "output": 1}}]}, "input is -1"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "1_000", "output": 1}}]}, "no number"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "1,5", "output": 1}}]}, "no number"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "model": "chat "}]}, "a blank before or after"),
+        ({"currency": "EUR", "prices": [ENTRY, ENTRY]}, "entries 1 and 2 both price chat-"),
+        ({"currency": "EUR", "prices": [ENTRY, {**ENTRY, "model": "chat-l*"}]}, r"entry 2 \(chat-l\*\) is never used"),
+        ({"currency": "EUR", "price": [], "prices": []}, "unknown key price"),
         ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "x", "output": 1}}]}, "no number"),
         (
             {"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": 1, "output": 1, "in": 1}}]},
             "unknown type in",
         ),
         ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": "soon"}]}, "no day such as"),
-        ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": datetime.datetime(2026, 1, 1)}]}, "no day such as"),
+        ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": "2026-01-01 00:00:00"}]}, "no day such as"),
         ({"currency": "EUR", "prices": [{**ENTRY, "price": 1}]}, "unknown key price"),
-        ({"currency": "EUR", "digits": "2", "prices": []}, "digits is '2'"),
+        ({"currency": "EUR", "digits": "two", "prices": []}, "digits is 'two'"),
     ],
 )
 def test_a_price_list_that_is_none_is_told(document, message):
     with pytest.raises(MeteringError, match=message):
-        _prices.parse(document)
+        prices_of(document)
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-6[1m]", "a+b", "(x|y)", "[!a]", "^$", "a.b", "\\d", "line\nbreak"])
+def test_a_model_matches_its_own_name_and_no_other(model):
+    known = prices_of({**LIST, "prices": [{**ENTRY, "model": model}]})
+    day = datetime.date(2026, 1, 1)
+    assert known.of(model, day) is not None
+    assert [other for other in ("claude-sonnet-4-61", "aab", "x", "b", "", "axb", "7") if known.of(other, day)] == []
+
+
+@given(st.text(max_size=6), st.text("ab*?[]!.", max_size=6))
+def test_only_the_star_and_the_question_mark_are_special(model, pattern):
+    def matches(text, wanted):
+        if not wanted:
+            return not text
+        if wanted[0] == "*":
+            return any(matches(text[index:], wanted[1:]) for index in range(len(text) + 1))
+        return bool(text) and wanted[0] in ("?", text[0]) and matches(text[1:], wanted[1:])
+
+    price = _prices.Price(pattern, datetime.date(2026, 1, 1), {})
+    assert price.matches(model) == matches(model, pattern)
+
+
+@given(st.text("ab*?", min_size=1, max_size=5), st.text("ab*?", min_size=1, max_size=5), st.text("ab", max_size=6))
+def test_what_a_pattern_hides_it_matches(earlier, later, model):
+    first, second = (_prices.Price(pattern, datetime.date(2026, 1, 1), {}) for pattern in (earlier, later))
+    if first.hides(second) and second.matches(model):
+        assert first.matches(model)
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [("4.10", "4.10"), ("on", "on"), ("1:30", "1:30"), ("0x10", "0x10"), ("2026-01-01", "2026-01-01"), ("~", "~")],
+)
+def test_a_price_list_is_read_as_it_is_written(text, model):
+    known = _prices.load(f"currency: EUR\nprices:\n- {{model: {text}, per_million: {{input: 0.1, output: 1e-7}}}}\n")
+    assert known.prices[0].model == model
+    assert known.prices[0].per_million == {"input": Decimal("0.1"), "output": Decimal("0.0000001")}
+
+
+def test_a_key_that_stands_twice_in_a_price_list_is_told():
+    text = "currency: EUR\nprices:\n- model: a\n  per_million: {input: 1, output: 2, input: 3}\n"
+    with pytest.raises(MeteringError, match="line 4 has the key input a second time"):
+        _prices.load(text)
+
+
+def test_a_part_that_is_beside_its_whole_is_charged_in_full_and_nothing_taken_off():
+    # 5000 input and 4000 cached beside it: 5000 at 2.50, 4000 at 1.25 for a million.
+    price = prices_of(LIST).prices[0]
+    tokens, beside = {"input": 5000, "cached_input": 4000}, {"cached_input": 4000}
+    assert price.cost(tokens, beside) == Decimal("0.0125") + Decimal("0.005")
+    dear = prices_of({**LIST, "prices": [{"model": "*", "per_million": {"input": 1, "output": 1}}]}).prices[0]
+    assert dear.cost(tokens, beside) == Decimal("0.009")
 
 
 def test_a_price_that_changes_within_the_period_is_refused_with_how_to_go_on():
     changing = {**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}
     with pytest.raises(MeteringError, match=r"changes on 2026-11-15.*report_to=2026-11-15"):
-        _report.build(usage(), changing)
+        _report.build(usage(), prices_of(changing))
 
 
 MONTH = {"start": "2026-10-31T23:00:00+00:00", "end": "2026-11-30T23:00:00+00:00"}
@@ -212,18 +283,18 @@ MONTH = {"start": "2026-10-31T23:00:00+00:00", "end": "2026-11-30T23:00:00+00:00
 
 def test_a_price_that_begins_with_the_period_in_its_zone_holds_in_it():
     dearer = {"model": "chat-*", "valid_from": "2026-11-01", "per_million": {"input": 5, "output": 0}}
-    report = _report.build(usage() | MONTH, {"currency": "EUR", "prices": [ENTRY, dearer]}, "Europe/Berlin")
+    report = _report.build(usage() | MONTH, prices_of({"currency": "EUR", "prices": [ENTRY, dearer]}), "Europe/Berlin")
     assert report.amount == Decimal("5.00")
 
 
 def test_a_price_that_begins_in_the_midst_of_the_last_day_is_refused():
     late = usage() | {"end": "2026-11-15T12:00:00+00:00"}
     with pytest.raises(MeteringError, match="changes on 2026-11-15"):
-        _report.build(late, {**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]})
+        _report.build(late, prices_of({**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}))
 
 
 def test_a_part_that_exceeds_its_whole_takes_nothing_off_and_is_told():
-    report = _report.build(usage(row(input=5, output=0, cached_input=1_000_000, reasoning=0)), LIST)
+    report = _report.build(usage(row(input=5, output=0, cached_input=1_000_000, reasoning=0)), prices_of(LIST))
     assert report.amount == Decimal("1.25")
     assert any("more tokens in the parts of input than input tokens" in line for line in _report.table(report))
 
@@ -236,7 +307,7 @@ def test_a_file_that_is_no_price_list_is_told(text):
 
 def test_prices_need_the_model():
     with pytest.raises(MeteringError, match="add model to report_by"):
-        _report.build(usage() | {"by": ["namespace"]}, LIST)
+        _report.build(usage() | {"by": ["namespace"]}, prices_of(LIST))
 
 
 # --- the forms --------------------------------------------------------------------------------------------------------
@@ -244,12 +315,12 @@ def test_prices_need_the_model():
 
 def test_what_is_shown_adds_up():
     rows = [row(f"team-{number}", input=1, output=0, cached_input=0, reasoning=0) for number in range(3)]
-    report = _report.build(usage(*rows), {"currency": "EUR", "digits": 6, "prices": [ENTRY]})
+    report = _report.build(usage(*rows), prices_of({"currency": "EUR", "digits": 6, "prices": [ENTRY]}))
     assert report.amount == sum(item.amount or Decimal(0) for item in report.rows)
 
 
 def test_a_model_without_a_price_is_named_and_is_not_free():
-    report = _report.build(usage(row(), row(model="other")), LIST)
+    report = _report.build(usage(row(), row(model="other")), prices_of(LIST))
     assert ([item.amount for item in report.rows], report.unpriced) == ([Decimal("3.00"), None], ("other",))
     assert "without a price, and in no amount: other" in _report.table(report)
 
@@ -320,7 +391,7 @@ class Reader(HTMLParser):
 
 
 def page(*rows, prices=None, **options):
-    return _page.as_html(_report.build(usage(*rows, **options), prices))
+    return _page.as_html(_report.build(usage(*rows, **options), prices and prices_of(prices)))
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a&amp;b", "'"])
@@ -385,7 +456,9 @@ def test_a_single_day_is_no_trend():
 
 
 def focus(*rows, **more):
-    return list(csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, LIST), "cluster-1"))))
+    return list(
+        csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, prices_of(LIST)), "cluster-1")))
+    )
 
 
 def test_focus_charges_every_token_once_at_its_rate():
@@ -399,10 +472,10 @@ def test_focus_charges_every_token_once_at_its_rate():
     }
 
 
-@given(st.dictionaries(st.sampled_from(_prices.TYPES), st.integers(0, 10**12)))
+@given(st.dictionaries(st.sampled_from(_overlap.TYPES), st.integers(0, 10**12)))
 def test_focus_adds_up_to_the_exact_cost(tokens):
-    price = _prices.parse(LIST).prices[0]
-    lines = focus(row(**dict.fromkeys(_prices.TYPES, 0) | tokens))
+    price = prices_of(LIST).prices[0]
+    lines = focus(row(**dict.fromkeys(_overlap.TYPES, 0) | tokens))
     assert sum(Decimal(line["BilledCost"]) for line in lines) == price.cost(tokens)
 
 
@@ -429,7 +502,7 @@ def test_focus_leaves_out_what_has_no_price():
 
 
 def test_focus_without_a_charge_still_names_its_columns():
-    text = _focus.as_csv(_report.build(usage(row(model="other")), LIST), "a")
+    text = _focus.as_csv(_report.build(usage(row(model="other")), prices_of(LIST)), "a")
     assert set(MANDATORY.split()) <= set(text.strip().split(","))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _targets
-from ansible_collections.aigateway.metering.tests.unit.objects import extproc, sidecar, target
+from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
+from ansible_collections.aigateway.metering.tests.unit.objects import extproc, prometheus, sidecar, target
 
 P, Q = sidecar("p", ip="10.0.0.1"), sidecar("q", ip="10.0.0.2")
 A, B = "podMonitor/gateways/a/0", "podMonitor/gateways/b/0"
@@ -176,3 +177,34 @@ def test_how_much_a_restart_may_lose(interval, drain, found):
     drained.pod["spec"]["containers"] = [*drained.pod["spec"].get("containers", ()), manager]
     verdict = _targets.verdict([{**target("10.0.0.1:1064", A), "scrapeInterval": interval}], [drained])
     assert list(_targets.tails(verdict, [drained]).values()) == found
+
+
+ODD = [
+    "http://exporter:9100:9100/metrics",
+    "http://[::1/metrics",
+    "http://host:port/metrics",
+    "http://10.0.0.9:99999999/metrics",
+    "http://10.0.0.9:/metrics",
+    "://",
+    "",
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("address", ODD)
+def test_what_is_not_ours_breaks_nothing_however_it_is_written(address):
+    odd = {**target("10.0.0.9:9100"), "scrapeUrl": address, "scrapePool": None, "labels": None}
+    bare = {"scrapeUrl": address}
+    found = _targets.verdict([odd, bare, target("10.0.0.1:1064", A)], [P])
+    assert (found.is_right, found.pools) == (True, {A: 1})
+    assert not _targets.may_matter(odd, [P])
+
+
+@pytest.mark.parametrize("address", [*ODD, "http://10.0.0.1:1064/metrics"])
+def test_an_odd_target_is_no_job_that_breaks_the_others(address):
+    scraper = prometheus()
+    odd = {**target("10.0.0.9:9100"), "scrapeUrl": address, "scrapePool": "odd", "labels": None}
+    rules = {"odd": [{"regex": None, "source_labels": None, "action": None}]}
+    found = _targets.jobs([odd], [P], scraper, rules, Monitoring([scraper], {}))
+    assert len(found) == (address == "http://10.0.0.1:1064/metrics")
