@@ -53,6 +53,8 @@ options:
         description:
           - The address that is asked for series, without C(/api/v1); with Mimir it ends with C(/prometheus).
           - It is needed for an agent, which keeps nothing, and for what is outside of the cluster.
+          - A user name or a password in it is refused, because an address is shown; O(api.username), O(api.password)
+            and O(api.token) are not.
         type: str
       service:
         description: A service V(namespace/[https:]name[:port]) that is asked through the API server, in place of
@@ -77,9 +79,17 @@ options:
         description: A bearer token.
         type: str
       headers:
-        description: Further headers, such as C(X-Scope-OrgID). Their values are in no output.
+        description: Further headers, such as C(X-Scope-OrgID).
         type: dict
         default: {}
+      secret_headers:
+        description:
+          - Names of further O(api.headers) whose values are secret and are in no output.
+          - Authorization, Cookie and those with token, secret, password, api-key or credential in their names are so
+            anyway.
+        type: list
+        elements: str
+        default: []
       client_cert:
         description: A PEM file with the certificate, and perhaps the key, that this run shows.
         type: path

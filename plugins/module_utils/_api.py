@@ -17,13 +17,22 @@ from urllib.parse import urlencode
 
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import LOOK_SECONDS, Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import LOOK_SECONDS, BehindError, Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._secrets import (
+    Secrets,
+    check_address,
+    without_credentials,
+)
 
 # How long a query may take; what else is asked is only looked up.
 QUERY_SECONDS = 60
 # Alauda's neutral description of what monitors the cluster.
 FEATURES, FEATURE, SECRETS_NAMESPACE = "infrastructure.alauda.io/v1alpha1", "monitoring", "cpaas-system"
+
+
+# What takes credentials in place of the address.
+CREDENTIALS = "scrape_api.username and scrape_api.password, or scrape_api.token"
 
 
 class NotServedError(MeteringError):
@@ -52,13 +61,18 @@ class Pod:
     pod: str
     port: int
     prefix: str
+    scheme: str = "http"
 
     @property
     def name(self) -> str:
         return f"{self.namespace}/{self.pod}"
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
-        return self.cluster.proxied(self.namespace, self.pod, self.port, f"{self.prefix}{path}", query, _seconds(path))
+        where = (self.namespace, self.pod, self.port, f"{self.prefix}{path}")
+        try:
+            return self.cluster.proxied(*where, query, _seconds(path), self.scheme)
+        except BehindError as error:
+            raise _not_let_in(self.name, error) or error from error
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,10 @@ class Service:
         return f"service {self.service}"
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
-        found = self.cluster.service(self.service, path, query, _seconds(path))
+        try:
+            found = self.cluster.service(self.service, path, query, _seconds(path))
+        except BehindError as error:
+            raise _not_let_in(self.name, error) or error from error
         if found is None:
             raise _not_served(self.name, path, "404")
         return found
@@ -88,9 +105,7 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The address without what may be a secret in it."""
-        scheme, dummy, rest = self.url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}".rstrip("/")
+        return without_credentials(self.url).rstrip("/")
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         options = self.options
@@ -127,7 +142,7 @@ class Address:
             if error.code in (404, 405, 410, 501):
                 raise _not_served(self.name, path, str(error.code)) from error
             # What is an error to Prometheus comes with its reason in JSON.
-            return detail
+            return Secrets.of(options).hide(detail)
         except ValueError as error:  # its text may hold a header
             raise MeteringError(
                 f"A request to {self.name} could not be made: the address or a header is not valid.",
@@ -136,10 +151,35 @@ class Address:
             ) from error
         except (URLError, OSError) as error:
             raise MeteringError(
-                f"{self.name} does not answer: {getattr(error, 'reason', error)}.",
+                f"{self.name} does not answer: {Secrets.of(options).hide(str(getattr(error, 'reason', error)))}.",
                 "Its targets and series cannot be judged without it.",
                 "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
             ) from error
+
+
+def _not_let_in(name: str, error: BehindError) -> MeteringError | None:
+    """Why something behind the API server lets nobody in; None where that is not what its answer says."""
+    why = "The API server hands on no credentials, so it cannot be asked this way."
+    command = (
+        "set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
+        "password, or client_cert and client_key; scrape_api.targets_urls has the address of each replica."
+    )
+    if error.status in (401, 403):
+        return NotLetInError(
+            f"{name} answered {error.status}: something in front of it, such as kube-rbac-proxy or oauth-proxy, asks "
+            "who comes.",
+            why,
+            command,
+        )
+    if "tls: certificate required" in error.found or "tls: bad certificate" in error.found:
+        return NotLetInError(f"{name} asks for a client certificate.", why, command)
+    if "HTTP request to an HTTPS server" in error.found:
+        return NotLetInError(
+            f"{name} speaks HTTPS, and the object that runs it does not say so.",
+            "It was asked in plain HTTP.",
+            "set spec.web.tlsConfig of that object, or scrape_api.service to NAMESPACE/https:SERVICE:PORT.",
+        )
+    return None
 
 
 def _seconds(path: str) -> int:
@@ -172,12 +212,16 @@ def data_of(api: Api, path: str, query: Sequence[tuple[str, str]]) -> Any:
 
 
 def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
-    """The options for the API, completed by what the platform says of itself. Secrets are kept from the output.
+    """The options for the API, completed by what the platform says of itself.
 
     Raises:
-        MeteringError: the platform was to be asked, and says nothing.
+        MeteringError: an address is none, or the platform was to be asked, and says nothing.
     """
     options = dict(module.params.get("api") or {})
+    addresses = [("scrape_api.url", options["url"])] if options.get("url") else []
+    addresses += [("scrape_api.targets_urls", url) for url in options.get("targets_urls") or ()]
+    for variable, address in addresses:
+        check_address(address, variable, CREDENTIALS)
     beside = [key for key in ("username", "password", "token", "headers", "client_cert") if options.get(key)]
     if options.get("service") and beside:
         raise MeteringError(
@@ -196,6 +240,7 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
             f"kubectl get features.infrastructure.alauda.io {FEATURE} -o yaml; or set scrape_api.url.",
         )
     options["url"] = database["address"]
+    check_address(options["url"], f"the address of feature {FEATURE}", CREDENTIALS)
     name = (database.get("basicAuth") or {}).get("secretName")
     secret = cluster.get("v1", "secrets", SECRETS_NAMESPACE, name) if name else None
     if name and secret is None:
@@ -207,6 +252,4 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
     if secret is not None:
         for key in ("username", "password"):
             options[key] = base64.b64decode((secret.get("data") or {}).get(key, "")).decode()
-        # kubernetes.core's module does not hand this on.
-        module._module.no_log_values.add(options["password"])
     return options

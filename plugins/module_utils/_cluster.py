@@ -26,6 +26,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _progress
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._secrets import (
+    Secrets,
+    check_address,
+    without_credentials,
+)
 
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
 
@@ -36,6 +41,8 @@ LOOK_SECONDS = 15
 RETRIED = frozenset({429, 500, 502, 503, 504})
 ATTEMPTS, PROXIED_ATTEMPTS = 4, 2
 FIELD_MANAGER = "aigateway.metering"
+# Of an answer that is no JSON.
+SHOWN_CHARACTERS = 120
 
 
 def _path(api: str, kind: str, namespace: str = "", name: str = "") -> str:
@@ -45,10 +52,23 @@ def _path(api: str, kind: str, namespace: str = "", name: str = "") -> str:
     return f"{prefix}{scope}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
 
 
+class BehindError(MeteringError):
+    """What stands behind the API server, a pod or a service, answered with an error or not at all."""
+
+    def __init__(self, status: int, found: str, why: str, command: str) -> None:
+        super().__init__(found, why, command)
+        self.status = status
+        """Of HTTP; 0 where there was no answer."""
+
+
 class Cluster:
     """One cluster, spoken to with the rights of whoever runs the module."""
 
     def __init__(self, module: AnsibleModule) -> None:
+        self._secrets = Secrets.of(module.params)
+        host = module.params.get("host")
+        if host and "@" in host:
+            check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
         # kubernetes.core asks for the server's version while it makes the client, and gives no time limit.
         socket.setdefaulttimeout(CONNECT_SECONDS)
         try:
@@ -60,16 +80,15 @@ class Cluster:
             raise self._unreachable("The cluster does not answer", error) from error
         finally:
             socket.setdefaulttimeout(None)
-        self.server: str = self._client.configuration.host
+        self.server: str = without_credentials(self._client.configuration.host)
         # urllib3 by itself tries each request three times more, in silence.
         self._client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False
 
-    @staticmethod
     def _unreachable(
-        found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
+        self, found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
     ) -> MeteringError:
         return MeteringError(
-            f"{found}: {_in_one_line(error)}.",
+            f"{found}: {self._secrets.hide(_in_one_line(error))}.",
             why,
             "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
         )
@@ -127,13 +146,9 @@ class Cluster:
                 return None
             if error.status == 409:
                 raise ConflictError(str(error.reason)) from error
-            detail = _message(error)
+            detail = self._secrets.hide(_message(error))
             if error.status in (401, 403):
-                raise MeteringError(
-                    f"The API server {self.server} does not allow to {method} {what}: {detail}.",
-                    "The run needs that permission.",
-                    "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
-                ) from error
+                raise self._refused(what, method, detail) from error
             raise MeteringError(
                 f"The API server {self.server} answered {error.status} to {method} {what}: {detail}.",
                 "The run cannot go on without it.",
@@ -241,13 +256,17 @@ class Cluster:
         path: str,
         query: Sequence[tuple[str, str]] = (),
         seconds: int = LOOK_SECONDS,
+        scheme: str = "http",
     ) -> str:
         """A GET to a pod's port through the API server, which may take so many seconds.
+
+        The API server does not verify the certificate of a pod that speaks HTTPS.
 
         Raises:
             MeteringError: the pod, or the right to reach it, is not there, or it does not answer.
         """
-        answer = self._proxied("pods", namespace, f"{pod}:{port}", path, query, seconds)
+        name = f"{pod}:{port}" if scheme == "http" else f"{scheme}:{pod}:{port}"
+        answer = self._proxied("pods", namespace, name, path, query, seconds)
         if answer is None:
             raise MeteringError(
                 f"Pod {namespace}/{pod} does not serve {path} on port {port}, or is gone.",
@@ -259,20 +278,46 @@ class Cluster:
     def _proxied(
         self, plural: str, namespace: str, name: str, path: str, query: Sequence[tuple[str, str]], seconds: int
     ) -> bytes | None:
+        """A GET to what stands behind the API server; None for a 404.
+
+        Raises:
+            BehindError: what stands there answered with an error, or the API server cannot reach it.
+            MeteringError: the API server does not let this run through, or is not reached itself.
+        """
+        from kubernetes.dynamic.exceptions import DynamicApiError
         from urllib3.exceptions import ReadTimeoutError
 
         target = f"/api/v1/namespaces/{quote(namespace, safe='')}/{plural}/{quote(name, safe=':')}/proxy{path}"
-        what = f"{plural}/proxy {namespace}/{name}{path}"
+        where = f"{plural.removesuffix('s')} {namespace}/{name.removeprefix('https:')}"
+        look = f"kubectl -n {namespace} get {plural}; kubectl -n {namespace} top pod; look at its log."
         try:
-            return self._checked(what, "get", target, query=query, attempts=PROXIED_ATTEMPTS, seconds=seconds)
+            return self._request("get", target, query=query, attempts=PROXIED_ATTEMPTS, seconds=seconds)
+        except DynamicApiError as error:
+            if error.status == 404:
+                return None
+            detail = self._secrets.hide(_message(error))
+            if _is_of_the_api_server(error) and error.status in (401, 403):
+                raise self._refused(f"{plural}/proxy {namespace}/{name}{path}", "get", detail) from error
+            found = f"{where} answered {error.status} to {path}: {detail}."
+            if _is_of_the_api_server(error) and error.status >= 500:
+                found = f"{where} cannot be reached by the API server {self.server}: {detail}."
+            raise BehindError(error.status, found, "It was asked for what this run has to know.", look) from error
         except MeteringError as error:
             if not isinstance(error.__cause__, ReadTimeoutError):
                 raise
-            raise MeteringError(
-                f"{namespace}/{name} does not answer {path}, {PROXIED_ATTEMPTS} times within {seconds} s.",
+            raise BehindError(
+                0,
+                f"{where} does not answer {path}, {PROXIED_ATTEMPTS} times within {seconds} s.",
                 "It hangs, or has too much to do; the API server, through which it was asked, answers.",
-                f"kubectl -n {namespace} get {plural}; kubectl -n {namespace} top pod; look at its log.",
+                look,
             ) from error
+
+    def _refused(self, what: str, method: str, detail: str) -> MeteringError:
+        return MeteringError(
+            f"The API server {self.server} does not allow to {method} {what}: {detail}.",
+            "The run needs that permission.",
+            "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+        )
 
     def service(self, service: str, path: str, query: Sequence[tuple[str, str]], seconds: int) -> str | None:
         """A GET to a service, `namespace/[https:]name[:port]`, through the API server; None for an unknown path."""
@@ -296,14 +341,24 @@ class Cluster:
         return answer is not None and bool(json.loads(answer)["status"].get("allowed"))
 
 
+def _is_of_the_api_server(error: Any) -> bool:
+    """Whether the API server itself has answered, and not what stands behind it."""
+    try:
+        return bool(json.loads(error.body)["kind"] == "Status")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def _message(error: Any) -> str:
     """The API server's own sentence out of an error, without the rest of the answer; or that of who is behind it."""
     try:
         answer = json.loads(error.body)
         # Prometheus's API, reached through the API server, has its sentence there.
-        return str(answer["message"] if "message" in answer else answer["error"])
+        return str(answer["message"] if "message" in answer else answer["error"]).rstrip(".")
     except (ValueError, KeyError, TypeError):
-        return str(error.reason)
+        body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
+        text = " ".join(body.split())[:SHOWN_CHARACTERS]
+        return text if text.isprintable() and text else str(error.reason)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -9,8 +9,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _secrets
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import (
     AUTH_ARG_SPEC,
     AnsibleK8SModule,
@@ -35,6 +38,7 @@ API_OPTION: dict[str, Any] = {
             "password": {"type": "str", "no_log": True},
             "token": {"type": "str", "no_log": True},
             "headers": {"type": "dict", "default": {}, "no_log": True},
+            "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "client_cert": {"type": "path"},
             "client_key": {"type": "path"},
             "ca_path": {"type": "path"},
@@ -44,13 +48,40 @@ API_OPTION: dict[str, Any] = {
 }
 
 
+class DiscreetModule(AnsibleModule):
+    """An AnsibleModule that hides secrets where they stand in its arguments, and leaves what it returns as it is.
+
+    Ansible replaces the text of each secret wherever a result has it, also within a name or a number: with a header
+    `X-Scope-OrgID: team-a` the bill of team-a is one of nobody's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._takes_its_arguments = False
+        super().__init__(**options)
+        self._takes_its_arguments = True
+
+    def exit_json(self, **result: Any) -> NoReturn:
+        super().exit_json(**self._with_invocation(result))
+
+    def fail_json(self, msg: str, **result: Any) -> NoReturn:
+        super().fail_json(msg, **self._with_invocation(result))
+
+    def _with_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
+        # What is said of arguments that are wrong is Ansible's text, and may quote one.
+        if self._takes_its_arguments:
+            self.no_log_values.clear()
+        return {"invocation": {"module_args": _secrets.shown_arguments(self.params, self.argument_spec)}, **result}
+
+
 def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, Any]]) -> None:
     """Run a module: action(module, cluster) returns the result, or raises MeteringError.
 
     A ConflictError means that somebody else changed what was read; the whole action, which reads everything itself, is
     run again.
     """
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
+    module = AnsibleK8SModule(
+        module_class=DiscreetModule, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
+    )
     if "gateways" in options:  # Ansible makes [a, " b"] of `a, b`, and [""] of an empty answer in a survey.
         module.params["gateways"] = [name.strip() for name in module.params["gateways"] if name.strip()]
     try:
@@ -59,8 +90,12 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
     except MeteringError as error:
         module.fail_json(msg=str(error), found=error.found, why=error.why, command=error.command, **error.result)
     except Exception as error:  # pylint: disable=broad-except
+        secrets = [_secrets.Secrets.of(own) for own in (module.params, module.params.get("api") or {})]
+        text = f"{type(error).__name__}: {error}"
+        for own in secrets:
+            text = own.hide(text)
         module.fail_json(
-            msg=f"{type(error).__name__}: {error}. This is a defect of the module; nothing more is known. "
+            msg=f"{text}. This is a defect of the module; nothing more is known. "
             "Next: run it again with -vvv and report what it prints."
         )
     else:

@@ -59,7 +59,7 @@ def day_start(day: datetime.date, place: datetime.tzinfo) -> datetime.datetime:
     """The first moment of a day in a zone.
 
     A midnight that the clock shows twice begins the day when it is shown first. One that it skips, or a whole day that
-    it skips, begins at the moment of the change. The result is made from that moment, so that its offset is one in force.
+    it skips, begins at the moment of the change. The result is made from that moment: its offset is one in force.
     """
     return _at(datetime.datetime.combine(day, datetime.time(), place).timestamp(), place)
 

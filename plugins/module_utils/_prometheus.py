@@ -218,7 +218,7 @@ def unseen(options: Mapping[str, Any]) -> list[Scraper]:
 
 def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monitoring:
     """What there is to scrape with; where no object scrapes, what the options name does."""
-    if monitoring.scrapers:
+    if not all(scraper.only_stores for scraper in monitoring.scrapers):
         return monitoring
     return Monitoring(unseen(options), monitoring.monitors, monitoring.services)
 
@@ -243,13 +243,13 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
         if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"):
             # A StatefulSet for each shard; the pods of one ordinal share the targets among them.
             ordinal = pod["metadata"]["name"].rpartition("-")[2]
-            own = Pod(cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), prefix)
+            own = Pod(cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), prefix, scraper.scheme)
             by_ordinal.setdefault(ordinal, []).append(own)
     # One for each node, or shards whose names tell nothing: together they scrape everything once.
-    shared = scraper.spec.get("mode") == "DaemonSet" or (scraper.kind == "VMAgent" and scraper.spec.get("shardCount"))
+    shared = scraper.is_on_every_node or (scraper.kind == "VMAgent" and scraper.spec.get("shardCount"))
     if shared and by_ordinal:
         by_ordinal = {"": [pod for own in by_ordinal.values() for pod in own]}
-    shards = 1 if scraper.spec.get("mode") == "DaemonSet" else int(scraper.spec.get(kind.shards) or 1)
+    shards = 1 if scraper.is_on_every_node else int(scraper.spec.get(kind.shards) or 1)
     # What lacks a shard does not scrape everything: another replica of the same is whole, or nothing can be said.
     found = [Replica(tuple(own)) for own in by_ordinal.values() if len(own) >= shards]
     if by_ordinal and not found:

@@ -91,6 +91,17 @@ SCRAPER_KINDS = {
         shards="shardCount",
         selects_by_word=True,
     ),
+    # From v0.69 of the operator on it can scrape by itself (spec.ingestOnlyMode: false).
+    "VMSingle": ScraperKind(
+        VICTORIA,
+        "vmsingles",
+        {"VMPodScrape": "podScrape"},
+        "app.kubernetes.io/name=vmsingle,app.kubernetes.io/instance={name}",
+        "vmsingle",
+        8429,
+        shards="",
+        selects_by_word=True,
+    ),
 }
 
 
@@ -130,9 +141,26 @@ class Scraper:
         return _KINDS[self.kind]
 
     @property
+    def only_stores(self) -> bool:
+        """Whether it takes in what others send, and scrapes nothing: so does a VMSingle unless it is told otherwise."""
+        return bool(self.spec.get("ingestOnlyMode", self.kind == "VMSingle"))
+
+    @property
     def is_unseen(self) -> bool:
         """Whether only its API is known."""
         return self.kind == UNSEEN
+
+    @property
+    def is_on_every_node(self) -> bool:
+        """Whether its pods, one on each node, scrape those of their node: together they are one replica."""
+        return self.spec.get("mode") == "DaemonSet" or bool(self.spec.get("daemonSetMode"))
+
+    @property
+    def scheme(self) -> str:
+        """How its API is spoken to."""
+        args = self.spec.get("extraArgs") or {}
+        is_secure = (self.spec.get("web") or {}).get("tlsConfig") or str(args.get("tls", "")).split(",")[0] == "true"
+        return "https" if is_secure else "http"
 
     @property
     def edit(self) -> str:
@@ -147,7 +175,7 @@ class Scraper:
     def _selectors(self, kind: str) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         """Its selectors of monitors of a kind and of their namespaces. nil selects nothing, and its own namespace."""
         known = self.known
-        if kind not in known.selectors:
+        if kind not in known.selectors or self.only_stores:
             return None, None
         stem = known.selectors[kind]
         selector, namespaces = self.spec.get(f"{stem}Selector"), self.spec.get(f"{stem}NamespaceSelector")
@@ -238,7 +266,12 @@ def choose(found: Sequence[Scraper], named: str = "", scraping: Collection[str] 
             "correct scrape_prometheus (namespace/name): kubectl get prometheus -A",
         )
     if not able:
-        described = ", ".join(f"{item.name} (its selector for these is absent)" for item in found)
+        described = ", ".join(
+            f"{item.kind} {item.name} only stores what it is sent (spec.ingestOnlyMode: false lets it scrape)"
+            if item.only_stores
+            else f"{item.name} (its selector for these is absent)"
+            for item in found
+        )
         raise MeteringError(
             f"No Prometheus could select a PodMonitor: {described or 'there is no Prometheus object'}.",
             "Without one the sidecars' counters are read by nobody.",

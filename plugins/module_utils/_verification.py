@@ -29,6 +29,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
+from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets, check_address
 from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Counts, Identity
 
 # A sidecar counts a request when its answer has ended.
@@ -45,6 +46,7 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
             "A caller is known by its token.",
             "set verify_tokens to a list with one token for each tenant.",
         )
+    check_address(options["address"], "verify_address", "verify_tokens, or verify_headers")
     tokens = [token.strip() for token in options["tokens"]]
     for number, token in enumerate(tokens, start=1):
         if not token or any(character.isspace() or not character.isprintable() for character in token):
@@ -126,7 +128,9 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
             text = answer.read().decode("utf-8", "replace")
     except HTTPError as error:
         caller.statuses.append(error.code)
-        caller.answers.append(repr(error.read().decode("utf-8", "replace")[:SHOWN_CHARACTERS]))
+        secrets = Secrets([token, *Secrets.values_of(options)])
+        answer_text = secrets.hide(error.read().decode("utf-8", "replace"))
+        caller.answers.append(repr(answer_text[:SHOWN_CHARACTERS]))
         return
     except ValueError as error:  # its text may hold a header
         raise MeteringError(

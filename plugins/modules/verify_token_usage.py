@@ -60,9 +60,17 @@ options:
     type: str
     default: hi
   headers:
-    description: Further headers to send, such as a Host. Their values are in no output.
+    description: Further headers to send, such as a Host.
     type: dict
     default: {}
+  secret_headers:
+    description:
+      - Names of further O(headers) whose values are secret and are in no output.
+      - Authorization, Cookie and those with token, secret, password, api-key or credential in their names are so
+        anyway.
+    type: list
+    elements: str
+    default: []
   address_validate_certs:
     description: Whether the gateway's certificate is verified.
     type: bool
@@ -168,6 +176,7 @@ def main() -> None:
             "tokens": {"type": "list", "elements": "str", "required": True, "no_log": True},
             "prompt": {"type": "str", "default": "hi"},
             "headers": {"type": "dict", "default": {}, "no_log": True},
+            "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "address_validate_certs": {"type": "bool", "default": True},
             "address_ca_path": {"type": "path"},
             "request_timeout": {"type": "int", "default": 60},

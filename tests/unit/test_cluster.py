@@ -13,8 +13,10 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import ReadTimeoutError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _cluster
+from ansible_collections.aigateway.metering.plugins.module_utils import _api, _cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._api import NotLetInError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets
 
 
 class Hanging:
@@ -34,14 +36,14 @@ class Hanging:
 def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_cluster.Cluster, Hanging]:
     monkeypatch.setattr("time.sleep", lambda dummy: None)
     cluster, client = object.__new__(_cluster.Cluster), Hanging()
-    cluster._client, cluster.server = client, "https://api"
+    cluster._client, cluster.server, cluster._secrets = client, "https://api", Secrets([])
     return cluster, client
 
 
 def test_who_hangs_behind_the_api_server_is_named_and_not_the_api_server(hanging):
     cluster, dummy = hanging
     with pytest.raises(
-        MeteringError, match=r"^monitoring/p:9090 does not answer /api/v1/targets, 2 times within 15 s\."
+        MeteringError, match=r"^pod monitoring/p:9090 does not answer /api/v1/targets, 2 times within 15 s\."
     ):
         cluster.proxied("monitoring", "p", 9090, "/api/v1/targets")
 
@@ -65,8 +67,9 @@ def test_an_api_server_that_hangs_is_named(hanging):
     [
         pytest.param(b'{"status": "error", "error": "no store matches"}', "no store matches", id="of Prometheus's API"),
         pytest.param(b'{"kind": "Status", "message": "quota exceeded"}', "quota exceeded", id="the API server's own"),
-        pytest.param(b"<html>", "Unprocessable Entity", id="none that can be read"),
-        pytest.param(b"{}", "Unprocessable Entity", id="none at all"),
+        pytest.param(b"<html>", "<html>", id="a page"),
+        pytest.param(b"\x00\x1b[31m", "Unprocessable Entity", id="none that can be read"),
+        pytest.param(b"", "Unprocessable Entity", id="none at all"),
     ],
 )
 def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
@@ -80,5 +83,73 @@ def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
     cluster = object.__new__(_cluster.Cluster)
     monkeypatch.setattr(cluster, "_client", Refusing(), raising=False)
     monkeypatch.setattr(cluster, "server", "https://api", raising=False)
+    monkeypatch.setattr(cluster, "_secrets", Secrets([]), raising=False)
     with pytest.raises(MeteringError, match=f"answered 422 .*: {said}"):
         cluster.service("monitoring/thanos-query:9090", "/api/v1/query", [], 15)
+
+
+# What the API server's pod proxy, and what stands behind it, answer (the first three seen on the stand).
+BEHIND = {
+    "a pod that speaks HTTPS": (
+        400,
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        NotLetInError,
+        "speaks HTTPS",
+    ),
+    "an auth proxy": (401, b"Unauthorized\n", NotLetInError, "something in front of it"),
+    "kube-rbac-proxy": (403, b"Forbidden (user=system:anonymous)\n", NotLetInError, "something in front of it"),
+    "a client certificate": (
+        502,
+        b'{"kind":"Status","message":"error trying to reach service: remote error: tls: certificate required"}',
+        NotLetInError,
+        "asks for a client certificate",
+    ),
+    "the right to the pod": (
+        403,
+        b'{"kind":"Status","message":"pods is forbidden"}',
+        MeteringError,
+        "does not allow to",
+    ),
+    "a pod that listens nowhere": (
+        503,
+        b'{"kind":"Status","message":"error trying to reach service: dial tcp: connection refused"}',
+        MeteringError,
+        "pod monitoring/p:9090 cannot be reached by the API server https://api",
+    ),
+    "a Prometheus that starts": (503, b"Service Unavailable", MeteringError, "pod monitoring/p:9090 answered 503"),
+}
+
+
+@pytest.mark.parametrize("case", BEHIND)
+def test_who_did_not_answer_is_named(monkeypatch, case):
+    status, body, kind, said = BEHIND[case]
+
+    class Refusing:
+        def request(self, *dummy: Any, **options: Any) -> None:
+            del options
+            error = ApiException(status=status, reason="reason")
+            error.body = body
+            raise DynamicApiError(error)
+
+    monkeypatch.setattr("time.sleep", lambda dummy: None)
+    cluster = object.__new__(_cluster.Cluster)
+    cluster._client, cluster.server, cluster._secrets = Refusing(), "https://api", Secrets([])
+    with pytest.raises(MeteringError, match=said) as refused:
+        _api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
+    assert type(refused.value) is kind or isinstance(refused.value, kind)
+    assert kind is MeteringError or "scrape_api" in refused.value.command
+
+
+def test_a_pod_that_speaks_https_is_asked_so():
+    asked = []
+
+    class Answering:
+        def request(self, method: str, path: str, **options: Any) -> Any:
+            del method, options
+            asked.append(path)
+            return type("Answer", (), {"data": b"{}"})
+
+    cluster = object.__new__(_cluster.Cluster)
+    cluster._client, cluster.server, cluster._secrets = Answering(), "https://api", Secrets([])
+    _api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
+    assert asked == ["/api/v1/namespaces/monitoring/pods/https:p:9090/proxy/api/v1/targets"]

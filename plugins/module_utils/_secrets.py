@@ -1,0 +1,151 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""Keeps secrets out of what is shown, and everything else as it is.
+
+A secret is hidden where it stands: in the arguments of a module, in a header, in an address. Text that comes from
+outside, such as the body of an error, may repeat one and is searched for it. Results are never searched: a tenant may
+be called like a password, and a bill with holes in its names and numbers is no bill.
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+
+# What Ansible itself writes in place of a secret argument.
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+# Options whose value is an address, or a list of these.
+ADDRESSES = frozenset({"url", "targets_urls", "address", "host", "proxy"})
+HEADERS, SECRET_HEADERS = "headers", "secret_headers"
+_SECRET_HEADER = re.compile(
+    r"authorization\Z|proxy-authorization\Z|cookie\Z|.*(token|secret|password|api-?key|credential)", re.IGNORECASE
+)
+
+
+def is_secret_header(name: str, named: Iterable[str] = ()) -> bool:
+    """Whether the value of a header is a secret: by its own name, or because the user says so."""
+    return bool(_SECRET_HEADER.match(name)) or name.lower() in {str(item).lower() for item in named}
+
+
+def without_credentials(address: str) -> str:
+    """An address without what may be a secret in it: user name, password, query."""
+    scheme, separator, rest = address.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0].partition('#')[0]}"
+
+
+def check_address(address: str, variable: str, instead: str) -> None:
+    """Refuse an address that is none, or that has credentials in it.
+
+    Args:
+        address: what was given.
+        variable: the variable that has it.
+        instead: which variables take credentials.
+
+    Raises:
+        MeteringError: the address cannot be used as it is. No secret is in the message.
+    """
+    shown = without_credentials(address)
+    if "@" in address:
+        raise MeteringError(
+            f"{variable} ({shown}) has a user name or a password in it.",
+            "An address is shown in messages and logs, and what stands in it with it.",
+            f"leave them out of the address and set {instead}; keep these in a vault or a credential.",
+        )
+    try:
+        parts = urlsplit(address)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_one = False
+    if not is_one or "?" in address or "#" in address or any(it.isspace() or not it.isprintable() for it in address):
+        raise MeteringError(
+            f"{variable} is {shown!r}{' and something after it' if shown != address else ''}, and no address.",
+            "Nothing can be asked there.",
+            f"set {variable} to http://HOST or https://HOST:PORT/PREFIX, without a query.",
+        )
+
+
+def shown_arguments(arguments: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a module as they may be shown, whatever their shape.
+
+    Args:
+        arguments: by name, converted or as they were given.
+        spec: Ansible's argument spec for them. What it does not know may be a secret with a mistyped name.
+    """
+    known = {**spec, **{alias: own for own in spec.values() for alias in own.get("aliases") or ()}}
+    named = arguments.get(SECRET_HEADERS)
+    return {
+        name: _shown(name, value, known[name], named if isinstance(named, list) else ()) if name in known else HIDDEN
+        for name, value in arguments.items()
+    }
+
+
+def _shown(name: str, value: Any, own: Mapping[str, Any], secret_headers: Iterable[str]) -> Any:
+    if value in (None, "", [], {}):
+        return value
+    options = own.get("options")
+    if options is not None:
+        if isinstance(value, Mapping):
+            return shown_arguments(value, options)
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            return [shown_arguments(item, options) for item in value]
+        # A text that is to become a dictionary may have a secret anywhere.
+        return HIDDEN
+    if name == HEADERS and isinstance(value, Mapping):
+        return {key: HIDDEN if is_secret_header(str(key), secret_headers) else text for key, text in value.items()}
+    if own.get("no_log"):
+        return HIDDEN
+    if name in ADDRESSES and isinstance(value, str):
+        return without_credentials(value)
+    if name in ADDRESSES and isinstance(value, list):
+        return [without_credentials(str(item)) for item in value]
+    return value
+
+
+class Secrets:
+    """Values that text from outside must not show."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        texts = {str(value) for value in values if value not in (None, "")}
+        # As they may be repeated: in an address, in JSON, one after the scheme in a header.
+        forms = {*texts, *(quote(text, safe="") for text in texts), *(json.dumps(text)[1:-1] for text in texts)}
+        forms |= {word for text in texts for scheme, gap, word in [text.partition(" ")] if gap and word}
+        self._pattern = re.compile(
+            "|".join(
+                # Whole only: a password `team` does not hide a part of the name team-a.
+                rf"(?<![\w-]){re.escape(form)}(?![\w-])"
+                for form in sorted(forms, key=len, reverse=True)
+            )
+        )
+        self._is_empty = not forms
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Secrets:
+        """The secrets among the options for an API or a cluster."""
+        return cls(cls.values_of(options))
+
+    @staticmethod
+    def values_of(options: Mapping[str, Any]) -> list[Any]:
+        """Their values, some of them perhaps empty."""
+        headers, proxy = (options.get(key) or {} for key in (HEADERS, "proxy_headers"))
+        named = options.get(SECRET_HEADERS) or ()
+        values = [options.get(key) for key in ("password", "token", "api_key")]
+        values += [value for name, value in headers.items() if is_secret_header(str(name), named)]
+        values += [proxy.get(key) for key in ("basic_auth", "proxy_basic_auth")]
+        if options.get("password"):
+            both = f"{options.get('username') or ''}:{options['password']}"
+            values.append(base64.b64encode(both.encode()).decode())
+        return values
+
+    def hide(self, text: str) -> str:
+        """The text with a mark in place of each secret."""
+        return text if self._is_empty else self._pattern.sub("********", text)

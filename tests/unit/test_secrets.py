@@ -1,0 +1,149 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Secrets are hidden where they stand, in every shape that is accepted; nothing else is altered."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _module, _secrets
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+
+SECRET = "s3cr3t-of-team-a"
+OPTIONS = {
+    **_module.API_OPTION,
+    "tokens": {"type": "list", "elements": "str", "no_log": True},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "address": {"type": "str"},
+    "kubeconfig": {"type": "raw", "no_log": True},
+    "gateways": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def returned(capsys, arguments, result=None, *, fails=False):
+    """What a module with these arguments prints, as JSON."""
+    with patch_module_args(arguments), contextlib.suppress(SystemExit):
+        module = _module.DiscreetModule(argument_spec=dict(OPTIONS))
+        if fails:
+            module.fail_json(msg="it failed", **(result or {}))
+        module.exit_json(**(result or {}))
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+SHAPES = [
+    pytest.param({"tokens": [SECRET, "other"]}, id="a list"),
+    pytest.param({"tokens": f"{SECRET},other"}, id="a text that becomes a list"),
+    pytest.param({"tokens": f" {SECRET} , {SECRET}"}, id="a text with blanks"),
+    pytest.param({"api": {"password": SECRET, "username": "u"}}, id="a key of a dictionary"),
+    pytest.param({"api": json.dumps({"password": SECRET})}, id="a dictionary as JSON"),
+    pytest.param({"api": f"password={SECRET} username=u"}, id="a dictionary as key=value"),
+    pytest.param({"api": {"pasword": SECRET}}, id="a mistyped key"),
+    pytest.param({"api": json.dumps({"pasword": SECRET})}, id="a mistyped key in JSON"),
+    pytest.param({"api": {"headers": {"Authorization": f"Bearer {SECRET}"}}}, id="a header"),
+    pytest.param({"api": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-mine"]}}, id="a header that is named"),
+    pytest.param({"api": {"headers": f"X-Auth-Token={SECRET}"}}, id="a header as text"),
+    pytest.param({"headers": json.dumps({"Cookie": SECRET})}, id="a header of the requests, as JSON"),
+    pytest.param({"api": {"url": f"https://u:{SECRET}@prometheus"}}, id="an address"),
+    pytest.param({"api": {"url": f"https://prometheus/?token={SECRET}"}}, id="the query of an address"),
+    pytest.param({"api": {"targets_urls": f"https://a,https://u:{SECRET}@b"}}, id="a list of addresses as text"),
+    pytest.param({"address": f"https://{SECRET}@gateway"}, id="the gateway's address"),
+    pytest.param({"kubeconfig": {"users": [{"user": {"token": SECRET}}]}}, id="a kubeconfig as a dictionary"),
+    pytest.param({"api": [SECRET]}, id="another type than is asked for"),
+    pytest.param({"apis": {"password": SECRET}}, id="a mistyped option"),
+]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["in a result", "in a failure"])
+@pytest.mark.parametrize("arguments", SHAPES)
+def test_a_secret_is_in_no_output(capsys, arguments, fails):
+    assert SECRET not in json.dumps(returned(capsys, arguments, fails=fails))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api": {"headers": {"X-Scope-OrgID": "team-a"}}},
+        {"api": {"headers": {"Authorization": "team"}}},
+        {"api": {"username": "u", "password": "team"}},
+        {"tokens": "1,2"},
+    ],
+)
+def test_rows_names_and_numbers_are_as_they_are(capsys, arguments):
+    rows = [{"namespace": "team-a", "model": "team", "total": 12, "requests": 1}]
+    assert returned(capsys, arguments, {"rows": rows, "start": "2026-11-01"})["rows"] == rows
+
+
+def test_what_is_no_secret_is_shown(capsys):
+    arguments = {"gateways": ["team-a/chat"], "api": {"url": "https://p:9090/x", "headers": {"X-Scope-OrgID": "a"}}}
+    shown = returned(capsys, arguments)["invocation"]["module_args"]
+    assert (shown["gateways"], shown["api"]["url"]) == (["team-a/chat"], "https://p:9090/x")
+    assert shown["api"]["headers"] == {"X-Scope-OrgID": "a"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://user:{SECRET}@prometheus:9090",
+        f"https://{SECRET}@prometheus",
+        f"https://user:{SECRET}/x@prometheus",
+        f"https://prometheus/?token={SECRET}",
+        f"https://prometheus/#{SECRET}",
+        f"{SECRET}@prometheus",
+    ],
+)
+def test_an_address_with_credentials_is_refused_with_the_way_that_keeps_them(address):
+    with pytest.raises(MeteringError) as refused:
+        _secrets.check_address(address, "scrape_api.url", "scrape_api.username and scrape_api.password")
+    assert SECRET not in str(refused.value)
+    assert "scrape_api.url" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["prometheus:9090", "ftp://a", "https://", "http://a:b", "http://a b", "", "http://a:0"]
+)
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(MeteringError, match="no address"):
+        _secrets.check_address(address, "scrape_api.url", "")
+
+
+@pytest.mark.parametrize("address", ["http://a", "https://a.b:9090/prometheus", "https://[::1]:9090"])
+def test_an_address_is_taken(address):
+    _secrets.check_address(address, "scrape_api.url", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"no such token: {SECRET}",
+        f'{{"Authorization": "Bearer {SECRET}"}}',
+        f"Basic {base64.b64encode(f'u:{SECRET}'.encode()).decode()}",
+        "?token=s3cr3t-of-team-a&x=1",
+    ],
+)
+def test_a_whole_secret_is_hidden_in_text_from_outside(text):
+    secrets = _secrets.Secrets.of(
+        {"username": "u", "password": SECRET, "headers": {"Authorization": f"Bearer {SECRET}"}}
+    )
+    hidden = secrets.hide(text)
+    assert (SECRET in hidden, "********" in hidden) == (False, True)
+    assert base64.b64encode(f"u:{SECRET}".encode()).decode() not in hidden
+
+
+@given(st.text("team-a_ b", max_size=12))
+def test_a_part_of_a_word_is_no_secret(text):
+    hidden = _secrets.Secrets(["team"]).hide(text)
+    assert hidden == " ".join("********" if word == "team" else word for word in text.split(" "))
+
+
+def test_without_secrets_nothing_is_hidden():
+    assert _secrets.Secrets([None, ""]).hide("a b") == "a b"
