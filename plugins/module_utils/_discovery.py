@@ -114,20 +114,30 @@ def _looks_at(monitor: Object, scraper: Scraper, pod: Object) -> bool:
 def _is_port(endpoint: Mapping[str, Any], name: str, number: int) -> bool:
     """Whether a declared port is the one that an endpoint of a PodMonitor names.
 
-    `port` is an anchored regular expression on port names and goes before `portNumber`, that before `targetPort`;
-    with none of them every declared port is scraped.
+    `port` is an anchored regular expression on port names and goes before `portNumber`, that before `targetPort`, which
+    is a number, or as a text another expression on names; with none of them every declared port is scraped.
     """
     by_name, by_number, target = endpoint.get("port"), endpoint.get("portNumber"), endpoint.get("targetPort")
     if by_name:
-        try:
-            return re.fullmatch(by_name, name) is not None
-        except re.error:
-            return False
+        return _is_named(by_name, name)
     if by_number is not None:
         return number == by_number
     if target not in (None, ""):
-        return str(target) in (name, str(number))
+        return _is_target_port(target, name, number)
     return True
+
+
+def _is_target_port(target: Any, name: str, number: int) -> bool:
+    """Whether a declared port is a targetPort: as a text it is a pattern of names, be it made of digits."""
+    return number == target if isinstance(target, int) else _is_named(str(target), name)
+
+
+def _is_named(pattern: str, name: str) -> bool:
+    """Whether an anchored regular expression matches a port's name."""
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error:
+        return False
 
 
 def _called(endpoint: Mapping[str, Any]) -> Labels:
@@ -139,6 +149,44 @@ def _called(endpoint: Mapping[str, Any]) -> Labels:
 def _first(endpoint: Mapping[str, Any], *keys: str) -> list[Rule]:
     """The first of several spellings that is there."""
     return list(next((endpoint[key] for key in keys if endpoint.get(key)), ()))
+
+
+# As the operators write them: of Prometheus, and of VictoriaMetrics.
+_RELABELINGS, _METRIC_RELABELINGS = ("relabelings", "relabelConfigs"), ("metricRelabelings", "metricRelabelConfigs")
+_RESOURCES = {"PodMonitor": "podmonitors", "ServiceMonitor": "servicemonitors", "ScrapeConfig": "scrapeconfigs"}
+
+
+def _scrape_class(monitor: Object, scraper: Scraper) -> Mapping[str, Any] | None:
+    """What the scraper adds to a monitor: the class that it names, or the default one; None for one that is unknown."""
+    named, classes = monitor["spec"].get("scrapeClass") or "", scraper.spec.get("scrapeClasses") or ()
+    fitting = [item for item in classes if (item.get("name") == named if named else item.get("default"))]
+    return next(iter(fitting), None if named else {})
+
+
+def _enforced(monitor: Object, scraper: Scraper, kind: str) -> list[Rule]:
+    """The rule that writes the namespace of the monitor over a label of everything that comes in through it."""
+    label, own = scraper.spec.get("enforcedNamespaceLabel"), monitor["metadata"]
+    if not label:
+        return []
+    for item in scraper.spec.get("excludedFromEnforcement") or ():
+        resource = item.get("resource") == _RESOURCES.get(kind)
+        if resource and item.get("namespace") == own["namespace"] and item.get("name", "") in ("", own["name"]):
+            return []
+    return [{"target_label": label, "replacement": own["namespace"].replace("$", "$$")}]
+
+
+def _endpoint(
+    kind: str, monitor: Object, scraper: Scraper, written: Mapping[str, Any], discovered: Sequence[Labels]
+) -> list[Endpoint]:
+    """An endpoint with all rules in the order in which the operator writes them; none where it rejects the monitor."""
+    scrape_class = _scrape_class(monitor, scraper)
+    if scrape_class is None:
+        return []
+    last = _enforced(monitor, scraper, kind)
+    rules, metric_rules = (
+        [*_first(scrape_class, *keys), *_first(written, *keys), *last] for keys in (_RELABELINGS, _METRIC_RELABELINGS)
+    )
+    return [Endpoint(discovered, rules, metric_rules)]
 
 
 def _copied(names: Iterable[str], values: Mapping[str, str]) -> Labels:
@@ -160,14 +208,13 @@ def _of_pod_monitor(monitor: Object, sidecar: Sidecar, scraper: Scraper, dummy: 
                 "namespace": pod["metadata"]["namespace"],
                 "pod": pod["metadata"]["name"],
                 "container": container,
-                **_copied(spec.get("podTargetLabels") or (), labels),
+                **_copied([*(scraper.spec.get("podTargetLabels") or ()), *(spec.get("podTargetLabels") or ())], labels),
                 **_called(endpoint),
             }
             for container, name, number in _ports(pod)
             if seen and _is_port(endpoint, name, number)
         ]
-        rules = _first(endpoint, "relabelings", "relabelConfigs")
-        found.append(Endpoint(own, rules, _first(endpoint, "metricRelabelings", "metricRelabelConfigs")))
+        found += _endpoint(monitor.get("kind", "PodMonitor"), monitor, scraper, endpoint, own)
     return found
 
 
@@ -210,10 +257,10 @@ def _of_service_monitor(
             labels = service["metadata"].get("labels") or {}
             for service_port, container, name, number in _behind(service, pod):
                 target = endpoint.get("targetPort")
-                wanted = (
-                    service_port == endpoint["port"] if endpoint.get("port") else str(target) in (name, str(number))
-                )
-                if not wanted and (endpoint.get("port") or target is not None):
+                wanted = target is None or _is_target_port(target, name, number)
+                if endpoint.get("port"):
+                    wanted = _is_named(endpoint["port"], service_port)
+                if not wanted:
                     continue
                 own.append(
                     {
@@ -232,7 +279,7 @@ def _of_service_monitor(
                         "endpoint": str(endpoint.get("port") or target or ""),
                     }
                 )
-        found.append(Endpoint(own, endpoint.get("relabelings") or (), endpoint.get("metricRelabelings") or ()))
+        found += _endpoint("ServiceMonitor", monitor, scraper, endpoint, own)
     return found
 
 
@@ -248,7 +295,9 @@ def _is_discovered(discovery: Mapping[str, Any], role: str, namespace: str, item
     )
 
 
-def _of_scrape_config(monitor: Object, sidecar: Sidecar, dummy: Scraper, services: Sequence[Object]) -> list[Endpoint]:
+def _of_scrape_config(
+    monitor: Object, sidecar: Sidecar, scraper: Scraper, services: Sequence[Object]
+) -> list[Endpoint]:
     """A ScrapeConfig is one scrape pool, whatever it discovers. Other kinds of discovery show on the live targets."""
     pod, spec = sidecar.pod, monitor["spec"]
     namespace = monitor["metadata"]["namespace"]
@@ -268,7 +317,7 @@ def _of_scrape_config(monitor: Object, sidecar: Sidecar, dummy: Scraper, service
                 if _is_discovered(discovery, "service", namespace, service)
                 for dummy_name, container, name, number in _behind(service, pod)
             ]
-    return [Endpoint(found, spec.get("relabelings") or (), spec.get("metricRelabelings") or ())]
+    return _endpoint("ScrapeConfig", monitor, scraper, spec, found)
 
 
 # By the kind of monitor: its endpoints, each with what is discovered of one pod for it.

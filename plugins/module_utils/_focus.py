@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: this file is no interface; it may change in any release.
-"""The charges of a report as FOCUS data: the FinOps Open Cost and Usage Specification.
+"""The charges of a report as FOCUS data: the FinOps Open Cost and Usage Specification, version 1.2.
 
-The columns are those that version 1.0 makes mandatory, and the conditional ones that apply. Of later versions the
-subcategory of the service is there too; what is only ours begins with x_. The same input makes the same bytes.
-Pure: no input or output, no Ansible, no clock.
+The columns are those that 1.2 makes mandatory or recommends, and the conditional ones that apply to usage which is
+priced by a list; what is only ours begins with x_. It is for machines: what a name is, it stays, and only the CSV for
+people guards a spreadsheet. The same input makes the same bytes. Pure: no input or output, no Ansible, no clock.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from decimal import Decimal
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _period
 from ansible_collections.aigateway.metering.plugins.module_utils._prices import MILLION, Charge
-from ansible_collections.aigateway.metering.plugins.module_utils._report import Report, Row, cell
+from ansible_collections.aigateway.metering.plugins.module_utils._report import Report, Row
 
+# Whoever runs the gateway provides it, and issues the invoice: costs may only be billed where these two are one
+# (BilledCost; appendix on internal offerings). Who runs the model is the publisher.
 SERVICE = "Envoy AI Gateway"
 UNIT = "1000000 Tokens"
 
@@ -51,19 +53,20 @@ _NONE = Charge("input", 0, Decimal(0))
 
 def _columns(report: Report, row: Row, charge: Charge, account: str, currency: str) -> dict[str, str]:
     said = dict(zip(report.by, row.key, strict=True))
-    start, end = (_utc(report.usage[name]) for name in ("start", "end"))
-    cost, rate = _plain(charge.cost), _plain(charge.per_million)
+    start, end = (_utc(_period.moment(report.usage[name], "period")) for name in ("start", "end"))
+    begins, ends = _billing_period(report)
+    cost, rate = _number(charge.cost), _number(charge.per_million)
     model, namespace = said.pop("model", ""), said.pop("namespace", "")
     provider = said.pop("provider", "") or SERVICE
     tokens = charge.kind.replace("_", " ")
     sku = f"{model}/{charge.kind}"
-    columns = {
+    return {
         "BilledCost": cost,
         "BillingAccountId": account,
         "BillingAccountName": account,
         "BillingCurrency": currency,
-        "BillingPeriodEnd": end,
-        "BillingPeriodStart": start,
+        "BillingPeriodEnd": ends,
+        "BillingPeriodStart": begins,
         "ChargeCategory": "Usage",
         # Set for corrections of an earlier period only.
         "ChargeClass": "",
@@ -71,39 +74,64 @@ def _columns(report: Report, row: Row, charge: Charge, account: str, currency: s
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodEnd": end,
         "ChargePeriodStart": start,
-        "ConsumedQuantity": str(charge.tokens),
+        # There are no commitments; rules of other columns ask for this one all the same.
+        "CommitmentDiscountStatus": "",
+        "ConsumedQuantity": _number(Decimal(charge.tokens)),
         "ConsumedUnit": "Tokens",
         "ContractedCost": cost,
         "ContractedUnitPrice": rate,
         "EffectiveCost": cost,
-        "InvoiceIssuerName": account,
+        # No invoice is issued yet.
+        "InvoiceId": "",
+        "InvoiceIssuerName": SERVICE,
         "ListCost": cost,
         "ListUnitPrice": rate,
         "PricingCategory": "Standard",
-        "PricingQuantity": _plain(charge.tokens / MILLION),
+        "PricingCurrency": currency,
+        "PricingCurrencyContractedUnitPrice": rate,
+        "PricingCurrencyEffectiveCost": cost,
+        "PricingCurrencyListUnitPrice": rate,
+        "PricingQuantity": _number(charge.tokens / MILLION),
         "PricingUnit": UNIT,
-        "ProviderName": provider,
+        "ProviderName": SERVICE,
         "PublisherName": provider,
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": SERVICE,
         "ServiceSubcategory": "Generative AI",
         "SkuId": sku,
+        "SkuMeter": f"{tokens.title()} Tokens",
+        "SkuPriceDetails": _json({"x_Model": model, "x_TokenType": charge.kind}),
         "SkuPriceId": sku,
         "SubAccountId": namespace,
         "SubAccountName": namespace,
-        "Tags": json.dumps(said, ensure_ascii=False, sort_keys=True),
+        "Tags": _json(said),
         "x_Model": model,
         "x_TokenType": charge.kind,
     }
-    return {name: cell(text) for name, text in columns.items()}
 
 
-def _plain(number: Decimal) -> str:
-    """A number without an exponent and without zeros that say nothing."""
+def _json(values: dict[str, str]) -> str:
+    return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+
+def _number(number: Decimal) -> str:
+    """A number without an exponent, and with a point: a reader that guesses types takes it for a decimal."""
     text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    if "." not in text:
+        return f"{text}.0"
+    text = text.rstrip("0")
+    return f"{text}0" if text.endswith(".") else text
 
 
-def _utc(moment: str) -> str:
-    at = _period.moment(moment, "period").astimezone(datetime.UTC)
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _billing_period(report: Report) -> tuple[str, str]:
+    """The months, in the report's zone, that the period is in: they are billed whole, whatever part is reported."""
+    place = _period.zone_of(report.zone)
+    start, end = (_period.moment(report.usage[name], "period").timestamp() for name in ("start", "end"))
+    first = _period.day_of(start, place).replace(day=1)
+    last = max(_period.day_of(end - 1, place), first).replace(day=1)
+    following = (last + datetime.timedelta(days=31)).replace(day=1)
+    return _utc(_period.day_start(first, place)), _utc(_period.day_start(following, place))
+
+
+def _utc(moment: datetime.datetime) -> str:
+    return moment.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

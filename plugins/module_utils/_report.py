@@ -52,6 +52,8 @@ class Report:
     prices: PriceList | None
     unpriced: tuple[str, ...]
     """The models without a price."""
+    zone: str = "UTC"
+    """The time zone in which its days begin."""
 
     @property
     def amount(self) -> Decimal | None:
@@ -93,7 +95,7 @@ def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str =
         amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
         key = tuple(item[name] for name in by)
         rows.append(Row(key, item["tokens"], item["total"], item["requests"], amount, charges))
-    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)))
+    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone)
 
 
 def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.datetime) -> None:

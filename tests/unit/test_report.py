@@ -466,9 +466,9 @@ def test_focus_charges_every_token_once_at_its_rate():
         line["x_TokenType"]: (line["ConsumedQuantity"], line["ListUnitPrice"], line["BilledCost"]) for line in focus()
     }
     assert charged == {
-        "input": ("600000", "2.5", "1.5"),
-        "cached_input": ("400000", "1.25", "0.5"),
-        "output": ("100000", "10", "1"),
+        "input": ("600000.0", "2.5", "1.5"),
+        "cached_input": ("400000.0", "1.25", "0.5"),
+        "output": ("100000.0", "10.0", "1.0"),
     }
 
 
@@ -479,17 +479,100 @@ def test_focus_adds_up_to_the_exact_cost(tokens):
     assert sum(Decimal(line["BilledCost"]) for line in lines) == price.cost(tokens)
 
 
-# FOCUS 1.0, "Feature level: Mandatory".
-MANDATORY = """
-    BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart ChargeCategory
-    ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost EffectiveCost InvoiceIssuerName
-    ListCost PricingQuantity PricingUnit ProviderName PublisherName ServiceCategory ServiceName
-"""
+# FOCUS 1.2: mandatory and recommended columns, and those conditional ones that apply to usage priced by a list.
+COLUMNS = [
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "ContractedUnitPrice",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "ListUnitPrice",
+    "PricingCategory",
+    "PricingCurrency",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "ServiceCategory",
+    "ServiceName",
+    "ServiceSubcategory",
+    "SkuId",
+    "SkuMeter",
+    "SkuPriceDetails",
+    "SkuPriceId",
+    "SubAccountId",
+    "SubAccountName",
+    "Tags",
+]
+# Mandatory or recommended as well, and null where nothing is corrected, invoiced or committed.
+NULL = ["ChargeClass", "CommitmentDiscountStatus", "InvoiceId"]
 
 
-def test_focus_has_every_mandatory_column_with_a_value():
+def test_focus_has_every_column_with_a_value_but_for_those_that_have_none_here():
     for line in focus():
-        assert [name for name in MANDATORY.split() if not line[name]] == ["ChargeClass"]
+        own = {name: text for name, text in line.items() if not name.startswith("x_")}
+        assert sorted(own) == sorted([*COLUMNS, *NULL])
+        assert sorted(name for name, text in own.items() if not text) == NULL
+
+
+def test_focus_bills_in_the_name_of_who_provides():
+    """BilledCost may be other than 0 only where the provider issues the invoice."""
+    for line in focus({**row(), "provider": "aws.bedrock"}, by=["namespace", "model", "provider"]):
+        assert line["InvoiceIssuerName"] == line["ProviderName"] == "Envoy AI Gateway"
+        assert line["PublisherName"] == "aws.bedrock"
+
+
+def test_focus_writes_every_number_with_a_point_and_without_an_exponent():
+    for line in focus(row(input=3, output=7, cached_input=0, reasoning=0)):
+        numbers = [text for name, text in line.items() if name.endswith(("Cost", "Price", "Quantity"))]
+        assert [text for text in numbers if not re.fullmatch(r"[0-9]+\.[0-9]+", text)] == []
+
+
+def test_focus_multiplies_prices_and_quantities_to_costs():
+    for line in focus():
+        for kind in ("List", "Contracted"):
+            product = Decimal(line[f"{kind}UnitPrice"]) * Decimal(line["PricingQuantity"])
+            assert product == Decimal(line[f"{kind}Cost"]) == Decimal(line["BilledCost"])
+
+
+@pytest.mark.parametrize("name", ["=1+1", "-5", "@x", "+49", "\tx", "'quoted'"])
+def test_focus_leaves_names_as_they_are(name):
+    (line, *dummy) = focus(row(name))
+    assert (line["SubAccountId"], line["SubAccountName"]) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "zone", "begins", "ends"),
+    [
+        ("2026-11-01T00:00:00+00:00", "2026-12-01T00:00:00+00:00", "UTC", "2026-11-01", "2026-12-01"),
+        ("2026-11-05T00:00:00+00:00", "2026-11-15T12:00:00+00:00", "UTC", "2026-11-01", "2026-12-01"),
+        ("2026-12-31T00:00:00+00:00", "2027-01-01T00:00:00+00:00", "UTC", "2026-12-01", "2027-01-01"),
+        ("2026-10-31T23:00:00+00:00", "2026-11-03T00:00:00+00:00", "Europe/Berlin", "2026-10-31T23", "2026-11-30T23"),
+        ("2026-10-20T00:00:00+00:00", "2026-11-03T00:00:00+00:00", "UTC", "2026-10-01", "2026-12-01"),
+    ],
+)
+def test_focus_bills_whole_months_whatever_part_is_reported(start, end, zone, begins, ends):
+    report = _report.build(usage() | {"start": start, "end": end}, prices_of(LIST), zone)
+    line = next(csv.DictReader(io.StringIO(_focus.as_csv(report, "a"))))
+    assert line["BillingPeriodStart"].startswith(begins)
+    assert line["BillingPeriodEnd"].startswith(ends)
+    assert line["ChargePeriodEnd"] == end.replace("+00:00", "Z")
 
 
 def test_focus_tells_times_in_utc():
@@ -503,7 +586,7 @@ def test_focus_leaves_out_what_has_no_price():
 
 def test_focus_without_a_charge_still_names_its_columns():
     text = _focus.as_csv(_report.build(usage(row(model="other")), prices_of(LIST)), "a")
-    assert set(MANDATORY.split()) <= set(text.strip().split(","))
+    assert {*COLUMNS, *NULL} <= set(text.strip().split(","))
 
 
 def test_focus_keeps_further_dimensions_as_tags():

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _prometheus,
     _scrape,
     _scrapers,
     _selectors,
@@ -319,3 +322,119 @@ def test_two_kinds_of_one_name_are_not_one():
 )
 def test_a_selector_in_text_form_selects_as_the_api_server_does(text, labels, selected):
     assert _selectors.matches(_selectors.parsed(text), labels) is selected
+
+
+# --- what a scraper adds to every monitor, or to those that name a class of it ----------------------------------------
+
+DROPS = {"name": "drops", "metricRelabelings": [{"action": "drop", "regex": "gen_ai.*", "sourceLabels": ["__name__"]}]}
+ELSEWHERE = {"name": "elsewhere", "relabelings": [{"targetLabel": "__metrics_path__", "replacement": "/other"}]}
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "covers"),
+    [
+        pytest.param([DROPS], "", True, id="a class that nobody names"),
+        pytest.param([DROPS], "drops", False, id="a class that drops the tokens"),
+        pytest.param([{**DROPS, "default": True}], "", False, id="a default class"),
+        pytest.param([{**DROPS, "default": True}, {"name": "other"}], "other", True, id="another than the default"),
+        pytest.param([ELSEWHERE], "elsewhere", False, id="a class that scrapes another path"),
+        pytest.param([DROPS], "unknown", False, id="a class that is not there: the operator rejects the monitor"),
+    ],
+)
+def test_the_rules_of_a_scrape_class_count(classes, named, covers):
+    monitor = pod_monitor()
+    monitor["spec"] |= {"scrapeClass": named} if named else {}
+    found = _sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
+    assert bool(found.covered) is covers
+
+
+def test_the_rules_of_a_class_come_before_those_of_the_endpoint():
+    classes = [{"name": "c", "default": True, "relabelings": [{"targetLabel": "tier", "replacement": "class"}]}]
+    monitor = pod_monitor(
+        endpoints=[{"portNumber": 1064, "relabelings": [{"targetLabel": "tier", "replacement": "own"}]}]
+    )
+    found = _sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
+    assert [dict(target.labels)["tier"] for target in found.targets] == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "namespace"),
+    [
+        pytest.param({}, GATEWAYS, id="nothing is enforced"),
+        pytest.param({"enforcedNamespaceLabel": "namespace"}, "teams", id="the monitor's namespace is enforced"),
+        pytest.param(
+            {
+                "enforcedNamespaceLabel": "namespace",
+                "excludedFromEnforcement": [{"resource": "podmonitors", "namespace": "teams"}],
+            },
+            GATEWAYS,
+            id="but not on the monitors of that namespace",
+        ),
+    ],
+)
+def test_an_enforced_label_has_the_namespace_of_the_monitor(spec, namespace):
+    monitor = pod_monitor(namespace="teams", namespace_selector={"any": True})
+    found = _sources.source_of("PodMonitor", monitor, prometheus(**spec), [sidecar("p")])
+    assert [dict(target.labels)["namespace"] for target in found.targets] == [namespace]
+
+
+def vmsingle(**spec):
+    return _scrapers.Scraper({"metadata": {"name": "vm", "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMSingle")
+
+
+@pytest.mark.parametrize(
+    ("spec", "selected"),
+    [
+        pytest.param(EVERYTHING, False, id="it only stores by default"),
+        pytest.param({**EVERYTHING, "ingestOnlyMode": False}, True, id="it scrapes by itself"),
+        pytest.param({"ingestOnlyMode": False}, False, id="it scrapes nothing that it does not select"),
+    ],
+)
+def test_a_vmsingle_scrapes_where_it_is_told_to(spec, selected):
+    assert vmsingle(**spec).selects("VMPodScrape", pod_scrape()) is selected
+
+
+def test_a_vmsingle_that_only_stores_is_named_with_what_to_set():
+    with pytest.raises(MeteringError, match=r"VMSingle vm/vm only stores.*ingestOnlyMode: false"):
+        _scrapers.choose([vmsingle(**EVERYTHING)])
+
+
+def test_where_only_something_that_stores_is_in_the_cluster_what_the_options_name_scrapes():
+    found = _prometheus.monitoring_with(_sources.Monitoring([vmsingle()], {}), {"url": "https://vm"})
+    assert [scraper.is_unseen for scraper in found.scrapers] == [True]
+
+
+@pytest.mark.parametrize(
+    ("scraper", "together"),
+    [
+        pytest.param(vmagent(daemonSetMode=True), True, id="a VMAgent on every node"),
+        pytest.param(vmagent(), False, id="a VMAgent"),
+        pytest.param(prometheus(mode="DaemonSet"), True, id="an agent on every node"),
+    ],
+)
+def test_the_pods_on_every_node_are_one_replica_together(scraper, together):
+    class Cluster:
+        def list(self, *dummy, **options):
+            del options
+            names = ("vmagent-vm-abcde", "vmagent-vm-fghij")
+            return [
+                {"metadata": {"name": name}, "status": {"phase": "Running"}, "spec": {"containers": []}}
+                for name in names
+            ]
+
+    cluster: Any = Cluster()
+    assert len(_prometheus.Backend(cluster, scraper, {}).scraping()) == (1 if together else 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "scheme"),
+    [
+        ({}, "http"),
+        ({"web": {"tlsConfig": {"cert": {"secret": {"name": "tls", "key": "tls.crt"}}}}}, "https"),
+        ({"web": {"pageTitle": "x"}}, "http"),
+        ({"extraArgs": {"tls": "true"}}, "https"),
+        ({"extraArgs": {"tls": "false"}}, "http"),
+    ],
+)
+def test_what_serves_its_api_by_tls_is_asked_so(spec, scheme):
+    assert prometheus(**spec).scheme == scheme
