@@ -7,12 +7,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 name: at_path
-short_description: What stands at a JMESPath of some values
+short_description: What stands at a dotted path of some values
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Searches nested values, such as those of a Helm release, with a JMESPath expression; a dotted path is one.
+  - Looks into nested values, such as those of a Helm release, at the same dotted path that
+    P(aigateway.metering.under_path#filter) takes.
 requirements:
   - jmespath >= 1.0.0
 options:
@@ -21,7 +22,7 @@ options:
     type: dict
     required: true
   path:
-    description: The expression.
+    description: The dotted path. A dot that is part of a key is written as C(\\.), as Helm's C(--set) does.
     type: str
     required: true
 """
@@ -38,9 +39,12 @@ _value:
   type: raw
 """
 
+import json
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
+from ansible_collections.aigateway.metering.plugins.plugin_utils._paths import split_path
 
 try:
     import jmespath
@@ -53,11 +57,13 @@ else:
 def at_path(values: dict[str, Any], path: str) -> Any:
     if not HAS_JMESPATH:
         raise AnsibleFilterError("The Python package jmespath is missing on the controller. Next: pip install jmespath")
+    # Quoted, because a key may be anything: my-key is a subtraction to JMESPath.
+    expression = ".".join(json.dumps(key) for key in split_path(path))
     try:
-        found = jmespath.search(path, values)
+        found = jmespath.search(expression, values)
     except jmespath.exceptions.JMESPathError as error:
         raise AnsibleFilterError(
-            f"{path!r} is no JMESPath: {error}. Next: write a dotted path such as controller.key"
+            f"{path!r} is no dotted path: {error}. Next: write one such as controller.key"
         ) from error
     return "" if found is None else found
 

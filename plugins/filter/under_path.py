@@ -19,7 +19,7 @@ options:
     type: raw
     required: true
   path:
-    description: The dotted path.
+    description: The dotted path. A dot that is part of a key is written as C(\\.), as Helm's C(--set) does.
     type: str
     required: true
 """
@@ -39,9 +39,11 @@ _value:
 from functools import reduce
 from typing import Any
 
+from ansible_collections.aigateway.metering.plugins.plugin_utils._paths import split_path
+
 
 def under_path(value: Any, path: str) -> Any:
-    return reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), value)
+    return reduce(lambda inner, key: {key: inner}, reversed(split_path(path)), value)
 
 
 class FilterModule:

@@ -50,7 +50,8 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
             f"kubectl -n {view.scraper.namespace} get pod; then run this again.",
         )
     samples, silent = _state.readable_samples(cluster, sidecars)
-    states = _inspection.label_states(controller, sidecars, samples, _inspection.headers_set(cluster))
+    setters = _state.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
+    states = _inspection.label_states(controller, sidecars, samples, setters)
     drifts = [
         *_drift.of_mapping(controller, sidecars, wanted),
         *_drift.of_scrape(plan),

@@ -30,6 +30,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cardinality im
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
@@ -135,7 +136,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pa
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     routes = cluster.list(group, "aigatewayroutes") if group else []
     configs = cluster.list(group, "gatewayconfigs") if group else []
-    known = headers_set(cluster)
+    known = _state.header_setters(cluster, [pair.header for pair in (*pairs, *controller.base)])
     namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
     configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
     samples, silent = _state.readable_samples(cluster, sidecars)
@@ -170,22 +171,17 @@ def counted(prometheus: Scraper, replica: _prometheus.Replica) -> Stored:
     )
 
 
-def headers_set(cluster: Cluster) -> dict[str, list[str]]:
-    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
-    return _preflight.headers_set(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies"))
-
-
 def label_states(
     controller: Controller,
     sidecars: Sequence[Sidecar],
     samples: Mapping[str, Sequence[Sample]],
-    known: Mapping[str, Sequence[str]],
+    setters: Setters,
 ) -> dict[str, LabelState]:
     """For each label of the controller's mapping, whether it carries data, and otherwise why not."""
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
     everything = [sample for found in samples.values() for sample in found]
     stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
-    return {label: _samples.state_of(label, mapping, everything, stale, known) for label in mapping.values()}
+    return {label: _samples.state_of(label, mapping, everything, stale, setters) for label in mapping.values()}
 
 
 def parsed(configuration: Object | None) -> dict[str, Any] | None:

@@ -16,22 +16,8 @@ from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _generations, _mapping
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, name_of
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
-
-
-def claims_of_header(policies: Iterable[Object]) -> dict[str, list[tuple[str, str]]]:
-    """For each header that SecurityPolicies set from a JWT claim, those policies' names, each with the claim."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for policy in policies:
-        for provider in (policy["spec"].get("jwt") or {}).get("providers") or ():
-            for claim in provider.get("claimToHeaders") or ():
-                found.setdefault(claim["header"].lower(), []).append((name_of(policy), claim.get("claim", "")))
-    return found
-
-
-def headers_set(policies: Iterable[Object]) -> dict[str, list[str]]:
-    """For each header that SecurityPolicies set from a JWT claim, those policies' names."""
-    return {header: [policy for policy, dummy in found] for header, found in claims_of_header(policies).items()}
 
 
 def gateways_of(routes: Iterable[Object]) -> set[str]:
@@ -92,14 +78,16 @@ def without_hooks(configuration: Mapping[str, Any] | None, where: str) -> list[s
     ]
 
 
-def unset_headers(pairs: Sequence[Pair], known: Mapping[str, Sequence[str]]) -> list[str]:
-    """A warning for mapped headers that no SecurityPolicy sets: callers can then write what they like."""
-    unset = [str(pair) for pair in pairs if pair.header not in known]
+def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
+    """A warning for mapped headers that nothing is seen to set: callers can then write what they like."""
+    unset = [str(pair) for pair in pairs if not setters.of(pair.header)]
     if not unset:
         return []
+    hidden = f" Whether {', '.join(setters.opaque)} does cannot be told." if setters.opaque else ""
     return [
-        f"No SecurityPolicy sets the header of {', '.join(unset)} from a claim. The label stays empty, or carries what "
-        "a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop the pair."
+        f"No policy or route is seen to set the header of {', '.join(unset)}.{hidden} Where nothing sets it, the label "
+        "stays empty, or carries what a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop "
+        "the pair."
     ]
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
 
 # The sidecar speaks the classic text format only: name{label="value",...} number [timestamp].
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
@@ -101,7 +102,7 @@ def state_of(
     mapping: Mapping[str, str],
     samples: Sequence[Sample],
     stale: Sequence[str],
-    headers_set: Mapping[str, Sequence[str]],
+    setters: Setters,
 ) -> LabelState:
     """Work out from what is there whether a label carries data, and otherwise why not.
 
@@ -110,7 +111,7 @@ def state_of(
         mapping: header to label, as the controller has it.
         samples: what the sidecars expose.
         stale: proxy pods whose sidecar has another mapping.
-        headers_set: for each header that SecurityPolicies set from a claim, those policies' names.
+        setters: what sets headers.
     """
     if label in labels_with_data(samples):
         return LabelState(True, True, "")
@@ -118,15 +119,16 @@ def state_of(
     if not headers:
         return LabelState(False, False, "no header is mapped to it")
     header = headers[0]
-    is_set = header in headers_set
+    is_set = bool(setters.of(header))
     if stale:
         return LabelState(False, is_set, f"stale proxies: {', '.join(stale)}")
     if not is_set:
-        return LabelState(False, False, f"no SecurityPolicy sets {header}")
+        return LabelState(False, False, setters.why_unset(header))
     if not samples:
         return LabelState(False, True, "no traffic yet")
-    policies = ", ".join(headers_set[header])
+    names = setters.names(header)
     only_arrays = arrays(samples, [label])
     if only_arrays:
-        return LabelState(False, False, f"{policies} sets {header} from array claims only: {only_arrays[label][0]}")
-    return LabelState(False, False, f"{policies} sets {header}, but no caller had that claim")
+        return LabelState(False, False, f"{names} sets {header} from array claims only: {only_arrays[label][0]}")
+    what = "had that claim" if all(setter.claim for setter in setters.of(header)) else "came with a value for it"
+    return LabelState(False, False, f"{names} sets {header}, but no caller {what}")

@@ -8,9 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _names, _samples, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _gateway,
+    _headers,
+    _names,
+    _samples,
+    _scrapers,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
@@ -105,3 +111,24 @@ def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monito
         },
         [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],
     )
+
+
+def header_setters(cluster: Cluster, headers: Iterable[str]) -> _headers.Setters:
+    """What sets some request headers.
+
+    Security policies commonly set them all. Others are looked at only where there is a header that these do not set,
+    and what may not be read is named as something that cannot be told.
+    """
+    objects: dict[str, list[_gateway.Object]] = {}
+    unread: list[str] = []
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    for kind, (api, plural) in _headers.KINDS.items():
+        served = group if api == "aigateway" else api
+        try:
+            objects[kind] = cluster.list(served, plural) if served else []
+        except MeteringError:
+            unread.append(kind)
+        found = _headers.setters_of(objects, unread)
+        if all(found.of(header) for header in headers):
+            break
+    return found

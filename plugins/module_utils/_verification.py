@@ -18,7 +18,6 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _mapping,
     _names,
-    _preflight,
     _progress,
     _prometheus,
     _state,
@@ -58,9 +57,10 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = _state.controller(cluster, options["controller"])
     view = _view.of(module, cluster)
     sidecars = view.sidecars
+    mapping = _mapping.metric_labels(controller.pairs, controller.base)
     identity = Identity(
-        _mapping.metric_labels(controller.pairs, controller.base),
-        _preflight.claims_of_header(cluster.list(_names.ENVOY_GATEWAY_API, "securitypolicies")),
+        mapping,
+        _state.header_setters(cluster, mapping),
         [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)],
     )
     callers = [Caller(f"caller {number}", _verify.claims_of(token)) for number, token in enumerate(tokens, start=1)]

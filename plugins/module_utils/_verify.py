@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names, _samples
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters, claim_at
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
 
 
@@ -81,8 +82,8 @@ class Identity:
 
     mapping: Mapping[str, str]
     """Header to label, as the controller has it."""
-    claims_of_header: Mapping[str, Sequence[tuple[str, str]]]
-    """For each header, the SecurityPolicies that set it, each with the claim."""
+    setters: Setters
+    """What sets headers."""
     stale: Sequence[str] = ()
     """Proxy pods whose sidecar has another mapping."""
 
@@ -90,8 +91,8 @@ class Identity:
         """The labels that a caller's samples are to carry."""
         found = {}
         for header, label in self.mapping.items():
-            for dummy, claim in self.claims_of_header.get(header, ()):
-                value = _scalar((claims or {}).get(claim))
+            for setter in self.setters.of(header):
+                value = _scalar(claim_at(claims or {}, setter.claim)) if setter.claim else ""
                 if value:
                     found[label] = value
         return found
@@ -103,18 +104,22 @@ class Identity:
             return "no header is mapped to it"
         if self.stale:
             return f"stale proxies: {', '.join(self.stale)}"
-        setters = self.claims_of_header.get(headers[0], ())
+        setters = self.setters.of(headers[0])
         if not setters:
-            return f"no SecurityPolicy sets {headers[0]} from a claim"
+            return self.setters.why_unset(headers[0])
+        others = [setter.name for setter in setters if not setter.claim]
+        if others:
+            return f"{', '.join(dict.fromkeys(others))} can set {headers[0]}, and did not for this caller"
+        names = self.setters.names(headers[0])
         if claims is None:
-            return "the caller has no JSON Web Token; the API-key path sets only x-user-id"
-        for policy, claim in setters:
-            if isinstance(claims.get(claim), list):
-                return f"its claim {claim} is an array, which {policy} cannot turn into one value"
-        names = sorted({claim for dummy, claim in setters})
-        if not any(claim in claims for claim in names):
-            return f"its token has no claim {', '.join(names)}"
-        return f"{', '.join(sorted({policy for policy, dummy in setters}))} should set {headers[0]}, and did not"
+            return f"the caller has no JSON Web Token, and {names} sets {headers[0]} from a claim of one"
+        for setter in setters:
+            if isinstance(claim_at(claims, setter.claim), list):
+                return f"its claim {setter.claim} is an array, which {setter.name} cannot turn into one value"
+        wanted = sorted({setter.claim for setter in setters})
+        if all(claim_at(claims, claim) is None for claim in wanted):
+            return f"its token has no claim {', '.join(wanted)}"
+        return f"{names} should set {headers[0]}, and did not"
 
 
 @dataclass

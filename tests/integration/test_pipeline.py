@@ -85,7 +85,7 @@ def test_the_summary_of_the_second_run_names_the_labels_that_carry_data(two_runs
 
 
 def test_the_summary_says_why_a_label_carries_no_data(two_runs: TwoRuns) -> None:
-    assert "labels without data: user: no SecurityPolicy sets x-user-name" in two_runs.runs[1].text
+    assert "labels without data: user: no policy or route sets x-user-name" in two_runs.runs[1].text
 
 
 def test_an_encoded_array_claim_is_named(two_runs: TwoRuns) -> None:

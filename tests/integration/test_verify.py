@@ -113,7 +113,7 @@ def test_a_caller_with_an_api_key_is_named_with_that_reason(
         "forwardClientIDHeader": "x-user-id",
     }
     with_policies("team-b", {"jwt": None, "apiKeyAuth": by_key})
-    reason = "the caller has no JSON Web Token; the API-key path sets only x-user-id"
+    reason = "the caller has no JSON Web Token, and team-a/identity sets x-user-namespace from a claim of one"
     wait_for_reason(metered, reason, "a-key-of-carol", "gateway-b")
 
 
@@ -125,7 +125,7 @@ def test_a_header_that_no_policy_sets_is_named_as_the_reason(
         claims = [{"claim": "group", "header": "x-user-group"}]
         with_policies(team.namespace, {"jwt": {"providers": [provider | {"claimToHeaders": claims}]}})
     token = metered.gateways().token(caller("alice"))
-    wait_for_reason(metered, "no SecurityPolicy sets x-user-namespace from a claim", token)
+    wait_for_reason(metered, "no policy or route sets x-user-namespace", token)
 
 
 def test_a_namespace_that_is_not_mapped_and_then_stale_proxies_are_named_as_the_reason(

@@ -7,31 +7,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _preflight
-from ansible_collections.aigateway.metering.tests.unit.objects import pairs, route, security_policy
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
+from ansible_collections.aigateway.metering.tests.unit.objects import pairs, route
 
 # --- what is read -----------------------------------------------------------------------------------------------------
-
-
-def test_headers_that_policies_set_are_told_with_these():
-    policies = [security_policy("x-a", "x-b", name="one"), security_policy("x-a", name="two")]
-    assert _preflight.headers_set(policies) == {"x-a": ["team-a/one", "team-a/two"], "x-b": ["team-a/one"]}
-
-
-def test_headers_are_compared_in_lower_case():
-    assert list(_preflight.headers_set([security_policy("X-User-Group")])) == ["x-user-group"]
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        pytest.param({}, id="no jwt"),
-        pytest.param({"jwt": {"providers": []}}, id="no provider"),
-        pytest.param({"jwt": {"providers": [{"name": "p"}]}}, id="no claim"),
-        pytest.param({"apiKeyAuth": {"forwardClientIDHeader": "x-user-id"}}, id="API keys"),
-    ],
-)
-def test_a_policy_without_claims_sets_no_header(spec):
-    assert _preflight.headers_set([{"metadata": {"name": "p", "namespace": "n"}, "spec": spec}]) == {}
 
 
 @pytest.mark.parametrize(
@@ -121,12 +100,12 @@ def test_hooks_or_nothing_to_judge_are_none(configuration):
 
 
 def test_headers_that_no_policy_sets_are_a_caution_by_pair():
-    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), {"x-b": ["ns/jwt"]})
-    assert said.startswith("No SecurityPolicy sets the header of x-a:a, x-c:c from a claim")
+    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", "b")]}))
+    assert said.startswith("No policy or route is seen to set the header of x-a:a, x-c:c.")
 
 
 def test_headers_that_a_policy_sets_are_none():
-    assert _preflight.unset_headers(pairs("x-b:b"), {"x-b": ["ns/jwt"]}) == []
+    assert _preflight.unset_headers(pairs("x-b:b"), Setters({"x-b": [Setter("ns/jwt", "b")]})) == []
 
 
 def test_per_user_pairs_that_are_there_are_a_caution_by_pair():
@@ -165,7 +144,7 @@ def test_no_array_claims_are_none():
         _preflight.in_control_plane([route(namespace="system")], "system"),
         _preflight.without_costs([route(costs=False)], []),
         _preflight.without_hooks({}, "here"),
-        _preflight.unset_headers(pairs("x-a:a"), {}),
+        _preflight.unset_headers(pairs("x-a:a"), Setters()),
         _preflight.per_user(pairs("x-user-id:user_id")),
         _preflight.no_traffic({}),
         _preflight.array_claims({"a": ['["b"]']}),

@@ -10,6 +10,7 @@ import json
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _samples
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
 
 
@@ -136,7 +137,7 @@ def test_arrays_are_told_once_for_each_wanted_label():
 
 
 MAPPING = {"x-user-group": "department"}
-SET = {"x-user-group": ["team-a/jwt"]}
+SET = Setters({"x-user-group": [Setter("team-a/jwt", "group")]})
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ SET = {"x-user-group": ["team-a/jwt"]}
             id="data",
         ),
         pytest.param(
-            {"samples": samples({"department": "research"}), "stale": ["ns/p"], "headers_set": {}},
+            {"samples": samples({"department": "research"}), "stale": ["ns/p"], "setters": Setters()},
             LabelState(True, True, ""),
             id="data, whatever else",
         ),
@@ -163,13 +164,13 @@ SET = {"x-user-group": ["team-a/jwt"]}
             id="stale proxies",
         ),
         pytest.param(
-            {"stale": ["ns/p"], "headers_set": {}},
+            {"stale": ["ns/p"], "setters": Setters()},
             LabelState(False, False, "stale proxies: ns/p"),
             id="stale proxies, and the header set by nobody",
         ),
         pytest.param(
-            {"headers_set": {}},
-            LabelState(False, False, "no SecurityPolicy sets x-user-group"),
+            {"setters": Setters()},
+            LabelState(False, False, "no policy or route sets x-user-group"),
             id="header set by nobody",
         ),
         pytest.param({}, LabelState(False, True, "no traffic yet"), id="no traffic"),
@@ -186,5 +187,5 @@ SET = {"x-user-group": ["team-a/jwt"]}
     ],
 )
 def test_why_a_label_carries_no_data_is_worked_out(have, state):
-    inputs = {"mapping": MAPPING, "samples": [], "stale": [], "headers_set": SET} | have
+    inputs = {"mapping": MAPPING, "samples": [], "stale": [], "setters": SET} | have
     assert _samples.state_of("department", **inputs) == state

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _verify
+from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Identity
 
 MAPPING = {"x-user-namespace": "user_namespace", "x-user-group": "department", "x-other": "other"}
 IDENTITY = Identity(
     MAPPING,
-    {"x-user-namespace": [("team-a/jwt", "namespace")], "x-user-group": [("team-a/jwt", "group")]},
+    Setters({"x-user-namespace": [Setter("team-a/jwt", "namespace")], "x-user-group": [Setter("team-a/jwt", "group")]}),
 )
 CLAIMS = {"namespace": "team-a", "group": "research"}
 
@@ -58,6 +59,7 @@ def test_what_is_no_token_has_no_claims(text):
     [
         pytest.param(CLAIMS, {"user_namespace": "team-a", "department": "research"}, id="scalars"),
         pytest.param({"namespace": "team-a", "group": ["a"]}, {"user_namespace": "team-a"}, id="an array"),
+        pytest.param({"namespace": {"id": "a"}}, {}, id="an object"),
         pytest.param({"namespace": 7, "group": True}, {"user_namespace": "7", "department": "true"}, id="no texts"),
         pytest.param({}, {}, id="no claim"),
         pytest.param(None, {}, id="no token"),
@@ -152,11 +154,38 @@ def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expecte
 @pytest.mark.parametrize(
     ("identity", "claims", "reason"),
     [
-        pytest.param(Identity({}, {}), CLAIMS, "no header is mapped to it", id="not mapped"),
-        pytest.param(Identity(MAPPING, {}, ["ns/p"]), CLAIMS, "stale proxies: ns/p", id="stale"),
-        pytest.param(Identity(MAPPING, {}), CLAIMS, "no SecurityPolicy sets x-user-group from a claim", id="not set"),
+        pytest.param(Identity({}, Setters()), CLAIMS, "no header is mapped to it", id="not mapped"),
+        pytest.param(Identity(MAPPING, Setters(), ["ns/p"]), CLAIMS, "stale proxies: ns/p", id="stale"),
+        pytest.param(Identity(MAPPING, Setters()), CLAIMS, "no policy or route sets x-user-group", id="not set"),
         pytest.param(
-            IDENTITY, None, "the caller has no JSON Web Token; the API-key path sets only x-user-id", id="API key"
+            Identity(MAPPING, Setters({}, ["EnvoyExtensionPolicy team-a/x"])),
+            CLAIMS,
+            "no policy or route is seen to set x-user-group; whether EnvoyExtensionPolicy team-a/x does cannot be told",
+            id="perhaps set by something that cannot be seen through",
+        ),
+        pytest.param(
+            Identity(MAPPING, Setters({"x-user-group": [Setter("HTTPRoute team-a/chat")]})),
+            None,
+            "HTTPRoute team-a/chat can set x-user-group, and did not for this caller",
+            id="set by a route",
+        ),
+        pytest.param(
+            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", "tenant.group")]})),
+            {"tenant": {"id": 7}},
+            "its token has no claim tenant.group",
+            id="no nested claim",
+        ),
+        pytest.param(
+            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", "tenant.group")]})),
+            {"tenant": {"group": "a"}},
+            "team-a/jwt should set x-user-group, and did not",
+            id="a nested claim that is there",
+        ),
+        pytest.param(
+            IDENTITY,
+            None,
+            "the caller has no JSON Web Token, and team-a/jwt sets x-user-group from a claim of one",
+            id="API key",
         ),
         pytest.param(
             IDENTITY,
@@ -222,7 +251,7 @@ def test_a_problem_is_told(changed, problem):
 
 
 def test_a_mapping_without_the_billed_namespace_is_a_problem():
-    bare = Identity({"x-user-group": "department"}, {})
+    bare = Identity({"x-user-group": "department"}, Setters())
     found = _verify.row(caller(grown=FULL), bare, {})
     assert found["missing"]["user_namespace"] == "no header is mapped to it"
 
@@ -239,4 +268,4 @@ def test_the_tables_columns_are_aligned():
 
 
 def test_the_table_says_why_labels_are_missing():
-    assert "caller 1 has no other: no SecurityPolicy sets x-other from a claim" in _verify.table([row()])
+    assert "caller 1 has no other: no policy or route sets x-other" in _verify.table([row()])
