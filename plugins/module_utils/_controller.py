@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,11 @@ def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
     changed = rolls or record != controller.record
     if rolls and not options["restart"]:
         refuse_to_roll(controller, proxies)
+    refuse_what_would_wait_in_vain(
+        controller, _gateway.within(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
+    )
+    for text in controller.ignored:
+        module.warn(ignored_warning(controller, text))
     if rolls and options["method"] == "verify" and not module.check_mode:
         raise MeteringError(
             f"The flag --{controller.flag} of deployment {controller.name} is {controller.value!r}, not "
@@ -139,6 +145,30 @@ def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
             "restart is false, so the flag was left as it is.",
             "run this in the maintenance window, without labels_restart: false.",
         )
+
+
+def refuse_what_would_wait_in_vain(
+    controller: Controller, proxies: Sequence[Proxy], pairs: Sequence[Pair], *, restart: bool
+) -> None:
+    """Refuse to bring the flag to a mapping that the controller or a proxy would never get.
+
+    Raises:
+        MeteringError: one of them does not roll, and would have to.
+    """
+    wanted = dataclasses.replace(controller, pairs=tuple(pairs))
+    rolling = [("Deployment", controller.deployment)] if pairs != controller.pairs else []
+    if restart:
+        rolling += [(proxy.kind, proxy.workload) for proxy in proxies if proxy.stale(wanted)]
+    _gateway.refuse_what_never_rolls(rolling)
+
+
+def ignored_warning(controller: Controller, text: str) -> str:
+    """What stands among the controller's flags and does not count."""
+    return (
+        f"Deployment {controller.name} has {text} among its flags, which does not count: of a flag that stands twice "
+        "the last one does, and an older name of it only while the newer is empty. Its pairs are not in force. Next: "
+        "take it out, and name what is missing in labels_pairs."
+    )
 
 
 def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record) -> None:

@@ -47,7 +47,7 @@ class Panel:
 
 def _scalar(label: str) -> tuple[str, str]:
     """Matchers for series that carry a label with a plain value: neither none nor an encoded array."""
-    return f'{label}!=""', f"{label}!~{quoted(_names.ENCODED_ARRAY_PREFIX + '.*')}"
+    return f'{label}!=""', f"{label}!~{quoted(_names.ENCODED_ARRAY_PATTERN)}"
 
 
 def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], list[Panel]]:

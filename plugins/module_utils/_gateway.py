@@ -95,6 +95,19 @@ class Controller:
         return any(_flags.find(self.words, flag) for flag in _generations.HEADER_FLAGS)
 
     @property
+    def ignored(self) -> list[str]:
+        """What stands in flags for headers and does not count: an earlier occurrence, or an older name of the flag."""
+        found = []
+        counts = self.value
+        for flag in (*_generations.HEADER_FLAGS, _names.BASE_FLAG):
+            *others, last = [place.value for place in _flags.places(self.words, flag)] or [""]
+            if flag in _generations.HEADER_FLAGS and last not in ("", counts):
+                others.append(last)
+            kept = counts if flag in _generations.HEADER_FLAGS else last
+            found += [f"--{flag}={value}" for value in dict.fromkeys(others) if value not in ("", kept)]
+        return found
+
+    @property
     def image(self) -> str:
         spec = self.deployment["spec"]["template"]["spec"]
         return next(item.get("image", "") for item in containers(spec) if item["name"] == self.container)
@@ -377,6 +390,41 @@ class Proxy:
     def unsettled(self) -> str:
         """What keeps it from having every pod new and ready; an empty text where nothing does. Old ones may drain."""
         return missing_in_rollout(self.kind, self.workload, self.pods)
+
+
+def never_rolls(kind: str, workload: Object) -> str:
+    """Why a changed template reaches no pod of a Deployment or a DaemonSet; an empty text where it does."""
+    if kind == "DaemonSet" and (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
+        return "replaces its pods only when they are deleted (spec.updateStrategy: OnDelete)"
+    if workload["spec"].get("paused"):
+        return "is paused (spec.paused)"
+    return ""
+
+
+def refuse_what_never_rolls(found: Iterable[tuple[str, Object]]) -> None:
+    """Refuse to change what pods would never get.
+
+    Args:
+        found: (kind, object) of those that are to roll.
+
+    Raises:
+        MeteringError: a Deployment or a DaemonSet does not roll; all of them are named.
+    """
+    held = [(kind, item, why) for kind, item in found if (why := never_rolls(kind, item))]
+    if not held:
+        return
+    commands = [
+        f"kubectl -n {item['metadata']['namespace']} rollout resume {kind.lower()}/{item['metadata']['name']}"
+        if kind == "Deployment"
+        else f"set spec.updateStrategy of {kind} {name_of(item)} to RollingUpdate (spec.provider.kubernetes."
+        "envoyDaemonSet.strategy of its EnvoyProxy)"
+        for kind, item, dummy in held
+    ]
+    raise MeteringError(
+        f"{'; '.join(f'{kind} {name_of(item)} {why}' for kind, item, why in held)}.",
+        "Its pods would keep the mapping that they have, and this run would wait in vain. Nothing was changed.",
+        f"{'; '.join(commands)}; or set labels_restart: false and replace the proxies' pods yourself.",
+    )
 
 
 def is_rolled_out(kind: str, workload: Object) -> bool:

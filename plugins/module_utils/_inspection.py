@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _api,
     _cardinality,
+    _controller,
     _flags,
     _gateway,
     _generations,
@@ -118,6 +119,13 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
         result |= problems.of(judged, cluster, controller, sidecars, pairs) or {}
         if merged is not None:
             result["cautions"] += estimates
+            problems.of(
+                _controller.refuse_what_would_wait_in_vain,
+                controller,
+                proxies,
+                merged.pairs,
+                restart=options["restart"],
+            )
         elif problems.found and estimates:
             problems.found[-1] += " ".join(["", *estimates])
     for warning in result.setdefault("cautions", []):
@@ -146,6 +154,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pa
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
+            *(_controller.ignored_warning(controller, text) for text in controller.ignored),
             *_preflight.newer_generation(controller.name, controller.version),
             *_preflight.in_control_plane(routes, namespace),
             *_preflight.without_costs(routes, configs),

@@ -59,8 +59,9 @@ PER_USER_HEADERS = frozenset({"x-user-id", "x-user-name", "x-user-email"})
 PER_USER_LABELS = frozenset({"user", "user_id", "user_name", "username", "user_email", "email"})
 
 # Envoy's claim_to_headers writes an array claim as base64 of its JSON text (seen with Envoy 1.38.3; its documentation
-# speaks of scalar claims only). The text begins with `["`, and so the label's value with these letters.
-ENCODED_ARRAY_PREFIX = "WyJ"
+# speaks of scalar claims only). The text begins with `["`, and so the label's value with two letters and one of four
+# more, by what the first element begins with: a letter, a digit or a slash, something beyond ASCII.
+ENCODED_ARRAY_PATTERN = "Wy[I-L][A-Za-z0-9+/_-]+=*"
 
 # --- metrics --------------------------------------------------------------------------------------------------------
 # A target's own labels: Prometheus renames a scraped label of that name to exported_<name>.

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _samples
 from ansible_collections.aigateway.metering.plugins.module_utils._overlap import TYPES
 from ansible_collections.aigateway.metering.plugins.module_utils._report import Report, Row, notes
 
@@ -57,8 +58,9 @@ a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--bar); outline-
 
 
 def _name(text: str) -> str:
-    """A name from outside; control characters are shown as what they are not."""
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """A name from outside; control characters are shown as what they are not, an encoded array as what it has in it."""
+    plain = _samples.shown_value(text)
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in plain)
     return f"<bdi>{escape(shown)}</bdi>" if text else "<i>none</i>"
 
 

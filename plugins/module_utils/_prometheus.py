@@ -288,7 +288,7 @@ def stored_form(backend: Backend) -> tuple[Replica, list[str], list[str]]:
 
 def carries_plain_values(replica: Replica, label: str) -> bool:
     """Whether some stored token sum has a plain value in a label: neither none nor an encoded array."""
-    matchers = f'{label}!="",{label}!~"{_names.ENCODED_ARRAY_PREFIX}.*"'
+    matchers = f'{label}!="",{label}!~"{_names.ENCODED_ARRAY_PATTERN}"'
     return (
         replica.number(f'count(last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}",{matchers}}}[{REMEMBERED}]))')
         > 0

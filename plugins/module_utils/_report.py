@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _period
+from ansible_collections.aigateway.metering.plugins.module_utils import _period, _samples
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._overlap import PARTS, TYPES
 from ansible_collections.aigateway.metering.plugins.module_utils._prices import Charge, PriceList
@@ -111,12 +111,17 @@ def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.d
 def _exceeded(report: Report) -> list[str]:
     """The rows whose parts are more than their whole, as with providers that count the cached input apart."""
     return [
-        f"{' '.join(filter(None, row.key))} has more tokens in the parts of {whole} than {whole} tokens: "
-        "its provider may count them apart"
+        f"{' '.join(filter(None, map(_samples.shown_value, row.key)))} has more tokens in the parts of {whole} than "
+        f"{whole} tokens: its provider may count them apart"
         for row in report.rows
         for whole, parts in PARTS.items()
         if sum(row.tokens.get(part, 0) for part in parts) > row.tokens.get(whole, 0)
     ]
+
+
+def _shown(text: str) -> str:
+    """A name for a terminal: an encoded array as what it has in it."""
+    return _visible(_samples.shown_value(text))
 
 
 def _visible(text: str) -> str:
@@ -131,9 +136,7 @@ def table(report: Report) -> list[str]:
     for row in report.rows:
         amount = [] if report.prices is None else ["unpriced" if row.amount is None else str(row.amount)]
         tokens = [str(row.tokens.get(kind, 0)) for kind in TYPES]
-        lines.append(
-            (*(_visible(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount)
-        )
+        lines.append((*(_shown(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount))
     whole = [str(report.usage["tokens"].get(kind, 0)) for kind in TYPES]
     lines.append(
         (
@@ -186,7 +189,7 @@ def as_csv(report: Report) -> str:
             [] if report.prices is None else ["" if row.amount is None else str(row.amount), report.prices.currency]
         )
         tokens = [row.tokens.get(kind, 0) for kind in TYPES]
-        cells = [*map(cell, row.key), row.requests, *tokens, row.total, *amount]
+        cells = [*(cell(_samples.shown_value(text)) for text in row.key), row.requests, *tokens, row.total, *amount]
         writer.writerow([report.usage["start"], report.usage["end"], *cells])
     return text.getvalue()
 

@@ -38,6 +38,7 @@ def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
         mapping = options["mapping"] if module.check_mode else None
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
+        _gateway.refuse_what_never_rolls((item.kind, item.workload) for item in found if item.stale(controller))
         result = roll_out(cluster, options, found)
         for warning in result.warnings:
             module.warn(warning)

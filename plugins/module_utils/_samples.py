@@ -24,6 +24,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._headers import
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _USAGE_SUM = re.compile(_names.USAGE_SUM_PATTERN + r"\Z")
+_URL_SAFE = str.maketrans("+/", "-_")
 _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
@@ -49,6 +50,14 @@ def parse(exposition: str) -> list[Sample]:
     return found
 
 
+def shown_value(value: str) -> str:
+    """A label's value for a person: of an encoded array its elements, with a comma between them."""
+    array = decoded_array(value)
+    if not array:
+        return value
+    return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in json.loads(array))
+
+
 def token_type(sample: Sample) -> str:
     """The type of the tokens that a series counts; an empty text where it carries none."""
     return next((sample.labels[name] for name in _names.TOKEN_TYPE_LABELS if name in sample.labels), "")
@@ -61,10 +70,12 @@ def in_total(sample: Sample) -> bool:
 
 def decoded_array(value: str) -> str:
     """The JSON text of an array claim that Envoy encoded into a header; an empty text for any other value."""
-    if not value.startswith(_names.ENCODED_ARRAY_PREFIX):
+    if not value.startswith("W"):  # base64 of `[`
         return ""
     try:
-        text = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode()
+        # Either alphabet, with or without padding.
+        plain = value.rstrip("=").translate(_URL_SAFE)
+        text = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4)).decode()
         return text if isinstance(json.loads(text), list) else ""
     except ValueError:
         return ""

@@ -41,6 +41,10 @@ options:
     description: Whether it is a problem that the account lacks permissions that a run needs.
     type: bool
     default: true
+  restart:
+    description: Whether stale proxies are about to be restarted; then it is a problem where one never rolls.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -134,6 +138,7 @@ def main() -> None:
             "pairs": {"type": "str", "default": ""},
             "allow_per_user": {"type": "bool", "default": False},
             "check_permissions": {"type": "bool", "default": True},
+            "restart": {"type": "bool", "default": False},
         },
         gather,
     )

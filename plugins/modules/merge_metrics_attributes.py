@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.controller
+  - aigateway.metering.common.gateways
   - aigateway.metering.common.requirements
 options:
   state:
@@ -134,13 +135,18 @@ helm:
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._controller import bring
-from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, run
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    run,
+)
 
 
 def main() -> None:
     run(
         {
             **CONTROLLER_OPTION,
+            **GATEWAYS_OPTION,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "pairs": {"type": "str"},
             "allow_per_user": {"type": "bool", "default": False},

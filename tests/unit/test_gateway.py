@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway
+from ansible_collections.aigateway.metering.plugins.module_utils import _controller, _gateway
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     PROXY,
@@ -441,3 +443,88 @@ def of_port_flag(flag):
 def test_the_flag_is_that_of_the_controllers_generation(tag, flags, expected):
     bare = _gateway.find_controller([controller_deployment(image=f"controller:{tag}")])
     assert _gateway.with_flag_of_its_generation(bare, map(of_port_flag, flags)).flag == expected
+
+
+# --- what does not count, and what never rolls ------------------------------------------------------------------------
+
+HEADERS = "--metricsRequestHeaderAttributes"
+
+
+@pytest.mark.parametrize(
+    ("flags", "ignored"),
+    [
+        pytest.param([f"{HEADERS}=x-a:a"], [], id="once"),
+        pytest.param([f"{HEADERS}=x-a:a", f"{HEADERS}=x-a:a"], [], id="twice the same"),
+        pytest.param([f"{HEADERS}=x-a:a", f"{HEADERS}=x-b:b"], [f"{HEADERS}=x-a:a"], id="twice"),
+        pytest.param([HEADERS, "x-a:a", f"-{HEADERS[2:]}=x-b:b"], [f"{HEADERS}=x-a:a"], id="twice, in two spellings"),
+        pytest.param([f"{HEADERS}=", f"{HEADERS}=x-b:b"], [], id="an empty one before it"),
+        pytest.param(
+            [f"{HEADERS}=x-a:a", "--metricsRequestHeaderLabels=x-b:b"],
+            ["--metricsRequestHeaderLabels=x-b:b"],
+            id="the older name beside the newer",
+        ),
+        pytest.param([f"{HEADERS}=", "--metricsRequestHeaderLabels=x-b:b"], [], id="the older name alone counts"),
+    ],
+)
+def test_a_value_that_does_not_count_is_told(flags, ignored):
+    args = ["--extProcImage=x:v1.0.0", *flags]
+    found = _gateway.find_controller([deployment(containers=[container("c", args=args)])])
+    assert found.ignored == ignored
+
+
+PAUSED, ON_DELETE = {"paused": True}, {"updateStrategy": {"type": "OnDelete"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "why"),
+    [
+        ("Deployment", {}, ""),
+        ("Deployment", {"paused": False}, ""),
+        ("Deployment", PAUSED, "is paused (spec.paused)"),
+        ("DaemonSet", {}, ""),
+        ("DaemonSet", {"updateStrategy": {"type": "RollingUpdate"}}, ""),
+        ("DaemonSet", ON_DELETE, "replaces its pods only when they are deleted (spec.updateStrategy: OnDelete)"),
+    ],
+)
+def test_what_never_rolls_is_told(kind, spec, why):
+    workload = deployment()
+    workload["spec"] |= spec
+    assert _gateway.never_rolls(kind, workload) == why
+
+
+def test_all_that_never_roll_are_refused_at_once_with_what_to_do():
+    held = [deployment("a"), deployment("b", replicas=None), deployment("c")]
+    held[0]["spec"] |= PAUSED
+    held[1]["spec"] |= ON_DELETE
+    with pytest.raises(
+        MeteringError, match=r"Deployment gateways/a is paused.*DaemonSet gateways/b replaces"
+    ) as refused:
+        _gateway.refuse_what_never_rolls(zip(["Deployment", "DaemonSet", "Deployment"], held, strict=True))
+    assert "rollout resume deployment/a" in refused.value.command
+    assert "gateways/c" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pairs_wanted", "restart", "refused"),
+    [
+        pytest.param("x-a:a", True, False, id="nothing has to roll"),
+        pytest.param("x-a:a,x-b:b", True, True, id="the flag changes"),
+        pytest.param("x-a:a,x-b:b", False, False, id="nothing may restart"),
+    ],
+)
+def test_the_flag_is_not_changed_for_proxies_that_never_roll(pairs_wanted, restart, refused):
+    workload = deployment()
+    workload["spec"] |= PAUSED
+    proxy = _gateway.Proxy("Deployment", workload, (sidecar(containers=[extproc("x-a:a")]),))
+    with pytest.raises(MeteringError) if refused else contextlib.nullcontext():
+        _controller.refuse_what_would_wait_in_vain(
+            controller("x-a:a"), [proxy], tuple(pairs(pairs_wanted)), restart=restart
+        )
+
+
+def test_the_flag_is_not_changed_for_a_controller_that_never_rolls():
+    held = controller_deployment("x-a:a")
+    held["spec"] |= PAUSED
+    found = _gateway.find_controller([held])
+    with pytest.raises(MeteringError, match="Deployment envoy-ai-gateway-system/ai-gateway-controller is paused"):
+        _controller.refuse_what_would_wait_in_vain(found, [], tuple(pairs("x-b:b")), restart=False)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import datetime
 import io
@@ -25,6 +26,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _period,
     _prices,
     _report,
+    _samples,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
@@ -593,3 +595,41 @@ def test_focus_keeps_further_dimensions_as_tags():
     item = {**row(), "department": "research"}
     (line, *dummy) = focus(item, by=["namespace", "model", "department"])
     assert json.loads(line["Tags"]) == {"department": "research"}
+
+
+# --- encoded arrays ---------------------------------------------------------------------------------------------------
+
+ARRAY = "WyJzYWxlcyIsInN1cHBvcnQiXQ=="
+
+
+def of_array():
+    return usage({**row(), "department": ARRAY}) | {"by": ["namespace", "model", "department"]}
+
+
+def test_an_array_is_decoded_for_people_and_raw_in_the_data():
+    report = _report.build(of_array(), prices_of(LIST))
+    assert "sales, support" in _report.table(report)[2]
+    assert next(csv.DictReader(io.StringIO(_report.as_csv(report))))["department"] == "sales, support"
+    assert "<bdi>sales, support</bdi>" in _page.as_html(report)
+    assert json.loads(_report.as_json(report))["rows"][0]["department"] == ARRAY
+    assert ARRAY in _focus.as_csv(report, "a")
+    assert not any(ARRAY in text for text in (_report.as_csv(report), _page.as_html(report), *_report.table(report)))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (ARRAY, "sales, support"),
+        (ARRAY.rstrip("="), "sales, support"),
+        (base64.b64encode(b'["/sales","/ops"]').decode(), "/sales, /ops"),
+        (base64.b64encode(b'["1st"]').decode(), "1st"),
+        ("Wyoming", "Wyoming"),
+        (base64.b64encode('["ä?>","x"]'.encode()).decode(), "ä?>, x"),
+        (base64.urlsafe_b64encode('["ä?>",7]'.encode()).decode(), "ä?>, 7"),
+        ("WyJ", "WyJ"),
+        ("research", "research"),
+        ("", ""),
+    ],
+)
+def test_a_value_is_shown_as_what_it_has_in_it(value, shown):
+    assert _samples.shown_value(value) == shown
