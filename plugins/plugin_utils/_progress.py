@@ -59,7 +59,8 @@ class ProgressAction(ActionBase):
             last = False
             while True:
                 for line in file:
-                    self._display.display(f"  {line.rstrip()}")
+                    # Standard output may be JSON, or whatever else a callback makes of it.
+                    self._display.display(f"  {line.rstrip()}", stderr=True)
                 if last:
                     return
                 last = ended.wait(POLL_SECONDS)
