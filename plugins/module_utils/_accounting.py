@@ -17,6 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+# What a source has told longer ago says nothing of a restart that only it has seen (seconds). Whoever reads a period
+# looks so far back before it: what is billed must not depend on where a period begins.
+RECENT = 600.0
+
 
 class Sample(NamedTuple):
     """A stored value, and when it was scraped (Unix seconds)."""
@@ -62,6 +66,7 @@ class Counter:
         end: float,
         is_new: Callable[[int, float], bool],
         has_restarted: Callable[[int, float, float], bool] = lambda *_: False,
+        has_surely_restarted: Callable[[float, float], bool] = lambda *_: False,
     ) -> None:
         """Go on with further samples.
 
@@ -72,7 +77,9 @@ class Counter:
             end: when it ends. What was scraped then belongs to it.
             is_new: whether a counter that a source (by its number) shows first at some time is known to have begun at 0
                 in the period.
-            has_restarted: whether a source shows that the process has begun anew between two times.
+            has_restarted: whether a source shows that the process has begun anew between two times, or shortly before
+                the first of them.
+            has_surely_restarted: whether any source shows that it has begun anew after one time and before another.
         """
         positions = [0] * len(sources)
         events = sorted((sample.time, number, sample.value) for number, own in enumerate(sources) for sample in own)
@@ -83,11 +90,10 @@ class Counter:
             setter = sources[self._setter] if self._setter < len(sources) else ()
             ahead = setter[positions[self._setter]].value if positions_left(setter, positions, self._setter) else None
             before = self._last.get(number)
-            if before is None:
-                has_begun = any(has_restarted(other, self.seen, time) for other in range(len(sources)))
-            else:
+            has_begun = has_surely_restarted(self.seen, time)
+            if before is not None and time - before.time <= RECENT:
                 # Of several that have seen a restart the first one tells.
-                has_begun = before.life == self._life and has_restarted(number, before.time, time)
+                has_begun = has_begun or (before.life == self._life and has_restarted(number, before.time, time))
             if self.level is not None and has_begun:
                 self._life += 1
                 self.level = self._floor = 0

@@ -19,8 +19,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _names
 
 # What prometheus-operator sets where the object says nothing (pkg/prometheus/server/statefulset.go).
 DEFAULT_RETENTION = "24h"
-_USAGE = f'{{__name__=~"{_names.USAGE_PATTERN}"}}'
-_SUMS = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}"}}'
+_USAGE = f'{{__name__=~"{_names.STORED_PATTERN}"}}'
+_SUMS = f'{{__name__=~"{_names.STORED_SUM_PATTERN}"}}'
 
 
 def _distinct(*labels: str) -> str:

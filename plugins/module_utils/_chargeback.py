@@ -41,11 +41,12 @@ def _increase(stored: Sequence[Form], kind: str, ports: Collection[int]) -> str:
     named = stored[0].model
     found = []
     for form in stored:
-        matchers = (f'{label(form.token_type)}="{kind}"', f'{_names.REQUIRED_PAIR[1]}!=""', of_sidecars(ports))
-        expression = once(f"increase({form.selector(*matchers)}[{STEP}])")
-        if form.model != named:
-            expression = f'label_replace({expression}, {quoted(named)}, "$1", {quoted(form.model)}, "(.*)")'
-        found.append(expression)
+        for kinds in form.totals((kind,)):
+            matchers = (*kinds, f'{_names.REQUIRED_PAIR[1]}!=""', of_sidecars(ports))
+            expression = once(form.over("increase", STEP, *matchers))
+            if form.model != named:
+                expression = f'label_replace({expression}, {quoted(named)}, "$1", {quoted(form.model)}, "(.*)")'
+            found.append(expression)
     return f"sum by ({_names.REQUIRED_PAIR[1]}, {label(named)}) ({' or '.join(found)})"
 
 

@@ -72,11 +72,14 @@ def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], 
         """The increase of some token types in every form, the model under one label."""
         found = []
         for form in stored:
-            own = [f'{label(form.token_type)}=~"{"|".join(types)}"', *matchers, *filters]
-            expression = f"increase({form.selector(*own, f'{label(form.model)}=~{quoted(MODEL_VARIABLE)}')}[{window}])"
-            if form.model != model_label:
-                expression = f'label_replace({expression}, {quoted(model_label)}, "$1", {quoted(form.model)}, "(.*)")'
-            found.append(expression)
+            for kinds in form.totals(types):
+                own = [*kinds, *matchers, *filters, f"{label(form.model)}=~{quoted(MODEL_VARIABLE)}"]
+                expression = form.over("increase", window, *own)
+                if form.model != model_label:
+                    expression = (
+                        f'label_replace({expression}, {quoted(model_label)}, "$1", {quoted(form.model)}, "(.*)")'
+                    )
+                found.append(expression)
         return " or ".join(found)
 
     total, output = _names.TOTAL_TOKEN_TYPES, ("output",)

@@ -35,7 +35,7 @@ def name_of(document: Object) -> str:
     return "/".join(part for part in (metadata.get("namespace", ""), metadata["name"]) if part)
 
 
-def _gateway_of(document: Object) -> str:
+def gateway_of(document: Object) -> str:
     """namespace/name of the Gateway that owns a pod or a workload, or an empty string."""
     labels = document["metadata"].get("labels") or {}
     namespace, name = labels.get(_names.GATEWAY_NAMESPACE_LABEL), labels.get(_names.GATEWAY_NAME_LABEL)
@@ -263,7 +263,7 @@ class Sidecar:
 
     @property
     def gateway(self) -> str:
-        return _gateway_of(self.pod)
+        return gateway_of(self.pod)
 
     @property
     def ip(self) -> str:
@@ -376,7 +376,7 @@ class Proxy:
 
     @property
     def gateway(self) -> str:
-        return _gateway_of(self.workload)
+        return gateway_of(self.workload)
 
     @property
     def rolls_itself(self) -> bool:

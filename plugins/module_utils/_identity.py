@@ -34,7 +34,7 @@ def identity_of(labels: Mapping[str, str], target: Mapping[str, str] | None, pod
         # A label of the sidecar that the target has as well was renamed by the scrape.
         plain = name.removeprefix("exported_") if name.removeprefix("exported_") in added else name
         if value and name not in added and not plain.startswith(LIBRARY):
-            own[plain.replace(".", "_")] = value
+            own[_names.plain(plain)] = value
     return tuple(sorted({**own, "pod": pod}.items()))
 
 

@@ -71,17 +71,49 @@ SCRAPE_LABELS = (*sorted(TARGET_LABELS), "service", "prometheus", "prometheus_re
 # Labels that the gateway sets itself; a mapped label of that name would override it.
 BUILT_IN_LABEL_PREFIXES = ("gen_ai_", "otel_")
 BUILT_IN_LABELS = frozenset({"error_type", "le"})
-# As exposed and as stored, in every generation: dotted or underscored, `usage` or `usage_token`.
-USAGE_SUM_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_sum"
+# As exposed, in every generation: dotted or underscored, `usage` or `usage_token`.
+_USAGE = r"gen_ai[._]client[._]token[._]usage([._]token)?"
+USAGE_SUM_PATTERN = rf"{_USAGE}_sum"
+# As stored: a Prometheus that asks for escaped names (nameEscapingScheme Dots, Values) gets the dotted ones so
+# (prometheus/common v0.70, model.EscapeName). Without a suffix it is a native histogram, with sum and count in one.
+_STORED = (
+    rf"({_USAGE}|gen__ai_dot_client_dot_token_dot_usage(__token)?|"
+    r"U__gen__ai_2e_client_2e_token_2e_usage(__token)?)"
+)
+STORED_SUM_PATTERN = rf"{_STORED}(_sum)?"
 # The counters that are billed by: tokens and requests.
-USAGE_COUNTERS_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_(sum|count)"
+STORED_COUNTERS_PATTERN = rf"{_STORED}(_(sum|count))?"
 # The whole histogram: buckets, count and sum.
-USAGE_PATTERN = r"gen_ai[._]client[._]token[._]usage([._]token)?_(sum|count|bucket)"
-TOKEN_TYPE_LABELS = ("gen_ai_token_type", "gen_ai.token.type")
+STORED_PATTERN = rf"{_STORED}(_(sum|count|bucket))?"
+# Underscored, dotted, and dotted as the two schemes escape it: the index of a family of names in each of these.
+TOKEN_TYPE_LABELS = (
+    "gen_ai_token_type",
+    "gen_ai.token.type",
+    "gen__ai_dot_token_dot_type",
+    "U__gen__ai_2e_token_2e_type",
+)
+REQUEST_MODEL_LABELS = (
+    "gen_ai_request_model",
+    "gen_ai.request.model",
+    "gen__ai_dot_request_dot_model",
+    "U__gen__ai_2e_request_2e_model",
+)
+PROVIDER_LABELS = (
+    "gen_ai_provider_name",
+    "gen_ai.provider.name",
+    "gen__ai_dot_provider_dot_name",
+    "U__gen__ai_2e_provider_2e_name",
+)
+OPERATION_LABELS = (
+    "gen_ai_operation_name",
+    "gen_ai.operation.name",
+    "gen__ai_dot_operation_dot_name",
+    "U__gen__ai_2e_operation_2e_name",
+)
 # What the caller asked for, and what it was routed to: an override makes them differ.
 MODEL_LABELS = ("gen_ai_original_model", "gen_ai_request_model")
-REQUEST_MODEL_LABELS = ("gen_ai_request_model", "gen_ai.request.model")
-# The types overlap: input contains the cached parts, output the reasoning. Only these two add up to a total.
+# The types overlap: input contains the cached parts, output the reasoning. These two add up to a total; _overlap.py has
+# the exceptions.
 TOTAL_TOKEN_TYPES = ("input", "output")
 
 # --- chargeback ---------------------------------------------------------------------------------------------------
@@ -91,3 +123,21 @@ CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"
+
+
+def family_of(name: str) -> int:
+    """Which family of names a stored metric or label of the gateway is of: the index in the tables above."""
+    if name.startswith("U__"):
+        return 3
+    if name.startswith("gen__ai_dot_"):
+        return 2
+    return int("." in name)
+
+
+def plain(name: str) -> str:
+    """A stored label's name as the present generation writes it, whichever way it was written or escaped."""
+    if name.startswith("U__gen__ai_2e_"):
+        name = name.removeprefix("U__").replace("__", "\0").replace("_2e_", ".").replace("\0", "_")
+    elif name.startswith("gen__ai_dot_"):
+        name = name.replace("__", "\0").replace("_dot_", ".").replace("\0", "_")
+    return name.replace(".", "_")

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -139,9 +139,7 @@ class _Loader(yaml.SafeLoader):
     YAML's own rules make 0.1 a binary float, a model named 4.10 the number 4.1, `on` a truth and 1:30 the number 90.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
-        key: [] for key in yaml.SafeLoader.yaml_implicit_resolvers
-    }
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, dummy in node.value]

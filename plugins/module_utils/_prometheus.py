@@ -274,7 +274,7 @@ def stored_form(backend: Backend) -> tuple[Replica, list[str], list[str]]:
         MeteringError: no replica runs, or one does not answer.
     """
     # A series of a proxy that has ended is not found by an instant selector, but on dashboards it still is.
-    selector = f'last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}"}}[{REMEMBERED}])'
+    selector = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{REMEMBERED}])'
     found = backend.storing()
     for replica in found:
         counted = replica.query(f"count by (__name__) ({selector})")
@@ -290,7 +290,7 @@ def carries_plain_values(replica: Replica, label: str) -> bool:
     """Whether some stored token sum has a plain value in a label: neither none nor an encoded array."""
     matchers = f'{label}!="",{label}!~"{_names.ENCODED_ARRAY_PATTERN}"'
     return (
-        replica.number(f'count(last_over_time({{__name__=~"{_names.USAGE_SUM_PATTERN}",{matchers}}}[{REMEMBERED}]))')
+        replica.number(f'count(last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}",{matchers}}}[{REMEMBERED}]))')
         > 0
     )
 

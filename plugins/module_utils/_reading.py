@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._accounting import RECENT, Counter, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity, identity_of, target_of
 from ansible_collections.aigateway.metering.plugins.module_utils._scraped import (
     GAP_INTERVALS,
@@ -27,23 +28,27 @@ from ansible_collections.aigateway.metering.plugins.module_utils._scraped import
     usual,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._store import (
+    LOOK_BACK,
     SCRAPE_SERIES,
     SCRAPES,
     SERIES,
     Group,
+    Series,
     Store,
     by,
+    counters_of,
+    numbers,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._sums import is_count
 from ansible_collections.aigateway.metering.plugins.module_utils._twins import Stored, twins
 
-# How far before the period the last sample of a counter is looked for (seconds).
-CARRIED = 86400
 # What is not steady is looked at in windows of these lengths (seconds), and in the last of them sample by sample.
 WINDOWS = (7200, 1800)
 LEAF = WINDOWS[-1]
-# Besides, this much of what follows a window, to see whether a scrape went on, and of what goes before the period.
-AHEAD = 600
+# Besides, this much of what follows a window, to see whether a scrape went on, and of what goes before the period. What
+# was scraped last before that is looked for where something depends on it, however long ago it was.
+AHEAD = int(RECENT)
+# Within so many seconds the last sample of something is looked for, before its samples are read.
+WIDTH = 600.0
 # Of more series than these, the samples of the whole pod are asked for at once.
 FEW = 25
 # Whether a counter counts requests, and what tells it from others.
@@ -67,9 +72,36 @@ class Look(NamedTuple):
     """How many of these were not stored."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What is known, beside what is stored, of when a pod and its sidecar's processes began (Unix seconds)."""
+
+    processes: Sequence[float] = ()
+    """Times at or before which a process of it began, none of them later than what that process tells: each is known by
+    when its pod was made, its ReplicaSet, or its container started."""
+    pod: float | None = None
+    """A time before which there was no such pod."""
+    exact: Sequence[float] = ()
+    """Those of the processes' times that are their own, and not only no later than these."""
+
+
 @dataclass
-class Pod:
-    """The counters of one pod, followed through a period window by window."""
+class PodReader:
+    """The counters of one pod, followed through a period window by window.
+
+    What a first sample is worth does not depend on the period. A sidecar of which nothing was scraped before, with a
+    scrape every 30 s (the store has scraped other sidecars for long):
+
+        scrape   exposed   tokens   billed
+        10:00         21        -        -   it has no counter yet
+        10:00:30      39      100      100   one more counter than at the scrape before: all of it is new
+        10:01         39      130       30   it went on
+        10:01:30      21        -        -   it exposes less: another process
+        10:02         39       40       40   and its counter is new
+
+    Where the very first scrape shows 100 tokens, they are billed if the process is known to have begun after the
+    store's first scrape of any sidecar: they were counted while somebody metered. Else they are older, and are told.
+    """
 
     store: Store
     group: Group
@@ -77,21 +109,26 @@ class Pod:
     """Those under which counters are stored."""
     start: float
     """When the period begins, in Unix seconds."""
-    bounds: Sequence[float]
-    """Times before which the sidecar, or its present process, is known not to have been there."""
+    beginning: Beginning
     counters: dict[Key, Counter] = field(default_factory=dict)
     presence: Presence = field(init=False)
     tokens: Presence = field(init=False)
     """When some counter of it was stored."""
-    was_there_before: bool = False
-    """Whether it was scraped at the start of the period, or shortly before."""
+    late: dict[float, float] = field(default_factory=dict)
+    """For each moment at which first samples were billed, since when their process was there at the latest."""
     _sources: dict[Key, dict[Origin, int]] = field(default_factory=dict)
     _scrapes: dict[Target, Scrapes] = field(default_factory=dict)
     _steps: dict[Target, float] = field(default_factory=dict)
     """By target, how long after one scrape the next one comes (seconds)."""
+    _history: dict[Key, list[tuple[int, str, Identity]]] | None = None
+    """The series of each counter before what is known of it; None until that is asked for."""
 
     def __post_init__(self) -> None:
         self.presence, self.tokens = Presence(self.start), Presence(self.start)
+
+    def names_of(self, key: Key) -> set[str]:
+        """The names under which a counter was stored."""
+        return {dict(labels)["__name__"] for labels, dummy in self._sources.get(key, {})}
 
     @property
     def restarts(self) -> list[tuple[float, float]]:
@@ -109,7 +146,9 @@ class Pod:
         if self.tokens.first is None or self.presence.last is None:
             return []
         lacking = self.tokens.ended((self.tokens.first, self.presence.last))
-        return [span for span in lacking if not any(span[0] <= begin <= span[1] for begin, dummy in self.restarts)]
+        return [
+            span for span in lacking if not any(begin <= span[1] and span[0] <= until for begin, until in self.restarts)
+        ]
 
     def twins(self) -> list[tuple[Stored, Stored]]:
         """Its counters that may be one and the same, and are summed up twice."""
@@ -145,6 +184,10 @@ class Pod:
             if until < rest:
                 self.window(until, rest, only, beside=beside)
             return
+        if self.group.changes(at - AHEAD, until + AHEAD):
+            # Not everything that is stored of its addresses is its own.
+            self._divide(at, until, smaller[0], only, beside=beside)
+            return
         looks = self._looks(until, until - at)
         if not looks and not self._is_there(until, until - at):
             return
@@ -162,9 +205,15 @@ class Pod:
             if not only:
                 self._go_steadily(looks, until, beside)
                 return
+        self._divide(at, until, smaller[0], only, beside=beside)
+
+    def _divide(
+        self, at: float, until: float, length: float, only: Mapping[Key, set[Identity]] | None, *, beside: bool
+    ) -> None:
+        """Follow the counters through the parts of a window."""
         while at < until:
-            self.window(at, min(at + smaller[0], until), only, beside=beside)
-            at += smaller[0]
+            self.window(at, min(at + length, until), only, beside=beside)
+            at += length
 
     def _go_steadily(self, looks: Mapping[Target, Look], until: float, has_tokens: bool) -> None:
         """Go on over a window in which nothing happened but that counters went on."""
@@ -179,14 +228,15 @@ class Pod:
     def _is_there(self, until: float, seconds: float) -> bool:
         """Whether there are samples of a counter in a window, be it without those of its target."""
         numbers = range(len(self.store.replicas))
-        asked = [(number, selector) for number in numbers for selector in self.group.selectors]
+        selectors = self.group.selectors(until - seconds, until)
+        asked = [(number, selector) for number in numbers for selector in selectors]
         return any(self.store.last(number, until, seconds, SERIES, selector) for number, selector in asked)
 
     def _looks(self, until: float, seconds: float) -> dict[Target, Look]:
         """What instant queries tell of each target in a window."""
         found: dict[Target, Look] = {}
         for number in range(len(self.store.replicas)):
-            for selector in self.group.selectors:
+            for selector in self.group.selectors(until - seconds, until):
                 found |= self._targets(number, selector, until, seconds)
         return found
 
@@ -198,20 +248,25 @@ class Pod:
         over = self.store.over
         for number in range(len(self.store.replicas)):
             targets = [dict(labels) for of, labels in looks if of == number]
-            for selector in self.group.selectors:
+            for selector in self.group.selectors(until - seconds, until):
                 questions = {}
                 for name in self.names:
                     series = (by("__name__", name), selector)
-                    questions[f"count {name}"] = over("count_over_time", seconds, *series)
-                    # One that went on to the end has a sample shortly before it.
-                    questions[f"value {name}"] = over("last_over_time", min(seconds, AHEAD), *series)
-                    # The sample before the window as well: it may have begun anew right after that.
-                    questions[f"resets {name}"] = f"{over('resets', seconds + AHEAD, *series)} > 0"
-                for question, labels, value in self.store.answers(number, until, questions):
-                    what, dummy, name = question.partition(" ")
-                    told = self._key({"__name__": name, **dict(labels)}, targets, number)
+                    resets = f"{over('resets', seconds + AHEAD, *series)} > 0"
+                    for requests in counters_of(name):
+                        of = f"{name} {int(requests)}"
+                        questions[f"count {of}"] = over("count_over_time", seconds, *series)
+                        # One that went on to the end has a sample shortly before it.
+                        value = self.store.value_over(name, requests, min(seconds, AHEAD), selector)
+                        questions[f"value {of}"] = value
+                        # The sample before the window as well: it may have begun anew right after that.
+                        questions[f"resets {of}"] = resets
+                for question, labels, number_told in self.store.answers(number, until, questions):
+                    what, name, requests_text = question.split(" ")
+                    series_labels = {"__name__": name, **dict(labels)}
+                    told = self._key(series_labels, requests_text == "1", targets, number)
                     if told is not None:
-                        found.setdefault(told[0], {}).setdefault(told[1], {})[what] = value
+                        found.setdefault(told[0], {}).setdefault(told[1], {})[what] = number_told
         # What has begun anew before the window, and is not there any more, is nothing of it.
         there = {
             key: {origin: told for origin, told in series.items() if "count" in told} for key, series in found.items()
@@ -298,10 +353,12 @@ class Pod:
             known = self._sources.setdefault(key, {})
             for source in own:
                 known.setdefault(source, len(known))
+            counter = self.counters.setdefault(key, Counter())
+            is_fresh = counter.level is None and self._may_be_older(known, own) and self._recall(key)
             scrapes = [self._scrapes.get(target, Scrapes()) for dummy, target in known]
 
-            def is_new(number: int, time: float, scrapes: list[Scrapes] = scrapes) -> bool:
-                return scrapes[number].shows_new(time) or any(self.start < bound <= time for bound in self.bounds)
+            def is_new(number: int, time: float, scrapes: list[Scrapes] = scrapes, is_fresh: bool = is_fresh) -> bool:
+                return is_fresh or scrapes[number].shows_new(time) or self._began_while_scraped(time)
 
             def has_restarted(number: int, earlier: float, later: float, scrapes: list[Scrapes] = scrapes) -> bool:
                 own = scrapes[number]
@@ -311,7 +368,96 @@ class Pod:
                 )
 
             in_order = [sorted(own.get(source, [])) for source in known]
-            self.counters.setdefault(key, Counter()).follow(in_order, self.start, until, is_new, has_restarted)
+            counter.follow(in_order, self.start, until, is_new, has_restarted, self._has_surely_restarted)
+
+    def _has_surely_restarted(self, since: float, until: float) -> bool:
+        """Whether some scrape shows that the process has begun anew after one time and before another."""
+        return any(
+            since <= earlier and later <= until for own in self._scrapes.values() for earlier, later in own.restarts
+        )
+
+    def _began_while_scraped(self, time: float) -> bool:
+        """Whether the process that tells something at a time is known to have begun after somebody metered."""
+        for bound in sorted(self.beginning.processes, reverse=True):
+            if bound <= time and self.store.was_scraping(bound):
+                if bound in self.beginning.exact:
+                    self.late[time] = bound
+                return True
+        return False
+
+    def _may_be_older(self, known: Mapping[Origin, int], own: Mapping[Origin, Sequence[Sample]]) -> bool:
+        """Whether a counter may have been scraped before what is known of it: only then it is looked for."""
+        times = {source: min(samples).time for source, samples in own.items() if samples}
+        first = min(times, key=lambda source: (times[source], known[source]), default=None)
+        if first is None or times[first] <= self.start:
+            return False
+        if self.beginning.pod is not None and self.beginning.pod > self.start - AHEAD:
+            return False
+        # Only of what was scraped since then every counter is known.
+        return not self._scrapes.get(first[1], Scrapes()).shows_new(times[first], since=self.start - AHEAD)
+
+    def _recall(self, key: Key) -> bool:
+        """Take in what a counter had reached before what is known, and when the pod was scraped last before that.
+
+        Returns:
+            Whether the process has begun anew since then, so that whatever the counter shows next is new.
+        """
+        if self._history is None:
+            self._history = self._read_history(self.start - AHEAD)
+        for number, selector, labels in self._history.get(key, ()):
+            matchers = [by(name, text) for name, text in labels]
+            latest = self.store.latest(number, self.start - AHEAD, WIDTH, *matchers)
+            if latest is None:
+                continue
+            scrapes = self.store.samples(number, latest, WIDTH, SCRAPES, selector)
+            targets = self._note(number, scrapes, [])
+            found: dict[Key, dict[Origin, list[Sample]]] = {}
+            for series in self.store.counters(number, latest, WIDTH, *matchers):
+                self._take(found, number, targets, series)
+            own = found.get(key, {})
+            times = [sample.time for samples in own.values() for sample in samples]
+            if times and self._has_restarted_since(number, selector, max(times)):
+                return True
+            known = self._sources.setdefault(key, {})
+            for source in own:
+                known.setdefault(source, len(known))
+            in_order = [sorted(own.get(source, [])) for source in known]
+            self.counters[key].follow(in_order, self.start, self.start, lambda *_: False)
+        return False
+
+    def _has_restarted_since(self, number: int, selector: str, time: float) -> bool:
+        """Whether a scrape before the period shows that the process has begun anew after a time."""
+        exposed = (by("__name__", SCRAPE_SERIES[1]), selector)
+        # The scrape of that very time is the first to be compared with.
+        resets = f"{self.store.over('resets', self.start - time + 0.001, *exposed)} > 0"
+        return bool(self.store.answers(number, self.start, {"resets": resets}))
+
+    def _read_history(self, before: float) -> dict[Key, list[tuple[int, str, Identity]]]:
+        """The latest series of each counter before a time, each with its replica and selector; and the scrapes then."""
+        found: dict[Key, list[tuple[int, str, Identity]]] = {}
+        for number in range(len(self.store.replicas)):
+            for selector in self.group.selectors(-math.inf, before):
+                latest = self.store.latest(number, before, WIDTH, SCRAPES, selector)
+                if latest is not None:
+                    self._note(number, self.store.samples(number, latest, WIDTH + AHEAD, SCRAPES, selector), [])
+                seen: set[Key] = set()
+                for low, high in pairwise((0.0, *LOOK_BACK)):
+                    items = self.store.last(number, before - low, high - low, SERIES, selector)
+                    here = list(self._series_of(items, number))
+                    for key, labels in here:
+                        if key not in seen:
+                            found.setdefault(key, []).append((number, selector, labels))
+                    seen |= {key for key, dummy in here}
+        return found
+
+    def _series_of(self, items: Iterable[Mapping[str, Any]], number: int) -> Iterator[tuple[Key, Identity]]:
+        """The counters that series are of, each with the labels of the series."""
+        targets = [dict(labels) for of, labels in self._scrapes if of == number]
+        for item in items:
+            for requests in counters_of(item["metric"]["__name__"]):
+                told = self._key(item["metric"], requests, targets, number)
+                if told is not None:
+                    yield told[0], told[1][0]
 
     def _samples(
         self, at: float, until: float, only: Mapping[Key, set[Identity]] | None
@@ -322,16 +468,13 @@ class Pod:
         moment, seconds = until + AHEAD, until - at + AHEAD + before
         seen: list[float] = []
         for number in range(len(self.store.replicas)):
-            for selector in self.group.selectors:
+            for selector in self.group.selectors(moment - seconds, moment):
                 scrapes = self.store.samples(number, moment, seconds, SCRAPES, selector)
                 targets = self._note(number, scrapes, seen)
                 for matchers in self._chosen(selector, only):
-                    for item in self.store.samples(number, moment, seconds, *matchers):
-                        self._take(found, number, targets, item["metric"], item["values"])
-                if before:
-                    self._carry(found, number, targets, selector)
+                    for series in self.store.counters(number, moment, seconds, *matchers):
+                        self._take(found, number, targets, series)
         self.presence.look([time for time in seen if time <= until])
-        self.was_there_before = self.was_there_before or any(time <= self.start for time in seen)
         return {key: own for key, own in found.items() if only is None or key in only}
 
     @staticmethod
@@ -344,45 +487,28 @@ class Pod:
             return [(SERIES, selector)]
         return [tuple(by(name, text) for name, text in labels) for labels in series]
 
-    def _carry(
-        self,
-        found: dict[Key, dict[Origin, list[Sample]]],
-        number: int,
-        targets: list[dict[str, str]],
-        selector: str,
-    ) -> None:
-        """Take in the last values of counters that were not scraped shortly before the period, but longer before it."""
-        late = {
-            key for key, own in found.items() for samples in own.values() for it in samples if it.time <= self.start
-        }
-        stale: dict[Key, dict[Origin, list[Sample]]] = {}
-        for item in self.store.last(number, self.start, CARRIED, SERIES, selector):
-            self._take(stale, number, targets, item["metric"], [[self.start - AHEAD, item["value"][1]]])
-        for key, own in stale.items():
-            if key not in late:
-                for source, samples in own.items():
-                    found.setdefault(key, {}).setdefault(source, []).extend(samples)
-
     def _take(
         self,
         found: dict[Key, dict[Origin, list[Sample]]],
         number: int,
         targets: list[dict[str, str]],
-        labels: Mapping[str, str],
-        values: Sequence[Sequence[Any]],
+        series: Series,
     ) -> None:
-        told = self._key(labels, targets, number)
+        told = self._key(series.labels, series.requests, targets, number)
         if told is not None:
             samples = found.setdefault(told[0], {}).setdefault(told[1], [])
-            samples += [Sample(time, round(value)) for time, value in _numbers(values)]
+            own = (item for item in series.samples if self.group.owns(series.labels, item[0]))
+            samples += [Sample(time, round(value)) for time, value in own]
 
-    def _key(self, labels: Mapping[str, str], targets: list[dict[str, str]], number: int) -> tuple[Key, Origin] | None:
+    def _key(
+        self, labels: Mapping[str, str], requests: bool, targets: list[dict[str, str]], number: int
+    ) -> tuple[Key, Origin] | None:
         """Which counter a series is, and which source of it; None where it is none of a sidecar's."""
         own = _plain(labels)
         if not self.store.is_sidecar(own):
             return None
         target = target_of(own, targets)
-        key = (is_count(labels["__name__"]), identity_of(own, target, self.group.pod))
+        key = (requests, identity_of(own, target, self.group.name))
         return key, (tuple(sorted(labels.items())), (number, tuple(sorted((target or {}).items()))))
 
     def _note(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
@@ -391,7 +517,7 @@ class Pod:
         for item in items:
             labels = _plain(item["metric"])
             if self.store.is_sidecar(labels):
-                told = dict(_numbers(item["values"]))
+                told = {time: value for time, value in numbers(item["values"]) if self.group.owns(item["metric"], time)}
                 by_target.setdefault(tuple(sorted(labels.items())), {})[item["metric"]["__name__"]] = told
         for identity, series in by_target.items():
             target = (number, identity)
@@ -409,14 +535,6 @@ class Pod:
                 ]
             )
         return [dict(identity) for identity in by_target]
-
-
-def _numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
-    """Samples without those by which a store tells that a series has ended (VictoriaMetrics: NaN)."""
-    for time, text in values:
-        value = float(text)
-        if not math.isnan(value):
-            yield float(time), value
 
 
 def _plain(labels: Mapping[str, str]) -> dict[str, str]:

@@ -62,19 +62,9 @@ def _underscored(form: Form, expression: str) -> str:
     return expression
 
 
-def _counts(form: Form) -> Form:
-    """The metric that counts requests, beside the one that sums tokens."""
-    names = tuple(name.removesuffix("_sum") + "_count" for name in form.metrics)
-    return Form(names, form.token_type, form.model)
-
-
-def _rate(form: Form, window: str, *matchers: str) -> str:
-    """The rate of each counter."""
-    return once(f"rate({form.selector(*matchers)}[{window}])")
-
-
-def _of_total(form: Form) -> str:
-    return f'{label(form.token_type)}=~"{"|".join(_names.TOTAL_TOKEN_TYPES)}"'
+def _rates(form: Form, window: str, ours: str, *matchers: str) -> str:
+    """The rate of each counter that is a part of the total, by each way in which it may be one."""
+    return " or ".join(once(form.over("rate", window, ours, *own, *matchers)) for own in form.totals())
 
 
 def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> list[dict[str, Any]]:
@@ -82,11 +72,11 @@ def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> lis
     by = f"{NAMESPACE}, {_names.DEPARTMENT_LABEL}, {_names.REQUEST_MODEL_LABELS[0]}"
     kinds = f"{by}, {_names.TOKEN_TYPE_LABELS[0]}"
     ours = of_sidecars(ports)
-    tokens = _everywhere(stored, lambda form: _underscored(form, _rate(form, window, ours)))
+    tokens = _everywhere(stored, lambda form: _underscored(form, once(form.over("rate", window, ours))))
 
     def requests_of(form: Form) -> str:
         # Each request is counted once for each type.
-        return _underscored(form, _rate(_counts(form), window, ours, f'{label(form.token_type)}="input"'))
+        return _underscored(form, once(form.requests_over("rate", window, ours, f'{label(form.token_type)}="input"')))
 
     return [
         {"record": "aigateway_metering:tokens:rate", "expr": f"sum by ({kinds}) ({tokens})"},
@@ -118,7 +108,7 @@ def alerts(
         return _everywhere(stored, lambda form: f"last_over_time({form.selector(ours, *matchers)}[{REMEMBERED}])")
 
     def rates(*matchers: str) -> str:
-        return f"sum({_everywhere(stored, lambda form: _rate(form, bounds.window, ours, _of_total(form), *matchers))})"
+        return f"sum({_everywhere(stored, lambda form: _rates(form, bounds.window, ours, *matchers))})"
 
     def alert(name: str, expression: str, severity: str, summary: str, why: str, command: str) -> dict[str, Any]:
         return {

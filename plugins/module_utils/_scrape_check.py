@@ -166,7 +166,7 @@ def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str])
 def _count(sidecars: list[Sidecar], *matchers: str) -> str:
     """A query for the number of token sums of the running sidecars."""
     pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
-    own = [f'__name__=~"{_names.USAGE_SUM_PATTERN}"', f"pod=~{pods}"]
+    own = [f'__name__=~"{_names.STORED_SUM_PATTERN}"', f"pod=~{pods}"]
     return f"count({{{','.join([*own, *matchers])}}})"
 
 

@@ -10,6 +10,7 @@ Pure: no input or output, no Ansible, no clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -62,13 +63,13 @@ class Scrapes:
         """Those that are known, up to a time."""
         return [scrape for scrape in self._known if scrape.time <= time]
 
-    def shows_new(self, time: float) -> bool:
-        """Whether what a scrape shows for the first time was not there before.
+    def shows_new(self, time: float, since: float = -math.inf) -> bool:
+        """Whether what a scrape shows for the first time was not there before, by a scrape after some time.
 
         Otherwise it may have been dropped until then, or been given other labels on its way.
         """
         known = self.until(time)
-        if len(known) < 2 or known[-1].time != time:
+        if len(known) < 2 or known[-1].time != time or known[-2].time < since:
             return False
         return known[-1].shows_more(known[-2]) or known[-1].shows_restart(known[-2])
 
@@ -89,18 +90,18 @@ def usual(times: Sequence[float]) -> float | None:
 
 @dataclass
 class Presence:
-    """When a pod was scraped in a period, looked at piece by piece."""
+    """When a pod was scraped, looked at piece by piece from shortly before a period on."""
 
     start: float = 0.0
-    """When the period begins: of earlier scrapes no more counts than that there were some."""
+    """When the period begins."""
     first: float | None = None
     last: float | None = None
-    seen: float | None = None
-    """When it was scraped last, be it before the period."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    """When it was not, although it was there: for more than three usual steps."""
+    """When it was not, although it was there: for more than three usual steps that reach into the period."""
     step: float = USUAL_SECONDS
     """How long after one scrape the next one comes (seconds)."""
+    scraped: float = 0.0
+    """For how many seconds of the period it was scraped."""
 
     # So many steps tell what is usual better than what was so before.
     TELLING = 10
@@ -116,8 +117,9 @@ class Presence:
 
     def steady(self, until: float) -> None:
         """Go on over a piece in which it was scraped all the time."""
+        self.scraped += until - max(self.start, self.last if self.last is not None else until)
         self.first = until if self.first is None else self.first
-        self.last = self.seen = until
+        self.last = until
 
     def ended(self, alive: tuple[float, float] | None) -> list[tuple[float, float]]:
         """All gaps; also those before the first scrape and after the last where it is known to have been there then."""
@@ -131,15 +133,18 @@ class Presence:
     @property
     def may_be_cut(self) -> bool:
         """Whether it was scraped so late that it may have counted on into the period."""
-        return self.seen is not None and self.seen >= self.start - GAP_INTERVALS * self.step
+        return self.last is not None and self.last >= self.start - GAP_INTERVALS * self.step
 
     def _missed(self, earlier: float, later: float) -> list[tuple[float, float]]:
-        return [(earlier, later)] if later - earlier > GAP_INTERVALS * self.step else []
+        is_long = later - earlier > GAP_INTERVALS * self.step
+        return [(earlier, later)] if is_long and later > self.start else []
 
     def _to(self, time: float) -> None:
-        at = max(time, self.start)
         if self.first is None:
-            self.first = at
+            self.first = time
         elif self.last is not None:
-            self.gaps += self._missed(self.last, at)
-        self.last, self.seen = at, time
+            missed = self._missed(self.last, time)
+            self.gaps += missed
+            if not missed and time > self.start:
+                self.scraped += time - max(self.last, self.start)
+        self.last = time if self.last is None else max(time, self.last)

@@ -47,9 +47,14 @@ def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]
     return _gateway.within(found, scope)
 
 
+def proxy_pods(cluster: Cluster) -> list[_gateway.Object]:
+    """The proxies' pods, whatever their phase, with or without a sidecar."""
+    return list(cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
+
+
 def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Sidecar]:
     """The sidecars of the running proxy pods of the Gateways in scope."""
-    return _gateway.within(_gateway.sidecars(cluster.list("v1", "pods", labels=_names.PROXY_LABELS)), scope)
+    return _gateway.within(_gateway.sidecars(proxy_pods(cluster)), scope)
 
 
 def samples(cluster: Cluster, found: Sequence[_gateway.Sidecar]) -> dict[str, list[_samples.Sample]]:
@@ -125,7 +130,7 @@ def header_setters(cluster: Cluster, headers: Iterable[str]) -> _headers.Setters
     for kind, (api, plural) in _headers.KINDS.items():
         served = group if api == "aigateway" else api
         try:
-            objects[kind] = cluster.list(served, plural) if served else []
+            objects[kind] = list(cluster.list(served, plural)) if served else []
         except MeteringError:
             unread.append(kind)
         found = _headers.setters_of(objects, unread)

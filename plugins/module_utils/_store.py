@@ -3,29 +3,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: this file is no interface; it may change in any release.
-"""What has stored the sidecars' counters, and how it is asked for them."""
+"""What has stored the sidecars' counters, and how it is asked for them.
+
+A classic histogram is stored as two counters, its sum and its count. A native one is stored as one series that has
+both; it is told here as the same two counters, so that nobody else has to know.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names, _prometheus
 from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ALWAYS, Span
 
 # So many names fit into one query.
 NAMES_AT_ONCE = 100
-# What kube-state-metrics tells of every pod (docs/metrics/workload/pod-metrics.md): Unix seconds.
-CREATED = "kube_pod_created"
+# What kube-state-metrics tells of every pod (docs/metrics/workload/pod-metrics.md): Unix seconds, and who owns it.
+CREATED, OWNER, REPLICASET_OWNER = "kube_pod_created", "kube_pod_owner", "kube_replicaset_owner"
 # What Prometheus stores beside each scrape: whether it succeeded, how many samples there were, and how many were kept.
 SCRAPE_SERIES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling")
 SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
-SERIES = f'__name__=~"{_names.USAGE_COUNTERS_PATTERN}"'
+SERIES = f'__name__=~"{_names.STORED_COUNTERS_PATTERN}"'
 # The label that tells the answers to several questions of one query apart.
 QUESTION = "__question"
+# How far it is looked back for what is not there a moment ago (seconds): step by step, because each costs more.
+LOOK_BACK = (3600.0, 86400.0, 7 * 86400.0, 31 * 86400.0, 366 * 86400.0, 5 * 366 * 86400.0)
 
 
 def _window(seconds: float) -> str:
@@ -37,27 +45,69 @@ def by(name: str, value: str) -> str:
     return f"{label(name)}={quoted(value)}"
 
 
-@dataclass
+class PodName(NamedTuple):
+    """A pod as the store has it."""
+
+    namespace: str
+    """The label `namespace`: commonly the pod's own, but a platform may enforce another. Empty where there is none."""
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, self))
+
+
+class Series(NamedTuple):
+    """The samples of a counter."""
+
+    labels: dict[str, str]
+    """As they are stored, with the name."""
+    requests: bool
+    """Whether it counts requests; otherwise it sums tokens."""
+    samples: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class Group:
     """What was stored of one pod: its own series, and those of scrapes that do not say the pod, by their address."""
 
-    pod: str
-    """The pod; where no scrape says one, the address."""
-    addresses: set[str]
-    """Those under which scrapes without the pod have stored it."""
-    is_named: bool = False
+    name: str
+    """namespace/name of the pod; where no scrape says one, the address."""
+    pod: PodName | None
+    """None where no scrape says one."""
+    addresses: Mapping[str, Sequence[Span]]
+    """Those under which scrapes without the pod have stored it, each with the times at which it was this one's."""
+    instance: str = ""
+    """The address of the one that is meant, where two pods are stored under one name."""
 
-    @property
-    def selectors(self) -> list[str]:
-        unnamed = [f'pod="",{by("instance", address)}' for address in sorted(self.addresses)]
-        return [by("pod", self.pod), *unnamed] if self.is_named else unnamed
+    def selectors(self, begin: float, until: float) -> list[str]:
+        """Matchers, each alternative for itself, of what is its own at some time between two."""
+        unnamed = [
+            f'pod="",{by("instance", address)}'
+            for address, spans in sorted(self.addresses.items())
+            if any(span.begin <= until and begin < span.until for span in spans)
+        ]
+        if self.pod is None:
+            return unnamed
+        own = [by("pod", self.pod.name), by("namespace", self.pod.namespace)]
+        return [",".join([*own, *([by("instance", self.instance)] if self.instance else [])]), *unnamed]
+
+    def owns(self, labels: Mapping[str, str], time: float) -> bool:
+        """Whether a sample of a series that it selects is its own."""
+        if self.pod is not None and labels.get("pod"):
+            return True
+        return any(span.begin <= time < span.until for span in self.addresses.get(labels.get("instance", ""), ()))
+
+    def changes(self, begin: float, until: float) -> bool:
+        """Whether an address becomes or ceases to be its own between two times."""
+        edges = (edge for spans in self.addresses.values() for span in spans for edge in span)
+        return any(begin < edge < until for edge in edges)
 
 
 @dataclass
 class Scraped:
     """What was scraped in some time."""
 
-    pods: dict[str, set[str]] = field(default_factory=dict)
+    pods: dict[PodName, set[str]] = field(default_factory=dict)
     """The pods, with their addresses."""
     unnamed: set[str] = field(default_factory=set)
     """Addresses without a pod."""
@@ -86,6 +136,13 @@ class Store:
         self.replicas = replicas
         self.ports = frozenset(map(str, ports))
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
+        self._scraped_since = math.inf
+        """Before this a sidecar is known to have been scraped."""
+        self._not_scraped_until = -math.inf
+
+    @property
+    def _of_ports(self) -> str:
+        return f'instance=~".+:({"|".join(sorted(self.ports))})"'
 
     def scraped(self, until: float, seconds: float) -> Scraped:
         """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
@@ -93,45 +150,129 @@ class Store:
         A sidecar has no counter before its first request, and may end before that is scraped: so targets count as well.
         """
         found = Scraped()
-        ports = "|".join(sorted(self.ports))
-        for own in (SERIES, f'__name__="up",instance=~".+:({ports})"'):
-            promql = f"group by (__name__, pod, instance) ({self.over('last_over_time', seconds, own)})"
+        for own in (SERIES, f'__name__="up",{self._of_ports}'):
+            promql = f"group by (__name__, namespace, pod, instance) ({self.over('last_over_time', seconds, own)})"
             for replica in self.replicas:
                 for item in replica.query(promql, until, apart=True):
-                    if not self.is_sidecar(item["metric"]):
+                    labels = item["metric"]
+                    if not self.is_sidecar(labels):
                         continue
-                    pod, instance = item["metric"].get("pod", ""), item["metric"].get("instance", "")
+                    instance = labels.get("instance", "")
                     if own == SERIES:
-                        found.names.add(item["metric"]["__name__"])
-                    if pod:
-                        found.pods.setdefault(pod, set()).add(instance)
+                        found.names.add(labels["__name__"])
+                    if labels.get("pod"):
+                        found.pods.setdefault(PodName(labels.get("namespace", ""), labels["pod"]), set()).add(instance)
                     else:
                         found.unnamed.add(instance)
         return found
+
+    def was_scraping(self, time: float) -> bool:
+        """Whether some sidecar had been scraped by a time, as far as it is still stored."""
+        if self._not_scraped_until < time < self._scraped_since:
+            asked = (self._of_ports, by("__name__", "up")), (SERIES,)
+            for seconds in LOOK_BACK:
+                if any(self._has_samples(time, seconds, *matchers) for matchers in asked):
+                    self._scraped_since = time
+                    return True
+            self._not_scraped_until = time
+        return time >= self._scraped_since
+
+    def _has_samples(self, until: float, seconds: float, *matchers: str) -> bool:
+        promql = f"group by (instance) ({self.over('last_over_time', seconds, *matchers)})"
+        return any(
+            self.is_sidecar(item["metric"])
+            for replica in self.replicas
+            for item in replica.query(promql, until, apart=True)
+        )
+
+    def latest(self, number: int, before: float, width: float, *matchers: str) -> float | None:
+        """A time shortly after the last sample before another time: by so many seconds at most. None for no sample."""
+        low, high = 0.0, 0.0
+        for high in LOOK_BACK:
+            if self.last(number, before - low, high - low, *matchers):
+                break
+            low = high
+        else:
+            return None
+        while high - low > width:
+            middle = (low + high) / 2
+            if self.last(number, before - low, middle - low, *matchers):
+                high = middle
+            else:
+                low = middle
+        return before - low
 
     def is_sidecar(self, labels: Mapping[str, str]) -> bool:
         """Whether a series is not of another application that exposes the same standard metric."""
         port = labels.get("instance", "").rpartition(":")[2]
         return not port.isdigit() or port in self.ports
 
-    def creations(self, pods: Sequence[str], until: float, seconds: float) -> dict[str, float]:
-        """When pods were made (Unix seconds), of those of which kube-state-metrics has told it to the same store."""
-        found: dict[str, float] = {}
-        for first in range(0, len(pods), NAMES_AT_ONCE):
-            names = _prometheus.alternatives(pods[first : first + NAMES_AT_ONCE])
-            selector = self._selector(by("__name__", CREATED), f"pod=~{names}")
-            for replica in self.replicas:
-                for item in replica.query(f"min by (pod) (min_over_time({selector}{_window(seconds)}))", until):
-                    pod, value = item["metric"]["pod"], float(item["value"][1])
-                    found[pod] = min(value, found.get(pod, value))
+    # --- what kube-state-metrics has told to the same store -----------------------------------------------------------
+
+    def creations(self, pods: Sequence[PodName], until: float, seconds: float) -> dict[PodName, float]:
+        """When pods were made (Unix seconds), of those of which that is stored."""
+        found: dict[PodName, float] = {}
+        for labels, value in self._of_pods(CREATED, "min_over_time", pods, until, seconds):
+            pod = PodName(labels["namespace"], labels["pod"])
+            found[pod] = min(value, found.get(pod, value))
         return found
 
+    def owners(self, pods: Sequence[PodName], until: float, seconds: float) -> dict[PodName, tuple[str, str]]:
+        """The kind and the name of pods' owners, of those of which that is stored."""
+        return {
+            PodName(labels["namespace"], labels["pod"]): (labels.get("owner_kind", ""), labels.get("owner_name", ""))
+            for labels, dummy in self._of_pods(OWNER, "last_over_time", pods, until, seconds)
+        }
+
+    def replicaset_owners(self, names: Sequence[str], until: float, seconds: float) -> dict[tuple[str, str], str]:
+        """The Deployment of each ReplicaSet, by namespace and name, of those of which that is stored."""
+        return {
+            (labels["namespace"], labels["replicaset"]): labels.get("owner_name", "")
+            for labels, dummy in self._told("replicaset", REPLICASET_OWNER, "last_over_time", names, until, seconds)
+            if labels.get("owner_kind") == "Deployment"
+        }
+
+    def _of_pods(
+        self, metric: str, function: str, pods: Sequence[PodName], until: float, seconds: float
+    ) -> Iterator[tuple[dict[str, str], float]]:
+        names = sorted({pod.name for pod in pods})
+        return self._told("pod", metric, function, names, until, seconds)
+
+    def _told(
+        self, subject: str, metric: str, function: str, names: Sequence[str], until: float, seconds: float
+    ) -> Iterator[tuple[dict[str, str], float]]:
+        """What is stored of some pods or ReplicaSets. Without honorLabels theirs are called exported_pod and so on."""
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            alternatives = _prometheus.alternatives(names[first : first + NAMES_AT_ONCE])
+            for prefix in ("exported_", ""):
+                promql = self.over(function, seconds, by("__name__", metric), f"{prefix}{subject}=~{alternatives}")
+                for replica in self.replicas:
+                    for item in replica.query(promql, until):
+                        labels = dict(item["metric"])
+                        if not prefix and f"exported_{subject}" in labels:
+                            continue
+                        for name in ("namespace", subject):
+                            labels[name] = labels.get(f"{prefix}{name}", labels.get(name, ""))
+                        yield labels, float(item["value"][1])
+
+    # --- samples ------------------------------------------------------------------------------------------------------
+
     def samples(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
-        """The samples of series in the seconds before a time, by one replica."""
+        """The samples of series in the seconds before a time, by one replica, as the API has them."""
         return self.replicas[number].query(f"{self._selector(*matchers)}{_window(seconds)}", until, apart=True)
 
+    def counters(self, number: int, until: float, seconds: float, *matchers: str) -> Iterator[Series]:
+        """The samples of counters in the seconds before a time, by one replica."""
+        for item in self.samples(number, until, seconds, *matchers):
+            name = item["metric"]["__name__"]
+            if item.get("values"):
+                yield Series(item["metric"], name.endswith("_count"), list(numbers(item["values"])))
+            for requests, part in ((False, "sum"), (True, "count")) if item.get("histograms") else ():
+                told = [(time, histogram[part]) for time, histogram in item["histograms"]]
+                yield Series(item["metric"], requests, list(numbers(told)))
+
     def last(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
-        """The last sample of series in the seconds before a time."""
+        """The last sample of series in the seconds before a time, as the API has them."""
         return self.replicas[number].query(self.over("last_over_time", seconds, *matchers), until, apart=True)
 
     def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
@@ -148,5 +289,35 @@ class Store:
         """A question: a function over the seconds before the time at which it is asked."""
         return f"{function}({self._selector(*matchers)}{_window(seconds)})"
 
+    def value_over(self, name: str, requests: bool, seconds: float, selector: str) -> str:
+        """A question: what a counter had reached within the seconds before the time at which it is asked."""
+        last = self.over("last_over_time", seconds, by("__name__", name), selector)
+        if not is_native(name):
+            return last
+        return f"{'histogram_count' if requests else 'histogram_sum'}({last})"
+
     def _selector(self, *matchers: str) -> str:
         return f"{{{','.join([*matchers, *self.common])}}}"
+
+
+def is_native(name: str) -> bool:
+    """Whether a counter is stored within a native histogram, by the name of the series."""
+    return not name.endswith(("_sum", "_count"))
+
+
+def counters_of(name: str) -> tuple[bool, ...]:
+    """What a series of a name counts: tokens (False), requests (True), or both."""
+    return (False, True) if is_native(name) else (name.endswith("_count"),)
+
+
+def numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
+    """Times and values of samples, without the NaN by which VictoriaMetrics tells that a series has ended."""
+    for time, text in values:
+        value = float(text)
+        if not math.isnan(value):
+            yield float(time), value
+
+
+def whole(name: str, pod: PodName | None, addresses: Iterable[str]) -> Group:
+    """A group whose addresses were its own all the time."""
+    return Group(name, pod, dict.fromkeys(addresses, (ALWAYS,)))

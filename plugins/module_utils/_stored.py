@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _overlap
 
 LEGACY_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 # What the present generation exposes, for a dashboard that is made before the first request.
@@ -34,11 +34,26 @@ def label(name: str) -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """One form in which the token metric is stored: all of its names underscored, or all dotted."""
+    """One form in which the token metric is stored: its names are of one family, and its histogram of one kind."""
 
     metrics: tuple[str, ...]
-    token_type: str
-    model: str
+    family: int = 0
+    """The index of its names in the tables of _names."""
+    is_native: bool = False
+    """Whether it is a native histogram, which has sum and count in one."""
+
+    @property
+    def token_type(self) -> str:
+        return _names.TOKEN_TYPE_LABELS[self.family]
+
+    @property
+    def model(self) -> str:
+        return _names.REQUEST_MODEL_LABELS[self.family]
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is of a generation that may count parts beside their whole."""
+        return any(map(_overlap.is_old, self.metrics))
 
     def selector(self, *matchers: str) -> str:
         """A series selector for the metric under all names of this form."""
@@ -49,20 +64,50 @@ class Form:
         pattern = "|".join(re.escape(name) for name in self.metrics)
         return f"{{{','.join((f'__name__=~{quoted(pattern)}', *matchers))}}}"
 
+    def over(self, function: str, window: str, *matchers: str) -> str:
+        """A function such as rate over the tokens of each series."""
+        expression = f"{function}({self.selector(*matchers)}[{window}])"
+        return f"histogram_sum({expression})" if self.is_native else expression
+
+    def requests_over(self, function: str, window: str, *matchers: str) -> str:
+        """A function such as rate over the requests of each series."""
+        if self.is_native:
+            return f"histogram_count({function}({self.selector(*matchers)}[{window}]))"
+        counts = Form(tuple(name.removesuffix("_sum") + "_count" for name in self.metrics), self.family)
+        return counts.over(function, window, *matchers)
+
+    def of_types(self, types: Collection[str]) -> str:
+        """A matcher of token types."""
+        sign = "=" if len(types) == 1 else "=~"
+        return f'{label(self.token_type)}{sign}"{"|".join(types)}"'
+
+    def totals(self, wholes: Sequence[str] = _overlap.TOTAL) -> list[tuple[str, ...]]:
+        """Matchers, each alternative for itself: what adds up to the whole of some types, each token once."""
+        found: list[tuple[str, ...]] = [(self.of_types(wholes),)]
+        parts = [part for part in _overlap.MAY_BE_BESIDE if _overlap.WHOLE_OF[part] in wholes]
+        if self.is_old and parts:
+            provider, operation = (
+                label(names[self.family]) for names in (_names.PROVIDER_LABELS, _names.OPERATION_LABELS)
+            )
+            own = self.of_types(parts)
+            beside = quoted("|".join(map(re.escape, _overlap.BESIDE_PROVIDERS)))
+            apart = quoted("|".join(map(re.escape, _overlap.BESIDE_OPERATIONS)))
+            found.append((own, f"{operation}=~{apart}"))
+            found.append((own, f"{operation}!~{apart}", f"{provider}=~{beside}"))
+        return found
+
 
 def forms(metrics: Sequence[str]) -> tuple[Form, ...]:
     """The forms in which the metric is stored; the present generation's where nothing is stored yet.
 
-    Both stand side by side in a Prometheus's retention after an upgrade of the gateway from v0.4 or below.
+    Several stand side by side in a Prometheus's retention: after an upgrade of the gateway from v0.4 or below, or
+    of the Prometheus to native histograms.
     """
     found = sorted(metrics) or [DEFAULT_METRIC]
-    dotted = tuple(name for name in found if "." in name)
-    underscored = tuple(name for name in found if "." not in name)
-    return tuple(
-        Form(names, _names.TOKEN_TYPE_LABELS[index], _names.REQUEST_MODEL_LABELS[index])
-        for index, names in enumerate((underscored, dotted))
-        if names
-    )
+    by_form: dict[tuple[int, bool], list[str]] = {}
+    for name in found:
+        by_form.setdefault((_names.family_of(name), not name.endswith("_sum")), []).append(name)
+    return tuple(Form(tuple(names), family, native) for (family, native), names in sorted(by_form.items()))
 
 
 # The address of a sidecar stays: it tells one from another.

@@ -10,11 +10,11 @@ Pure: no input or output, no Ansible, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _overlap
 from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter
 from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity
 
@@ -37,24 +37,23 @@ class Usage:
 
     tokens: dict[str, int] = field(default_factory=dict)
     requests: int = 0
+    beside: dict[str, int] = field(default_factory=dict)
+    """Of these, by type, the tokens of parts that the type which commonly contains them does not contain."""
 
     @property
     def total(self) -> int:
-        """Input and output; the other types are parts of these."""
-        return sum(self.tokens.get(kind, 0) for kind in _names.TOTAL_TOKEN_TYPES)
+        """Input and output, of which the other types are parts; and what of those comes beside."""
+        return sum(self.tokens.get(kind, 0) for kind in _names.TOTAL_TOKEN_TYPES) + sum(self.beside.values())
 
-    def add(self, requests: bool, kind: str, added: int) -> None:
+    def add(self, requests: bool, kind: str, added: int, *, beside: bool = False) -> None:
         """Add what a counter has: of requests, or of tokens of a type."""
         if not requests:
             self.tokens[kind] = self.tokens.get(kind, 0) + added
+            if beside:
+                self.beside[kind] = self.beside.get(kind, 0) + added
         elif kind == _names.TOTAL_TOKEN_TYPES[0]:
             # Each request is counted once for each type.
             self.requests += added
-
-
-def is_count(name: str) -> bool:
-    """Whether a series counts requests; otherwise it sums tokens."""
-    return name.endswith("_count")
 
 
 class Baseline(NamedTuple):
@@ -82,8 +81,19 @@ class Sums:
     """By who it is of, token type and pod."""
     nobody: int = 0
     """Tokens that carry no namespace to bill."""
+    of_pods: dict[str, int] = field(default_factory=dict)
+    """By pod, its part of the total."""
+    unknown: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By provider and type, the tokens of parts of which it is not known whether they come beside their whole."""
 
-    def add(self, requests: bool, identity: Identity, added: Mapping[int, int], counter: Counter) -> None:
+    def add(
+        self,
+        requests: bool,
+        identity: Identity,
+        added: Mapping[int, int],
+        counter: Counter,
+        names: Collection[str] = (),
+    ) -> None:
         """Add a counter.
 
         Args:
@@ -91,17 +101,26 @@ class Sums:
             identity: what tells it from others.
             added: by the number of the day, what it has added then.
             counter: itself.
+            names: the names under which it was stored.
         """
         labels = dict(identity)
         kind = labels.get(_names.TOKEN_TYPE_LABELS[0], "")
         who = labels.get(_names.REQUIRED_PAIR[1], "")
+        apart = False
+        if not requests and kind in _overlap.MAY_BE_BESIDE and counter.total:
+            told = [_overlap.is_beside(name, labels) for name in names]
+            apart = any(told)
+            if None in told and not apart:
+                provider = (labels.get(_names.PROVIDER_LABELS[0], ""), kind)
+                self.unknown[provider] = self.unknown.get(provider, 0) + counter.total
         for day, tokens in added.items():
-            self.days[day].add(requests, kind, tokens)
+            self.days[day].add(requests, kind, tokens, beside=apart)
         if counter.total:
-            self.used.setdefault(tuple(self._value(item, labels) for item in self.by), Usage()).add(
-                requests, kind, counter.total
-            )
-            self.whole.add(requests, kind, counter.total)
+            own = self.used.setdefault(tuple(self._value(item, labels) for item in self.by), Usage())
+            for sums in (own, self.whole):
+                sums.add(requests, kind, counter.total, beside=apart)
+            if not requests and (kind in _names.TOTAL_TOKEN_TYPES or apart):
+                self.of_pods[labels["pod"]] = self.of_pods.get(labels["pod"], 0) + counter.total
         if not requests and kind in _names.TOTAL_TOKEN_TYPES:
             self.nobody += 0 if who else counter.total
             if counter.baseline:

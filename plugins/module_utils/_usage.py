@@ -7,29 +7,37 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import operator
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _gateway,
     _names,
+    _overlap,
+    _owners,
     _period,
     _progress,
     _reading,
     _state,
+    _store,
+    _stored_tokens,
+    _tenure,
     _twins,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._doubts import Doubt, in_order, shown, traffic, utc
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
-from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Pod
-from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
-from ansible_collections.aigateway.metering.plugins.module_utils._store import Group, Scraped, Store
+from ansible_collections.aigateway.metering.plugins.module_utils._owners import Owners
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, PodReader
+from ansible_collections.aigateway.metering.plugins.module_utils._scraped import GAP_INTERVALS, Presence
+from ansible_collections.aigateway.metering.plugins.module_utils._store import Group, PodName, Scraped, Store
 from ansible_collections.aigateway.metering.plugins.module_utils._sums import Sums, Usage
 
 
@@ -43,13 +51,14 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
             "Nothing can be used in it.",
             "set start before end.",
         )
-    sidecars = _state.sidecars(cluster)
+    pods = _state.proxy_pods(cluster)
+    sidecars = _gateway.sidecars(pods)
     dummy, backend = _view.asked(module, cluster, sidecars)
     matchers = {str(name): str(value) for name, value in options["matchers"].items()}
     for name in matchers:
         if not re.fullmatch(r"[a-zA-Z_]\w*", name):
             raise MeteringError(
-                f"{name!r} among the matchers is no name of a label.",
+                f"{name!r} among the matchers is not a valid label name.",
                 "It cannot be asked for.",
                 "correct report_matchers.",
             )
@@ -57,18 +66,11 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
     days = _period.days(start, end, options["zone"])
     store = Store(backend.storing(), {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
-    workloads = proxies(cluster)
-    period = Period(
-        store,
-        start,
-        end,
-        time.time(),
-        began=started(sidecars),
-        revisions={name: made for name, (made, dummy) in workloads.items()},
-    )
+    period = Period(store, start, end, time.time(), Owners(pods, workloads(cluster)))
     by = options["by"]
-    sums = Sums(by, [Usage() for dummy in days], lambda pod: gateway_of(pod, workloads))
+    sums = Sums(by, [Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
+    found = [*period.doubts(sums), *present_doubts(cluster, backend.storing(), sidecars, end)]
     return {
         "changed": False,
         "prometheus": backend.scraper.name,
@@ -79,14 +81,15 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
         "rows": [{**dict(zip(by, key, strict=True)), **described(own)} for key, own in sorted(sums.used.items())],
         "days": [{"date": day[0], **described(own)} for day, own in zip(days, sums.days, strict=True)],
         **described(sums.whole),
-        "doubts": period.doubts(sums),
+        "doubts": in_order(found),
     }
 
 
 def described(used: Usage) -> dict[str, Any]:
     """What was used, as it is returned."""
     tokens = {kind: count for kind, count in sorted(used.tokens.items()) if count}
-    return {"tokens": tokens, "total": used.total, "requests": used.requests}
+    beside = {kind: count for kind, count in sorted(used.beside.items()) if count}
+    return {"tokens": tokens, "beside": beside, "total": used.total, "requests": used.requests}
 
 
 def moment(text: str, name: str) -> float:
@@ -98,64 +101,60 @@ def moment(text: str, name: str) -> float:
     return _period.moment(text, name).timestamp()
 
 
-def utc(seconds: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+def workloads(cluster: Cluster) -> list[_owners.Workload]:
+    """The proxies' workloads that are there, also those that own no pod any more."""
+    kinds = {"Deployment": "deployments", "DaemonSet": "daemonsets", "ReplicaSet": "replicasets"}
+    return [
+        _owners.workload_of(kind, item)
+        for kind, plural in kinds.items()
+        for item in cluster.list(_state.APPS, plural, labels=_names.PROXY_LABELS)
+    ]
 
 
-def shown(seconds: float) -> str:
-    """A time for a person."""
-    return utc(seconds).isoformat(timespec="seconds")
-
-
-def started(sidecars: Sequence[Sidecar]) -> dict[str, float]:
-    """By pod, when its sidecar has started, as Kubernetes says."""
-    found = {}
-    for sidecar in sidecars:
-        status = sidecar.pod["status"]
-        for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-            running = (container.get("state") or {}).get("running")
-            if container["name"] == _names.SIDECAR and running:
-                found[sidecar.pod["metadata"]["name"]] = moment(running["startedAt"], "startedAt")
+def present_doubts(
+    cluster: Cluster, replicas: Sequence[Replica], sidecars: Sequence[Sidecar], end: float
+) -> list[Doubt]:
+    """What sidecars show at present, and nobody has stored: it is in no bill, or comes late."""
+    asked = [item for item in sidecars if (_owners.started_at(item.pod) or 0.0) < end]
+    samples, silent = _state.readable_samples(cluster, asked)
+    counted = [item for item in asked if samples.get(item.name)]
+    found = [
+        Doubt(
+            f"{name} could not be asked what it has counted, so it is not known whether that is stored: {error.found}"
+        )
+        for name, error in silent.items()
+    ]
+    if not counted:
+        return found
+    stored = [_stored_tokens.read(replica, counted) for replica in replicas]
+    for sidecar in counted:
+        own = samples[sidecar.name]
+        # What one replica lacks another may have.
+        lacking = min(_stored_tokens.unstored(own, _stored_tokens.of(sidecar, counted, items)) for items in stored)
+        if lacking:
+            shows = _stored_tokens.total(own)
+            found.append(
+                Doubt(
+                    f"{sidecar.name} shows {shows} tokens at present, of which {lacking} are not stored: they are "
+                    "not in "
+                    "this bill. The next scrape may bring them; else ansible-playbook aigateway.metering.check says "
+                    "more.",
+                    lacking,
+                )
+            )
     return found
 
 
-def proxies(cluster: Cluster) -> dict[str, tuple[float, str]]:
-    """By the name of each of the proxies' workloads, when it was made, and the Gateway whose it is.
-
-    The pods' names begin with these; none of a ReplicaSet's pods is older than itself.
-    """
-    found = {}
-    for kind in ("deployments", "daemonsets", "replicasets"):
-        for item in cluster.list(_state.APPS, kind, labels=_names.PROXY_LABELS):
-            metadata = item["metadata"]
-            own = [metadata["labels"].get(label, "") for label in _GATEWAY_LABELS]
-            made = moment(metadata["creationTimestamp"], "creationTimestamp")
-            found[metadata["name"]] = (made, "/".join(own) if all(own) else "")
-    return found
-
-
-_GATEWAY_LABELS = (_names.GATEWAY_NAMESPACE_LABEL, _names.GATEWAY_NAME_LABEL)
-
-
-def gateway_of(pod: str, workloads: Mapping[str, tuple[float, str]]) -> str:
-    """The Gateway of a pod that may have ended; an empty text where its workload is gone, too."""
-    fitting = [name for name in workloads if pod.startswith(f"{name}-")]
-    return workloads[max(fitting, key=len)][1] if fitting else ""
+def _addresses(group: Group, whole: Scraped) -> set[str]:
+    """The addresses at which a group was scraped."""
+    own = {group.instance} if group.instance else whole.pods.get(group.pod, set()) if group.pod else set()
+    return own or set(group.addresses)
 
 
 class Period:
     """A period as the replicas of a Prometheus have stored it."""
 
-    def __init__(
-        self,
-        store: Store,
-        start: float,
-        end: float,
-        now: float,
-        *,
-        began: Mapping[str, float],
-        revisions: Mapping[str, float],
-    ) -> None:
+    def __init__(self, store: Store, start: float, end: float, now: float, owners: Owners) -> None:
         """What is to be read.
 
         Args:
@@ -163,128 +162,269 @@ class Period:
             start: when it begins, in Unix seconds.
             end: when it ends.
             now: the present moment.
-            began: for each running pod, when its sidecar has started.
-            revisions: for each workload that is there, when it was made.
+            owners: what the cluster knows of pods.
         """
         self._store = store
         self.start, self.end, self._now = start, end, now
-        self._began = began
-        self._revisions = revisions
-        self._presences: dict[str, Presence] = {}
-        self._restarts: dict[str, list[tuple[float, float]]] = {}
-        self._unstored: dict[str, list[tuple[float, float]]] = {}
-        self._twins: dict[str, list[tuple[_twins.Stored, _twins.Stored]]] = {}
-        self._later: set[str] = set()
+        self._owners = owners
+        self._readers: dict[str, PodReader] = {}
+        self._gateways: dict[str, str] = {}
+        self._later: set[PodName] = set()
         """The pods that were scraped after the period, too."""
-        self._was_scraped_before = False
-        self._unassigned: list[str] = []
-        """Addresses that several pods had, and that some scrape stored without the pod."""
+
+    def gateway(self, name: str) -> str:
+        """The Gateway of a group, by the group's name."""
+        return self._gateways.get(name, "")
 
     def read(self, sums: Sums, days: Sequence[tuple[float, float]]) -> None:
         """Follow every counter through the days of the period, pod by pod, and sum them up."""
         active = [self._store.scraped(until, until - begin + AHEAD) for begin, until in days]
         whole = functools.reduce(operator.or_, active, Scraped())
         groups = self._groups(whole)
-        named = [group.pod for group in groups if group.is_named]
-        unknown = [pod for pod in named if max(self._bounds(pod, {}), default=0.0) <= self.start]
-        created = self._store.creations(unknown, self.end, self.end - self.start + AHEAD)
+        created = self._ask_kube_state_metrics(groups, whole, wants_owners="gateway" in sums.by)
         pace = _progress.Pace("reading what was stored of pods")
         for number, group in enumerate(groups, start=1):
-            pod = Pod(self._store, group, sorted(whole.names), self.start, self._bounds(group.pod, created))
+            addresses = _addresses(group, whole)
+            self._gateways[group.name] = self._owners.gateway(group.pod, addresses)
+            beginning = self._owners.beginning(group.pod, addresses, created.get(group.pod) if group.pod else None)
+            reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
             added: dict[_reading.Key, dict[int, int]] = {}
             for day, (begin, until) in enumerate(days):
                 if active[day].has(group):
-                    pace.tell(f"{group.pod}, {number} of {len(groups)}: {shown(begin)}")
-                    before = {key: counter.total for key, counter in pod.counters.items()}
-                    pod.window(begin, until)
-                    for key, counter in pod.counters.items():
+                    pace.tell(f"{group.name}, {number} of {len(groups)}: {shown(begin)}")
+                    before = {key: counter.total for key, counter in reader.counters.items()}
+                    reader.window(begin, until)
+                    for key, counter in reader.counters.items():
                         if counter.total != before.get(key, 0):
                             added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
-            for key, counter in pod.counters.items():
-                sums.add(*key, added.get(key, {}), counter)
-            self._presences[group.pod] = pod.presence
-            self._restarts[group.pod] = pod.restarts
-            self._unstored[group.pod] = pod.unstored()
-            self._twins[group.pod] = pod.twins()
-            self._was_scraped_before = self._was_scraped_before or pod.was_there_before
+            for key, counter in reader.counters.items():
+                sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
+            self._readers[group.name] = reader
         self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
-    def _bounds(self, pod: str, created: Mapping[str, float]) -> list[float]:
-        """Times before which a pod's sidecar, or its present process, is known not to have been there."""
-        told = (self._began.get(pod), created.get(pod), self._revisions.get(pod.rpartition("-")[0]))
-        return [time for time in told if time is not None]
+    def _ask_kube_state_metrics(
+        self, groups: Sequence[Group], whole: Scraped, *, wants_owners: bool
+    ) -> dict[PodName, float]:
+        """When pods were made that are gone; whose they were is kept with what else is known of owners."""
+        gone = [
+            group.pod
+            for group in groups
+            if group.pod is not None and self._owners.pod(group.pod, _addresses(group, whole)) is None
+        ]
+        asked = (self.end, self.end - self.start + AHEAD)
+        if gone and wants_owners:
+            self._owners.stored = self._store.owners(gone, *asked)
+            replicasets = sorted({name for kind, name in self._owners.stored.values() if kind == "ReplicaSet"})
+            self._owners.deployments = self._store.replicaset_owners(replicasets, *asked)
+        return self._store.creations(gone, *asked) if gone else {}
 
     def _groups(self, whole: Scraped) -> list[Group]:
-        """What was scraped in the period, or shortly before it: each pod with what was stored without its name.
+        """What was scraped in the period, or shortly before it: each pod with what was stored without its name."""
+        owned: dict[PodName, dict[str, list[_tenure.Span]]] = {pod: {} for pod in whole.pods}
+        free: list[Group] = []
+        for address in sorted(whole.unnamed):
+            spans, rest = _tenure.tenures(self._seen_at(address))
+            for pod, own in spans.items():
+                # It may be one that scrapes with the pod have seen shortly before the period, or will see soon after
+                # it.
+                owned.setdefault(pod, {})[address] = own
+            free.append(Group(address, None, {address: rest}))
+        found: list[Group] = []
+        for pod, unnamed in sorted(owned.items()):
+            apart = self._apart(whole.pods.get(pod, set()))
+            if not apart:
+                found.append(Group(str(pod), pod, unnamed))
+            for instance in apart:
+                its_own = {address: spans for address, spans in unnamed.items() if address == instance}
+                found.append(Group(f"{pod} at {instance}", pod, its_own, instance))
+        return [*found, *free]
 
-        Whose an address was is settled for the whole period, so that a counter stays the same one.
+    def _seen_at(self, address: str) -> list[tuple[float, PodName]]:
+        """When scrapes that say the pod have found which one at an address, from a day before the period on."""
+        begin, until = self.start - _tenure.KEEPS - AHEAD, self.end + _tenure.ABOUT + AHEAD
+        found: set[tuple[float, PodName]] = set()
+        matchers = (_store.by("__name__", "up"), _store.by("instance", address), 'pod!=""')
+        while begin < until:
+            at = min(begin + _tenure.KEEPS, until)
+            for number in range(len(self._store.replicas)):
+                for item in self._store.samples(number, at, at - begin, *matchers):
+                    pod = PodName(item["metric"].get("namespace", ""), item["metric"]["pod"])
+                    found |= {(time, pod) for time, value in _store.numbers(item["values"]) if value}
+            begin = at
+        return sorted(found)
+
+    def _apart(self, addresses: set[str]) -> list[str]:
+        """The addresses of pods that are stored under one name, where they were there at once; nothing for one pod.
+
+        So it is where a platform enforces the label `namespace`, and two namespaces have a pod of one name.
         """
-        pods = whole.pods
-        owners = {instance: [pod for pod, own in pods.items() if instance in own] for instance in whole.unnamed}
-        self._unassigned = sorted(instance for instance, own in owners.items() if len(own) > 1)
-        found = [
-            Group(pod, {item for item, own in owners.items() if own == [pod]}, is_named=True) for pod in sorted(pods)
-        ]
-        return found + [Group(item, {item}) for item, own in sorted(owners.items()) if not own]
+        own = sorted(address for address in addresses if address.rpartition(":")[2] in self._store.ports)
+        there = [self._owners.pod(None, {address}) for address in own]
+        distinct = {_gateway.name_of(item) for item in there if item is not None}
+        return own if len(distinct) > 1 else []
 
-    def doubts(self, sums: Sums) -> list[str]:
+    # --- what cannot be known -----------------------------------------------------------------------------------------
+
+    def doubts(self, sums: Sums) -> list[Doubt]:
         """What cannot be known of the period."""
         found = [
-            f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
-            f"({shown(baseline.since)}) and may be older than the period: they are not billed."
+            Doubt(
+                f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
+                f"({shown(baseline.since)}) and may be older than the period, or than the metering: they are not "
+                "billed.",
+                baseline.tokens,
+            )
             for (who, kind, pod), baseline in sorted(sums.baselines.items())
         ]
-        for pod in sorted({*self._presences, *self._began}):
-            found += self._doubts_of(pod)
-        if not self._was_scraped_before:
+        last_moment = min(self.end, self._now)
+        idle = []
+        for name, reader in sorted(self._readers.items()):
+            own = self._doubts_of(name, reader, sums.of_pods.get(name, 0), last_moment)
+            found += own
+            if self._has_ended(reader) and not reader.counters:
+                idle.append(reader.presence.step)
+        if idle:
             found.append(
-                f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
+                Doubt(
+                    f"{len(idle)} pods that had counted nothing have ended: what each has counted after its last "
+                    "scrape, "
+                    f"in up to {max(idle):.0f} s, is lost."
+                )
+            )
+        found += self._doubts_of_unscraped(last_moment)
+        if not self._store.was_scraping(self.start):
+            found.append(
+                Doubt(
+                    f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
+                )
             )
         if sums.nobody:
-            found.append(f"{sums.nobody} tokens carry no {_names.REQUIRED_PAIR[1]}: they can be billed to nobody.")
-        for instance in self._unassigned:
+            label = _names.REQUIRED_PAIR[1]
+            found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they can be billed to nobody.", sums.nobody))
+        for (provider, kind), tokens in sorted(sums.unknown.items()):
             found.append(
-                f"Several pods had the address {instance}: what a scrape stored of it without the pod is left out."
+                Doubt(
+                    f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or "
+                    "older, "
+                    f"which counts them within {_overlap.WHOLE_OF[kind]} for some upstreams and beside it for "
+                    "others; they "
+                    "are taken to be within.",
+                    tokens,
+                )
+            )
+        unowned = {name: tokens for name, tokens in sums.of_pods.items() if not self.gateway(name)}
+        if "gateway" in sums.by and unowned:
+            found.append(
+                Doubt(
+                    f"{sum(unowned.values())} tokens are of pods whose Gateway is not known any more: "
+                    f"{', '.join(sorted(unowned)[:5])}{' and others' if len(unowned) > 5 else ''}. Their workloads are "
+                    "gone, and kube_pod_owner is not stored.",
+                    sum(unowned.values()),
+                )
             )
         if self.end > self._now:
-            found.append("The period is not over yet.")
+            found.append(Doubt("The period is not over yet."))
         elif self.end + AHEAD > self._now:
             found.append(
-                "The period has only just ended: where samples are stored late, the last of it may be missing."
+                Doubt("The period has only just ended: where samples are stored late, the last of it may be missing.")
             )
         return found
 
-    def _doubts_of(self, pod: str) -> list[str]:
-        """What cannot be known of a pod."""
-        presence = self._presences.get(pod, Presence())
-        began = self._began.get(pod)
-        last_moment = min(self.end, self._now)
-        if began is not None and began >= last_moment:
-            return []
-        alive = None if began is None else (max(began, self.start), last_moment)
-        found = [
-            f"{pod} was not scraped from {shown(begin)} to {shown(until)}." for begin, until in presence.ended(alive)
-        ]
-        found += [
-            f"{pod} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: what it counted "
-            "then is billed late, or not at all."
-            for begin, until in self._unstored.get(pod, ())
-        ]
-        found += [
-            f"The sidecar of {pod} has begun anew between {shown(begin)} and {shown(until)}: what it counted in "
-            "between, before that, is lost."
-            for begin, until in self._restarts.get(pod, ())
-            if self.start < until <= self.end
-        ]
-        pairs = self._twins.get(pod)
+    def _has_ended(self, reader: PodReader) -> bool:
+        """Whether a pod is gone, and has not been scraped after the period."""
+        group, presence = reader.group, reader.presence
+        there = self._owners.pod(group.pod, set(group.addresses) | ({group.instance} - {""}))
+        return there is None and presence.may_be_cut and group.pod not in self._later and group.pod is not None
+
+    def _doubts_of(self, name: str, reader: PodReader, tokens: int, last_moment: float) -> list[Doubt]:
+        """What cannot be known of a pod that was scraped."""
+        presence = reader.presence
+        rate = tokens / presence.scraped if presence.scraped else 0.0
+        there = self._owners.pod(reader.group.pod, set(reader.group.addresses))
+        began = _owners.started_at(there) if there is not None else None
+        alive = None if began is None or began >= last_moment else (max(began, self.start), last_moment)
+        found = []
+        for begin, until in presence.ended(alive):
+            seconds = until - begin
+            bill = "which is billed at the next scrape" if until < last_moment else "which is not billed yet"
+            text = f"{name} was not scraped from {shown(begin)} to {shown(until)}: {traffic(seconds, rate)}, {bill}."
+            found.append(Doubt(text, rate * seconds, seconds))
+        for begin, until in reader.unstored():
+            seconds = until - max(begin, self.start)
+            found.append(
+                Doubt(
+                    f"{name} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: "
+                    f"{traffic(seconds, rate)} then, which is billed late, or not at all.",
+                    rate * seconds,
+                    seconds,
+                )
+            )
+        for begin, until in reader.restarts:
+            if self.start < until <= self.end:
+                seconds = until - begin
+                found.append(
+                    Doubt(
+                        f"The sidecar of {name} has begun anew between {shown(begin)} and {shown(until)}: "
+                        f"{traffic(seconds, rate)} in between, before that, which is lost.",
+                        rate * seconds,
+                        seconds,
+                    )
+                )
+        for time_of_scrape, bound in reader.late.items():
+            seconds = time_of_scrape - bound
+            if seconds > GAP_INTERVALS * presence.step and time_of_scrape > self.start:
+                found.append(
+                    Doubt(
+                        f"{name} was scraped first at {shown(time_of_scrape)}, {seconds:.0f} s after its sidecar "
+                        "began: "
+                        "what it had counted by then is billed to that moment.",
+                        rate * seconds,
+                        seconds,
+                    )
+                )
+        pairs = reader.twins()
         if pairs:
+            twice = _twins.billed_twice(pairs)
             found.append(
-                f"Up to {_twins.billed_twice(pairs)} tokens of {pod} are billed twice: two scrape it, and one of them "
-                f"edits the sidecar's labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its "
-                "metricRelabelings."
+                Doubt(
+                    f"Up to {twice} tokens of {name} are billed twice: two scrape it, and one of them edits the "
+                    "sidecar's "
+                    f"labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its metricRelabelings.",
+                    twice,
+                )
             )
-        if began is None and presence.seen is not None and presence.may_be_cut and pod not in self._later:
+        if self._has_ended(reader) and reader.counters and presence.last is not None:
             found.append(
-                f"{pod} has ended after its last scrape at {shown(presence.seen)}: what it counted then is lost."
+                Doubt(
+                    f"{name} has ended after its last scrape at {shown(presence.last)}: "
+                    f"{traffic(presence.step, rate)} after that, which is lost.",
+                    rate * presence.step,
+                    presence.step,
+                )
             )
+        return found
+
+    def _doubts_of_unscraped(self, last_moment: float) -> list[Doubt]:
+        """The sidecars that are there and were not scraped at all in the period."""
+        known = {
+            _gateway.name_of(there)
+            for reader in self._readers.values()
+            if (there := self._owners.pod(reader.group.pod, set(reader.group.addresses))) is not None
+        }
+        found = []
+        for sidecar in _gateway.sidecars(self._owners.pods):
+            began = _owners.started_at(sidecar.pod)
+            if sidecar.name in known or began is None or began >= last_moment:
+                continue
+            for begin, until in Presence(self.start).ended((max(began, self.start), last_moment)):
+                seconds = until - begin
+                found.append(
+                    Doubt(
+                        f"{sidecar.name} was not scraped from {shown(begin)} to {shown(until)}: "
+                        f"{traffic(seconds, 0.0)}, "
+                        "which is not billed yet.",
+                        0.0,
+                        seconds,
+                    )
+                )
         return found

@@ -21,6 +21,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _progress,
     _prometheus,
     _state,
+    _stored_tokens,
     _verify,
     _view,
 )
@@ -185,11 +186,11 @@ def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, ti
 
 def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:
     """What a replica has of some pods, by series; labels that only a target has do not matter."""
-    selector = f'{{__name__=~"{_names.USAGE_SUM_PATTERN}",pod=~{_prometheus.alternatives(pods)}}}'
+    selector = f'{{__name__=~"{_names.STORED_SUM_PATTERN}",pod=~{_prometheus.alternatives(pods)}}}'
     found = {}
     for item in replica.query(selector):
         labels: Object = item["metric"]
         pod = f"{labels.get('namespace', '')}/{labels['pod']}"
         own = {name: value for name, value in labels.items() if name != "__name__"}
-        found[_verify.series(pod, own)] = float(item["value"][1])
+        found[_verify.series(pod, own)] = _stored_tokens.value_of(item)
     return found

@@ -29,6 +29,7 @@ from standlib import binaries, usage  # noqa: E402
 from standlib.progress import main_guard, say, step, wait_until  # noqa: E402
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (  # noqa: E402
+    _owners,
     _period,
     _prometheus,
     _reading,
@@ -43,7 +44,7 @@ URL = f"http://127.0.0.1:{PORT}"
 PART = 6 * 3600
 
 
-class EverySample(_reading.Pod):
+class EverySample(_reading.PodReader):
     """A pod that is followed through every sample, as far as memory allows at once."""
 
     def window(self, at, until, only=None, *, beside=False):
@@ -82,11 +83,11 @@ class Counted(_prometheus.Replica):
 def answer(days: int, way: str) -> None:
     """Sum the month up in one of both ways, and print what it took as JSON."""
     if way == "samples":
-        _usage.Pod = EverySample  # type: ignore[attr-defined]
+        _usage.PodReader = EverySample  # type: ignore[attr-defined]
     replica = Counted((Kept(),))
     end = START + days * DAY
     store = _store.Store([replica], [1064], {})
-    period = _usage.Period(store, START, end, end, began={}, revisions={})
+    period = _usage.Period(store, START, end, end, _owners.Owners([], []))
     calendar = _period.days(START, end, "UTC")
     sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()

@@ -171,7 +171,10 @@ def test_a_total_is_input_and_output(title, metrics, metric):
 
 @pytest.mark.parametrize("metric", [UNDERSCORED, DOTTED])
 def test_the_output_share_is_output_over_the_total(metric):
-    assert types_seen(expressions([metric])[SHARE], metric) == [["output"], ["input", "output"]]
+    assert [seen for seen in types_seen(expressions([metric])[SHARE], metric) if seen] == [
+        ["output"],
+        ["input", "output"],
+    ]
 
 
 @every_form

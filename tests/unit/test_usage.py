@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _doubts,
+    _owners,
     _period,
     _prometheus,
     _reading,
@@ -26,6 +30,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _sums,
     _usage,
 )
+from ansible_collections.aigateway.metering.tests.unit.objects import pod as pod_document
 
 START, END, STEP = 100_000.0, 103_600.0, 30.0
 SUM = "gen_ai_client_token_usage_sum"
@@ -35,8 +40,13 @@ OF_TEAM = {"user_namespace": "team-a", "gen_ai_token_type": "input"}
 
 
 QUESTION = re.compile(r'label_replace\((.*?), "__question", "((?:[^"\\]|\\.)*)", "", ""\)(?: or |$)')
-RANGE = re.compile(r"\{(.*)\}\[(\d+)(ms|d)\]")
-MATCHER = re.compile(r'("?)([\w.]+)\1(=~|=)"((?:[^"\\]|\\.)*)"')
+RANGE = re.compile(r"\{(.*?)\}\[(\d+)(ms|d)\]")
+MATCHER = re.compile(r'("?)([\w.]+)\1(=~|!=|=)"((?:[^"\\]|\\.)*)"')
+HOLDS: dict[str, Callable[[str, str], bool]] = {
+    "=~": lambda have, text: re.fullmatch(text, have) is not None,
+    "=": lambda have, text: have == text,
+    "!=": lambda have, text: have != text,
+}
 FUNCTIONS: dict[str, Callable[[list[float]], float]] = {
     "count_over_time": len,
     "sum_over_time": sum,
@@ -44,6 +54,11 @@ FUNCTIONS: dict[str, Callable[[list[float]], float]] = {
     "last_over_time": lambda values: values[-1],
     "resets": lambda values: sum(later < earlier for earlier, later in pairwise(values)),
 }
+# Of a native histogram: its sum, and how many requests it has, one for each ten tokens.
+
+
+def histogram(value):
+    return {"sum": str(value), "count": str(int(value) // 10)}
 
 
 class Replica:
@@ -81,7 +96,7 @@ class Replica:
         self.series.append((own, [(time, base + value) for time, value in sorted(samples.items())]))
 
     def query(self, promql: str, at: float, *, apart: bool = False) -> list[dict[str, Any]]:
-        assert apart or "kube_pod_created" in promql
+        assert apart or "kube_" in promql
         self.asked.append(promql)
         if not promql.startswith("label_replace"):
             return self.answer(promql, at)
@@ -100,33 +115,55 @@ class Replica:
         found: list[dict[str, Any]] = []
         matchers = [(name, sign, json.loads(f'"{text}"')) for dummy, name, sign, text in MATCHER.findall(body[1])]
         for labels, samples in self.series:
-            fits = all(
-                re.fullmatch(text, labels.get(name, "")) if sign == "=~" else labels.get(name, "") == text
-                for name, sign, text in matchers
-            )
+            fits = all(HOLDS[sign](labels.get(name, ""), text) for name, sign, text in matchers)
             inside = [(time, value) for time, value in samples if at - window < time <= at]
             if not fits or not inside:
                 continue
+            native = not labels["__name__"].endswith(("_sum", "_count")) and "usage" in labels["__name__"]
+            part = "histogram_count" if "histogram_count(" in promql else "histogram_sum"
             kept = dict(labels)
             if grouping:
                 kept = {name: labels[name] for name in grouping[1].split(", ") if name in labels}
-            elif function and function != "last_over_time":
+            elif function and (function != "last_over_time" or part in promql):
                 del kept["__name__"]
+            if not function and native:
+                found.append({"metric": kept, "histograms": [(time, histogram(value)) for time, value in inside]})
+                continue
             if not function:
                 found.append({"metric": kept, "values": [(time, str(value)) for time, value in inside]})
                 continue
             value = FUNCTIONS[function]([value for dummy, value in inside])
+            if native and part in promql:
+                value = float(histogram(value)[part.removeprefix("histogram_")])
             if value or not promql.endswith("> 0"):
                 found.append({"metric": kept, "value": (at, str(value))})
         return found
 
 
-def summed(replicas, began=(), revisions=(), zone="UTC", **matchers):
+def moment(seconds):
+    return _doubts.utc(seconds).isoformat()
+
+
+def running(name, began, *, namespace="gateways", ip="10.0.0.1", gateway="team/a", created=None):
+    """A pod that is there, whose sidecar has begun at some time."""
+    found = pod_document(name, namespace, ip=ip, gateway=gateway)
+    found["metadata"]["creationTimestamp"] = moment(began if created is None else created)
+    state = {"name": "ai-gateway-extproc", "state": {"running": {"startedAt": moment(began)}}}
+    found["status"]["containerStatuses"] = [state]
+    return found
+
+
+def replicaset(name, made, *, namespace="gateways", gateway="team/a"):
+    return _owners.Workload("ReplicaSet", namespace, name, gateway, made)
+
+
+def summed(replicas, *, pods=(), workloads=(), zone="UTC", start=START, end=END, by=("namespace",), **matchers):
     """The period of a store, and its sums."""
     store = _store.Store(replicas, [1064], matchers)
-    period = _usage.Period(store, START, END, LATER, began=dict(began), revisions=dict(revisions))
-    days = _period.days(START, END, zone)
-    sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in days], lambda _: "")
+    owners = _owners.Owners(list(pods), list(workloads))
+    period = _usage.Period(store, start, end, LATER, owners)
+    days = _period.days(start, end, zone)
+    sums = _sums.Sums(by, [_sums.Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
     return period, sums
 
@@ -134,7 +171,15 @@ def summed(replicas, began=(), revisions=(), zone="UTC", **matchers):
 def read(replica, **known):
     """The tokens of the period, and its doubts."""
     period, sums = summed([replica], **known)
-    return {key[0]: usage.total for key, usage in sums.used.items()}, period.doubts(sums)
+    tokens = {key[0]: usage.total for key, usage in sums.used.items()}
+    return tokens, _doubts.in_order(period.doubts(sums))
+
+
+def metered_before(replica):
+    """The store has scraped another sidecar for long, which counts nothing."""
+    target = {"pod": "older", "namespace": "gateways", "job": "one", "instance": "10.0.0.200:1064"}
+    replica.scrape(target, START - 7200, END, lambda _: None, step=300)
+    return replica
 
 
 def rising(time):
@@ -190,24 +235,30 @@ def test_a_counter_that_appears_at_a_target_that_was_scraped_before_is_new():
     store.scrape(ONE, *WHOLE, lambda time: 7 if time >= MIDDLE else None)
     assert read(store) == (
         {"team-a": 7},
-        ["p has ended after its last scrape at 1970-01-02T04:46:40+00:00: what it counted then is lost."],
+        [
+            "gateways/p has ended after its last scrape at 1970-01-02T04:46:40+00:00: it may have counted up to 30 s "
+            "of "
+            "traffic after that, which is lost."
+        ],
     )
 
 
 def test_the_past_of_a_sidecar_that_is_scraped_late_is_told_and_not_billed():
     store = Replica()
     store.scrape(ONE, MIDDLE, END, rising)
-    tokens, doubts = read(store, began={"p": START - 9999})
+    tokens, doubts = read(store, pods=[running("p", START - 9999)])
     assert tokens == {"team-a": 1800}
-    assert any("1001800 input tokens of team-a on p were there at the first scrape" in doubt for doubt in doubts)
-    assert any("p was not scraped from" in doubt for doubt in doubts)
+    assert any(
+        "1001800 input tokens of team-a on gateways/p were there at the first scrape" in doubt for doubt in doubts
+    )
+    assert any("gateways/p was not scraped from" in doubt for doubt in doubts)
 
 
 def test_a_restart_in_the_period_does_not_make_an_older_counter_new():
     """Kubernetes tells when the present process has begun, not the one before it."""
     store = Replica()
     store.scrape(ONE, MIDDLE, END, lambda time: rising(time) if time < MIDDLE + 900 else time - MIDDLE - 900)
-    tokens, doubts = read(store, began={"p": MIDDLE + 900})
+    tokens, doubts = read(store, pods=[running("p", MIDDLE + 900, created=START - 9999)])
     assert tokens["team-a"] < 1_000_000
     assert any("may be older than the period" in doubt for doubt in doubts)
 
@@ -220,29 +271,44 @@ def test_what_another_target_of_the_pod_has_seen_does_not_make_a_counter_new():
     assert tokens == {"team-a": 1800}
 
 
-def test_a_sidecar_that_began_in_the_period_is_billed_from_0():
+def test_a_sidecar_that_began_while_others_were_scraped_is_billed_from_0():
+    store = metered_before(Replica())
+    store.scrape(ONE, MIDDLE + STEP, END, lambda time: time - MIDDLE)
+    assert read(store, pods=[running("p", MIDDLE)])[0] == {"team-a": 1800}
+
+
+def test_a_sidecar_that_began_before_anything_was_scraped_is_not_billed_for_that():
     store = Replica()
     store.scrape(ONE, MIDDLE + STEP, END, lambda time: time - MIDDLE)
-    assert read(store, began={"p": MIDDLE})[0] == {"team-a": 1800}
+    tokens, doubts = read(store, pods=[running("p", MIDDLE)])
+    assert tokens == {"team-a": 1770}
+    assert any("30 input tokens of team-a on gateways/p were there at the first scrape" in doubt for doubt in doubts)
 
 
 OF_REVISION = {**ONE, "pod": "envoy-gateway-5d4f-x2x4z"}
+MADE = pytest.mark.parametrize(
+    ("made", "tokens"),
+    [(MIDDLE, 1800), (START - 5, 1800), (START - 9999, 1770)],
+    ids=["in the period", "before it", "before anything was scraped"],
+)
 
 
-@pytest.mark.parametrize(("made", "tokens"), [(MIDDLE, 1800), (START - 1, 1770)], ids=["in the period", "before it"])
-def test_an_ended_pod_is_billed_from_0_where_its_replicaset_is_of_the_period(made, tokens):
-    store = Replica()
+@MADE
+def test_an_ended_pod_is_billed_from_0_where_its_replicaset_was_made_while_others_were_scraped(made, tokens):
+    store = metered_before(Replica())
     store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
-    assert read(store, revisions={"envoy-gateway-5d4f": made})[0] == {"team-a": tokens}
+    assert read(store, workloads=[replicaset("envoy-gateway-5d4f", made)])[0] == {"team-a": tokens}
 
 
-@pytest.mark.parametrize(("made", "tokens"), [(MIDDLE, 1800), (START - 1, 1770)], ids=["in the period", "before it"])
-def test_an_ended_pod_is_billed_from_0_where_kube_state_metrics_has_seen_it_made_in_the_period(made, tokens):
-    store = Replica()
+@MADE
+@pytest.mark.parametrize("prefix", ["", "exported_"], ids=["honorLabels", "without honorLabels"])
+def test_an_ended_pod_is_billed_from_0_where_kube_state_metrics_has_seen_it_made_meanwhile(made, tokens, prefix):
+    store = metered_before(Replica())
     store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
-    told = {"__name__": "kube_pod_created", "pod": OF_REVISION["pod"], "instance": "10.0.0.99:8080"}
+    told = {"__name__": "kube_pod_created", f"{prefix}pod": OF_REVISION["pod"], f"{prefix}namespace": "gateways"}
+    told |= {"pod": "kube-state-metrics", "namespace": "monitoring"} if prefix else {}
     store.series.append((told, [(MIDDLE + 2 * STEP, made)]))
-    assert read(store, revisions={"envoy-gateway-5d4f": START - 9999})[0] == {"team-a": tokens}
+    assert read(store, workloads=[replicaset("envoy-gateway-5d4f", START - 9999)])[0] == {"team-a": tokens}
 
 
 def test_an_older_series_of_the_pod_does_not_hide_the_present_one():
@@ -255,20 +321,22 @@ def test_an_older_series_of_the_pod_does_not_hide_the_present_one():
 def test_a_running_sidecar_that_nobody_scrapes_any_more_is_told():
     store = Replica()
     store.scrape(ONE, START - 600, MIDDLE, rising)
-    dummy, doubts = read(store, began={"p": START - 9999})
-    assert [doubt for doubt in doubts if doubt.startswith("p was not scraped from")] != []
+    dummy, doubts = read(store, pods=[running("p", START - 9999)])
+    assert [doubt for doubt in doubts if doubt.startswith("gateways/p was not scraped from")] != []
 
 
 def test_a_running_sidecar_that_was_never_scraped_is_told():
-    dummy, doubts = read(Replica(), began={"p": START - 9999})
-    assert any(doubt.startswith("p was not scraped from") for doubt in doubts)
+    dummy, doubts = read(Replica(), pods=[running("p", START - 9999)])
+    assert any(doubt.startswith("gateways/p was not scraped from") for doubt in doubts)
 
 
 def test_a_pod_that_ended_before_it_was_scraped_in_the_period_is_told():
     store = Replica()
     store.scrape(ONE, START - 600, START - STEP, rising)
     dummy, doubts = read(store)
-    assert [doubt for doubt in doubts if "p has ended after its last scrape at 1970-01-02T03:46:10" in doubt] != []
+    assert [
+        doubt for doubt in doubts if "gateways/p has ended after its last scrape at 1970-01-02T03:46:10" in doubt
+    ] != []
 
 
 def test_tokens_of_nobody_are_told():
@@ -321,15 +389,14 @@ def test_an_address_that_two_pods_had_bills_nothing_twice():
     store.scrape({**ONE, "pod": "p1"}, START - 600, MIDDLE, rising)
     store.scrape({**ONE, "pod": "p2"}, MIDDLE + STEP, END, lambda time: time - MIDDLE)
     store.scrape({"job": "by-hand"}, *WHOLE, lambda time: rising(time) if time <= MIDDLE else time - MIDDLE)
-    tokens, doubts = read(store, began={"p2": MIDDLE + 1})
+    tokens, dummy = read(metered_before(store), pods=[running("p2", MIDDLE + 1)])
     assert tokens == {"team-a": 1800 + 1800}
-    assert any("Several pods had the address 10.0.0.1:1064" in doubt for doubt in doubts)
 
 
 def test_a_pod_that_began_after_the_period_is_no_doubt():
     store = Replica()
     store.scrape(ONE, *WHOLE, rising)
-    assert not any(doubt.startswith("late") for doubt in read(store, began={"late": END + 99})[1])
+    assert not any("late" in doubt for doubt in read(store, pods=[running("late", END + 99, ip="10.0.0.8")])[1])
 
 
 def test_a_period_of_many_windows_adds_up_and_reads_samples_only_where_something_happened(monkeypatch):
@@ -339,7 +406,7 @@ def test_a_period_of_many_windows_adds_up_and_reads_samples_only_where_something
     store = Replica()
     store.scrape(ONE, START - 600, END, rising)
     store.scrape({**ONE, "pod": "q", "instance": "10.0.0.2:1064"}, MIDDLE + 690, END, lambda time: time - MIDDLE)
-    tokens, dummy = read(store, began={"q": MIDDLE + 1})
+    tokens, dummy = read(metered_before(store), pods=[running("q", MIDDLE + 1, ip="10.0.0.2")])
     assert tokens == {"team-a": 3600 + 1800}
     # One pod's first window of all; the other's as well, and the four of the longer one in which it appears.
     for pod, looks in (("p", 1), ("q", 5)):
@@ -385,7 +452,7 @@ def test_windows_tell_what_every_sample_would(monkeypatch, store, began):
     for lengths in ((900, 150), (10**6,)):
         monkeypatch.setattr(_reading, "WINDOWS", lengths)
         monkeypatch.setattr(_reading, "LEAF", lengths[-1])
-        dummy, sums = summed([store], began={"p": START + began})
+        dummy, sums = summed([store], pods=[running("p", START + began)])
         found.append((sums.used, sums.baselines, sums.whole, sums.days))
     assert found[0] == found[1]
 
@@ -457,19 +524,6 @@ def test_what_is_summed_up_equals_what_was_counted_by_hand(lives, first, overlap
     assert read(store)[0].get("team-a", 0) == total
 
 
-@pytest.mark.parametrize(
-    ("pod", "gateway"),
-    [
-        pytest.param("envoy-a-5d4f-x2x4z", "team/a", id="its ReplicaSet is kept"),
-        pytest.param("envoy-a-77aa-x2x4z", "team/a", id="its Deployment is there"),
-        pytest.param("envoy-ab-77aa-x2x4z", "", id="another name that begins alike"),
-    ],
-)
-def test_the_gateway_of_a_pod_that_may_have_ended(pod, gateway):
-    workloads = {"envoy-a": (0.0, "team/a"), "envoy-a-5d4f": (0.0, "team/a")}
-    assert _usage.gateway_of(pod, workloads) == gateway
-
-
 def test_days_begin_in_the_zone_and_end_with_the_period():
     start, end = (_period.moment(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z"))
     found = _period.days(start, end, "Europe/Berlin")
@@ -539,7 +593,7 @@ def test_a_monitor_beside_another_that_edits_labels_is_told(edited):
     store.scrape(ONE, *WHOLE, rising)
     store.scrape({**ONE, "job": "two"}, *WHOLE, rising, own=edited)
     dummy, doubts = read(store)
-    assert any("Up to 3600 tokens of p are billed twice" in doubt for doubt in doubts), doubts
+    assert any("Up to 3600 tokens of gateways/p are billed twice" in doubt for doubt in doubts), doubts
 
 
 @pytest.mark.parametrize(
@@ -591,14 +645,16 @@ def test_a_time_without_tokens_of_a_pod_that_had_some_is_told():
     without(store, SUM, {MIDDLE + STEP * index for index in range(61)})
     tokens, doubts = read(store)
     assert tokens == {"team-a": 1770}
-    assert any("p was scraped from" in doubt and "its tokens were not stored" in doubt for doubt in doubts), doubts
+    assert any("gateways/p was scraped from" in doubt and "its tokens were not stored" in doubt for doubt in doubts), (
+        doubts
+    )
 
 
 def test_what_a_restart_in_place_has_lost_is_told():
     store = Replica()
     store.scrape(ONE, *WHOLE, lambda time: rising(time) if time < MIDDLE else max(time - MIDDLE - 60, 0) or None)
     dummy, doubts = read(store)
-    assert [doubt for doubt in doubts if doubt.startswith("The sidecar of p has begun anew between")] != []
+    assert [doubt for doubt in doubts if doubt.startswith("The sidecar of gateways/p has begun anew between")] != []
     assert not any("its tokens were not stored" in doubt for doubt in doubts)
 
 
@@ -607,7 +663,7 @@ def test_a_period_that_has_only_just_ended_is_told():
     store.scrape(ONE, *WHOLE, rising)
     period, sums = summed([store])
     period._now = END + 30
-    assert any("has only just ended" in doubt for doubt in period.doubts(sums))
+    assert any("has only just ended" in doubt.text for doubt in period.doubts(sums))
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -637,3 +693,76 @@ def test_another_application_is_not_asked_about_at_all():
     store.scrape({"pod": "app", "job": "app", "instance": "10.0.0.7:8000"}, WHOLE[0], WHOLE[1], rising)
     assert read(store)[0] == {}
     assert not any('pod="app"' in asked for asked in store.asked)
+
+
+# --- periods add up ---------------------------------------------------------------------------------------------------
+
+
+class Sidecar:
+    """A pod with its processes: what it exposes at any time, and what the ledger has of it."""
+
+    def __init__(self, name, address, begins, pace, requests):
+        self.name, self.address, self.begins, self.pace, self.requests = name, address, sorted(begins), pace, requests
+
+    def value(self, time, team):
+        """The tokens of a team that the present process has counted; None before its first request."""
+        since = max((begin for begin in self.begins if begin <= time), default=None)
+        if since is None:
+            return None
+        times = [at for at in self.requests.get(team, ()) if since <= at <= time]
+        return self.pace * len(times) if times else None
+
+
+@st.composite
+def clusters(draw):
+    """Some pods one after another or beside each other, on addresses that are used again, under one or two jobs."""
+    store = metered_before(Replica()) if draw(st.booleans()) else Replica()
+    pods: list[tuple[Sidecar, float, float]] = []
+    workloads = []
+    cut = draw(st.integers(600, 3000))
+    reused = draw(st.booleans())
+    for number in range(draw(st.integers(1, 3))):
+        # Often right around the cut, where it is difficult.
+        near = st.one_of(st.integers(cut - 200, cut + 200), st.integers(-1500, 3300))
+        born = START + draw(near)
+        lives = [born, *(born + draw(st.integers(1, 1500)) for dummy in range(draw(st.integers(0, 2))))]
+        ended = born + draw(st.integers(100, 3000)) if draw(st.booleans()) else END + 1200
+        requests = {
+            team: sorted(born + draw(st.integers(0, 3000)) for dummy in range(draw(st.integers(0, 6))))
+            for team in ("team-a", "team-b")
+        }
+        address = "10.0.0.1:1064" if reused else f"10.0.0.{number + 1}:1064"
+        if reused and pods:
+            # It is free only once the one before has ended.
+            born = max(born, pods[-1][2] + draw(st.integers(1, 900)))
+            lives = [born, *(it for it in lives if it > born)]
+            ended = max(ended, born + 60)
+        sidecar = Sidecar(f"envoy-gw-5d4f{number}-x2x4z", address, lives, draw(st.integers(1, 50)), requests)
+        pods.append((sidecar, born, ended))
+        if draw(st.booleans()):
+            workloads.append(replicaset(f"envoy-gw-5d4f{number}", born - draw(st.integers(0, 600))))
+        for job in draw(st.sampled_from([["one"], ["one", "two"], ["one", "by-hand"]])):
+            offset = draw(st.integers(0, 29))
+            times = [t for t in (START - 1800 + offset + STEP * index for index in range(200)) if born <= t <= ended]
+            dark = START + cut + draw(st.integers(-2500, 300))
+            outage = (dark, dark + draw(st.sampled_from([0, 0, 400, 1500, 2400])))
+            times = [t for t in times if not outage[0] <= t < outage[1]]
+            failed = {t for t in times if draw(st.integers(0, 30)) == 0}
+            target = {"job": job, "instance": address}
+            target |= {} if job == "by-hand" else {"pod": sidecar.name, "namespace": "gateways"}
+            for team in ("team-a", "team-b"):
+                own = {"user_namespace": team, "gen_ai_token_type": "input"}
+                store.scrape_at(times, target, functools.partial(sidecar.value, team=team), failed=failed, own=own)
+    return store, workloads, START + cut
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(clusters())
+def test_the_parts_of_a_period_add_up_to_the_whole(cluster):
+    store, workloads, cut = cluster
+
+    def rows(start, end):
+        dummy, sums = summed([store], workloads=workloads, start=start, end=end, by=("namespace", "pod", "gateway"))
+        return Counter({key: usage.total for key, usage in sums.used.items() if usage.total})
+
+    assert rows(START, cut) + rows(cut, END) == rows(START, END)

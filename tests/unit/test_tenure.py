@@ -1,0 +1,49 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose an address was at each moment, by what is around that moment and by nothing else."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ABOUT, KEEPS, tenures
+
+
+def owner(seen, time):
+    """Who has an address at a time: a pod, `free`, or `nobody`, straight from the rule's words."""
+    before = [(at, pod) for at, pod in seen if time - KEEPS < at <= time]
+    after = [(at, pod) for at, pod in seen if time < at <= time + ABOUT]
+    if before and after and before[-1][1] != after[0][1]:
+        return "nobody"
+    if before or after:
+        return (before or after)[-1 if before else 0][1]
+    return "free"
+
+
+def told(seen, time):
+    owned, free = tenures(seen)
+    found = [pod for pod, spans in owned.items() if any(span.begin <= time < span.until for span in spans)]
+    found += ["free"] if any(span.begin <= time < span.until for span in free) else []
+    assert len(found) <= 1
+    return found[0] if found else "nobody"
+
+
+TIMES = st.one_of(st.integers(0, 4000), st.integers(0, 400_000))
+SEEN = st.lists(st.tuples(TIMES, st.sampled_from("ab")), max_size=6, unique_by=lambda item: item[0]).map(sorted)
+
+
+@given(SEEN, TIMES)
+def test_an_address_is_whose_the_rule_says(seen, time):
+    assert told(seen, time) == owner(seen, time)
+
+
+@given(SEEN, TIMES, TIMES)
+def test_what_is_far_away_does_not_matter(seen, time, cut):
+    """Two reports that meet at a moment look a fixed time beyond it, and attribute alike what is around it."""
+    near = [(at, pod) for at, pod in seen if time - KEEPS <= at <= time + ABOUT]
+    assert told(seen, time) == told(near, time)
+    if time <= cut:
+        assert told(seen, time) == told([item for item in seen if item[0] <= cut + ABOUT], time)
