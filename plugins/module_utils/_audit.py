@@ -19,10 +19,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _scrape,
     _scrape_check,
     _state,
+    _stored_tokens,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 
 def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -44,11 +44,7 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
     )
     seen = _scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
     if not seen.verdicts:
-        raise MeteringError(
-            f"Prometheus {view.scraper.name} could not be asked: {seen.still}",
-            "Whether each sidecar is scraped once is not known.",
-            f"kubectl -n {view.scraper.namespace} get pod; then run this again.",
-        )
+        raise _scrape_check.not_known(view, seen)
     samples, silent = _state.readable_samples(cluster, sidecars)
     setters = _state.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
     states = _inspection.label_states(controller, sidecars, samples, setters)
@@ -56,6 +52,11 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
         *_drift.of_mapping(controller, sidecars, wanted),
         *_drift.of_scrape(plan),
         *_drift.of_targets(seen.verdicts),
+        *_drift.of_unmetered([*seen.unmetered, *_state.unused_sidecars(cluster, sidecars, samples)]),
+        *_drift.of_unstored(
+            {pod: (_stored_tokens.total(seen.exposed[pod]), lacking) for pod, lacking in seen.unstored.items()},
+            view.scraper.name,
+        ),
         *_drift.of_labels(states, samples),
         *(_drift.Drift("silent", pod, error.found, error.why, error.command) for pod, error in silent.items()),
     ]

@@ -21,6 +21,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._mapping import
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan
 from ansible_collections.aigateway.metering.plugins.module_utils._targets import Verdict
+from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered
 
 SITE = "ansible-playbook aigateway.metering.site"
 
@@ -184,6 +185,40 @@ def of_targets(verdicts: Mapping[str, Verdict]) -> list[Drift]:
             for pod, error in verdict.down.items()
         ]
     return found
+
+
+def of_unmetered(found: Iterable[Unmetered]) -> list[Drift]:
+    """Proxies that serve, and whose tokens nobody counts."""
+    return [
+        Drift(
+            "unmetered",
+            item.pod,
+            f"Of gateway {item.gateway}: {item.why}.",
+            "What it serves is in no bill.",
+            item.command,
+        )
+        for item in found
+    ]
+
+
+def of_unstored(found: Mapping[str, tuple[int, int]], scraper: str) -> list[Drift]:
+    """Sidecars that are scraped, and whose tokens are not stored.
+
+    Args:
+        found: by pod, how many tokens it exposes, and how many of these are not stored.
+        scraper: who scrapes them.
+    """
+    return [
+        Drift(
+            "unstored",
+            pod,
+            f"It exposes {exposed} tokens, of which {lacking} are not stored, although {scraper} scrapes it with "
+            "success.",
+            "What is not stored can be billed to nobody.",
+            "look for what drops or renames the samples: metricRelabelings of its monitor, the scrape class, limits",
+        )
+        for pod, (exposed, lacking) in sorted(found.items())
+    ]
 
 
 def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[Sample]]) -> list[Drift]:

@@ -26,6 +26,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _samples,
     _sources,
     _state,
+    _unmetered,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cardinality import Stored
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
@@ -64,8 +65,12 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
     problems.of(_mapping.check_wanted, wanted)
     controller = problems.of(_state.controller, cluster, options["controller"])
     scope = options["gateways"]
-    everything = _state.proxies(cluster)
+    workloads, pods = _state.proxy_workloads(cluster), _state.proxy_pods(cluster)
+    everything = _gateway.proxies(workloads, pods)
     proxies = _gateway.within(everything, scope)
+    routes = problems.of(_state.routes, cluster) or []
+    expected = _unmetered.gateways_of(routes)
+    unmetered = _unmetered.unmetered(pods, expected, scope)
     sidecars = [sidecar for proxy in proxies for sidecar in proxy.sidecars]
     problems.of(_gateway.require_sidecars, sidecars, scope)
     api = problems.of(_api.with_credentials, module, cluster) or {}
@@ -88,6 +93,8 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
         and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
         "rules": rule_place(prometheus),
+        "unmetered": [item.as_result() for item in unmetered],
+        "workloads": _unmetered.workloads_of(workloads, expected),
         "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}),
     }
     if controller is not None:
@@ -116,7 +123,7 @@ def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
             "base_mapping": _mapping.render(controller.base),
         }
         pairs = controller.pairs if merged is None else merged.pairs
-        result |= problems.of(judged, cluster, controller, sidecars, pairs) or {}
+        result |= problems.of(judged, cluster, controller, sidecars, pairs, routes, unmetered) or {}
         if merged is not None:
             result["cautions"] += estimates
             problems.of(
@@ -139,10 +146,16 @@ def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:
     return {"namespace": place[0], "labels": place[1]} if place else None
 
 
-def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The labels and the warnings, for which expositions, routes and policies are read."""
+def judged(
+    cluster: Cluster,
+    controller: Controller,
+    sidecars: list[Sidecar],
+    pairs: Sequence[Pair],
+    routes: Sequence[Object],
+    unmetered: Sequence[_unmetered.Unmetered],
+) -> dict[str, Any]:
+    """The labels and the warnings, for which expositions and policies are read."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    routes = cluster.list(group, "aigatewayroutes") if group else []
     configs = cluster.list(group, "gatewayconfigs") if group else []
     known = _state.header_setters(cluster, [pair.header for pair in (*pairs, *controller.base)])
     namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
@@ -154,6 +167,7 @@ def judged(cluster: Cluster, controller: Controller, sidecars: list[Sidecar], pa
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
+            *_preflight.unmetered([*unmetered, *_state.unused_sidecars(cluster, sidecars, samples)]),
             *(_controller.ignored_warning(controller, text) for text in controller.ignored),
             *_preflight.newer_generation(controller.name, controller.version),
             *_preflight.in_control_plane(routes, namespace),

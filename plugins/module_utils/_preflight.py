@@ -18,17 +18,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _generat
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
-
-
-def gateways_of(routes: Iterable[Object]) -> set[str]:
-    """The Gateways (namespace/name) that AIGatewayRoutes attach to: `parentRefs`, and `targetRefs` up to v0.3."""
-    found = set()
-    for route in routes:
-        spec = route["spec"]
-        for reference in [*(spec.get("parentRefs") or ()), *(spec.get("targetRefs") or ())]:
-            namespace = reference.get("namespace") or route["metadata"]["namespace"]
-            found.add(f"{namespace}/{reference['name']}")
-    return found
+from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered, gateways_of
 
 
 def newer_generation(controller: str, version: str) -> list[str]:
@@ -89,6 +79,11 @@ def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
         "stays empty, or carries what a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop "
         "the pair."
     ]
+
+
+def unmetered(found: Iterable[Unmetered]) -> list[str]:
+    """A warning for each proxy that serves and is metered by nobody."""
+    return [f"{item}. What it serves is in no bill. Next: {item.command}" for item in found]
 
 
 def per_user(pairs: Iterable[Pair]) -> list[str]:

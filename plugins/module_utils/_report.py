@@ -15,7 +15,7 @@ import datetime
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,8 @@ class Row:
     """What it costs, rounded; None where its model has no price, or nothing has."""
     charges: tuple[Charge, ...] = ()
     """What that is made of."""
+    beside: Mapping[str, int] = field(default_factory=dict)
+    """Of the tokens, by type, those of parts that the type which commonly contains them does not contain."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str =
         charges = tuple(price.charges(item["tokens"], item.get("beside"))) if price else ()
         amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
         key = tuple(item[name] for name in by)
-        rows.append(Row(key, item["tokens"], item["total"], item["requests"], amount, charges))
+        rows.append(
+            Row(key, item["tokens"], item["total"], item["requests"], amount, charges, item.get("beside") or {})
+        )
     return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone)
 
 
@@ -115,7 +119,7 @@ def _exceeded(report: Report) -> list[str]:
         f"{whole} tokens: its provider may count them apart"
         for row in report.rows
         for whole, parts in PARTS.items()
-        if sum(row.tokens.get(part, 0) for part in parts) > row.tokens.get(whole, 0)
+        if sum(row.tokens.get(part, 0) - row.beside.get(part, 0) for part in parts) > row.tokens.get(whole, 0)
     ]
 
 
@@ -165,6 +169,12 @@ def table(report: Report) -> list[str]:
 def notes(report: Report) -> list[str]:
     """What has to be known to read the numbers."""
     found = ["total is input and output; the other types are parts of these"]
+    apart = {kind: sum(row.beside.get(kind, 0) for row in report.rows) for kind in TYPES}
+    found += [
+        f"but {count} {kind} tokens come beside, as v0.4 counts them for some upstreams, and are in the total as well"
+        for kind, count in apart.items()
+        if count
+    ]
     if report.prices:
         found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
     if report.unpriced:
@@ -205,6 +215,7 @@ def as_json(report: Report) -> str:
                 **dict(zip(report.by, row.key, strict=True)),
                 "requests": row.requests,
                 "tokens": dict(row.tokens),
+                "beside": dict(row.beside),
                 "total": row.total,
                 **({"amount": None if row.amount is None else str(row.amount)} if report.prices else {}),
             }

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -18,9 +18,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _names,
     _progress,
     _prometheus,
+    _scrapers,
     _sources,
     _state,
+    _stored_tokens,
     _targets,
+    _unmetered,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._api import NotLetInError, NotServedError
@@ -28,8 +31,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica, Watch
+from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._targets import Verdict
+from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered
 from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
 # A scrape takes a moment, and so does it until no more requests come in.
@@ -92,11 +97,27 @@ class Seen:
     """What is not right yet."""
     by_series: bool = False
     """Whether series had to stand in for targets."""
+    unmetered: list[Unmetered] = field(default_factory=list)
+    """Proxies that serve without a sidecar."""
+    exposed: dict[str, list[Sample]] = field(default_factory=dict)
+    """What the sidecars exposed once their targets were right, by namespace/pod."""
+    unstored: dict[str, int] = field(default_factory=dict)
+    """By pod, how many tokens of that are not stored."""
 
 
 def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
     """What seen_within() has; MeteringError when the time was not enough."""
     seen = seen_within(cluster, view, timeout, strict, scope)
+    if seen.still and not seen.verdicts:
+        raise not_known(view, seen)
+    if seen.still and seen.unmetered and not any(verdict.problems() for verdict in seen.verdicts.values()):
+        raise MeteringError(
+            f"{'; '.join(map(str, seen.unmetered))}.",
+            "What these proxies serve is counted by nobody, and is in no bill.",
+            "; ".join(dict.fromkeys(item.command for item in seen.unmetered)),
+        )
+    if seen.still and seen.unstored:
+        raise not_stored(view, seen)
     if seen.still:
         pools = sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools})
         # Only of several: one that scrapes alone must not be taken out.
@@ -115,6 +136,31 @@ def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Seq
     return seen
 
 
+def not_known(view: View, seen: Seen) -> MeteringError:
+    """The error where nobody answered: what is scraped is not known, and not said to be wrong."""
+    where = f"kubectl -n {view.scraper.namespace} get pod; then run this again." if view.scraper.namespace else ""
+    return MeteringError(
+        f"{view.scraper.kind} {view.scraper.name} could not be asked: {seen.still.rstrip('.')}.",
+        "Whether each sidecar is scraped once is not known.",
+        where or "see that it answers; then run this again.",
+    )
+
+
+def not_stored(view: View, seen: Seen) -> MeteringError:
+    """The error where sidecars are scraped and what they have counted is not stored."""
+    pods = [
+        f"{pod} exposes {_stored_tokens.total(seen.exposed[pod])} tokens, of which {lacking} are not stored"
+        for pod, lacking in sorted(seen.unstored.items())
+    ]
+    pools = sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools})
+    return MeteringError(
+        f"{'; '.join(pods)}, although {view.scraper.kind} {view.scraper.name} scrapes them with success.",
+        "What is not stored can be billed to nobody.",
+        "look for what drops or renames samples named gen_ai_client_token_usage: metricRelabelings of "
+        f"{', '.join(pools) or 'the scrape'}, the scrape class, a write filter, limits on samples and labels.",
+    )
+
+
 def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
     """What each replica shows once all is right or the time is over.
 
@@ -122,15 +168,20 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
     """
     seen = Seen(view.sidecars, {})
     watch = _prometheus.Watch(lambda target: _targets.may_matter(target, seen.sidecars))
+    expected = _unmetered.gateways_of(_state.routes(cluster))
 
     def missing() -> str:
-        seen.sidecars = _state.sidecars(cluster, scope)
+        pods = _state.proxy_pods(cluster)
+        seen.sidecars = _gateway.within(_gateway.sidecars(pods), scope)
         _gateway.require_sidecars(seen.sidecars, scope)
+        seen.unmetered = _unmetered.unmetered(pods, expected, scope)
+        seen.unstored = {}
         try:
             seen.verdicts = {replica.name: verdict_of(replica, seen, watch) for replica in view.backend.scraping()}
         except (NotLetInError, NotServedError):  # waiting does not help
             raise
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
+            seen.verdicts = {}
             return error.found
         problems = [
             f"{name}: {problem}"
@@ -139,10 +190,59 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
         ]
         wanted = len(seen.sidecars) * len(seen.verdicts)
         right = wanted - len(problems)
-        return f"{right} of {wanted} targets to be right: {'; '.join(problems)}" if problems else ""
+        told = f"{right} of {wanted} targets to be right: {'; '.join(problems)}" if problems else ""
+        if not told:
+            told = "; ".join(withdrawn(cluster, view, seen))
+        if not told:
+            told = still_unstored(cluster, view, seen)
+        return "; ".join(filter(None, [told, *map(str, seen.unmetered)]))
 
     seen.still = _progress.wait(f"scrape by {view.scraper.name}", missing, timeout)
     return seen
+
+
+def withdrawn(cluster: Cluster, view: View, seen: Seen) -> list[str]:
+    """The scrape pools that go on only until Prometheus reloads: their object is gone, or selects no sidecar any more."""
+    found = []
+    for pool in sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools}):
+        origin = _sources.object_of(pool)
+        if origin is None or origin[0] not in view.scraper.known.selectors:
+            continue
+        kind, namespace, name = origin
+        known = _scrapers.MONITOR_KINDS[kind]
+        monitor = cluster.get(known.api, known.plural, namespace, name)
+        if monitor is None:
+            found.append(f"{kind} {namespace}/{name} is gone, and its targets go with the next reload")
+        elif not view.scraper.selects(kind, monitor):
+            found.append(f"{kind} {namespace}/{name} is not selected any more, and its targets go with the next reload")
+    return found
+
+
+def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
+    """What the sidecars exposed when their targets were right, and is not stored yet."""
+    try:
+        replicas = view.backend.storing()
+    except MeteringError as error:
+        return error.found
+    if not seen.exposed:
+        seen.exposed, dummy = _state.readable_samples(cluster, seen.sidecars)
+    counted = [sidecar for sidecar in seen.sidecars if seen.exposed.get(sidecar.name)]
+    if not counted:
+        return ""
+    try:
+        stored = [_stored_tokens.read(replica, counted) for replica in replicas]
+    except MeteringError as error:
+        return error.found
+    for sidecar in counted:
+        # What one replica lacks another may have.
+        lacking = min(
+            _stored_tokens.unstored(seen.exposed[sidecar.name], _stored_tokens.of(sidecar, counted, items))
+            for items in stored
+        )
+        if lacking:
+            seen.unstored[sidecar.name] = lacking
+    told = [f"{pod} to have {lacking} more tokens stored" for pod, lacking in sorted(seen.unstored.items())]
+    return "; ".join(told)
 
 
 def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:

@@ -102,6 +102,16 @@ def is_of_an_object(pool: str) -> bool:
     return bool(_OF_OBJECTS.match(pool))
 
 
+def object_of(pool: str) -> tuple[str, str, str] | None:
+    """The kind, namespace and name of the object that a scrape pool is made out of, of the kinds that are read."""
+    match = _OF_OBJECTS.match(pool)
+    kinds = [kind for kind, stem in _POOLS.items() if match and stem == match.group(1)]
+    if match is None or not kinds:
+        return None
+    namespace, dummy, name = match.group(2).partition("/")
+    return kinds[0], namespace, name
+
+
 def is_judged_by_its_object(pool: str, scraper: Scraper, monitoring: Monitoring) -> bool:
     """Whether a pool comes from an object whose targets are predicted; other discovery of a ScrapeConfig's is not."""
     match = _OF_OBJECTS.match(pool)

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _gateway,
@@ -16,11 +16,13 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _names,
     _samples,
     _scrapers,
+    _unmetered,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
+from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered
 
 APPS = "apps/v1"
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
@@ -36,15 +38,44 @@ def controller(cluster: Cluster, named: str = "") -> _gateway.Controller:
     return found if found.has_flag else _gateway.with_flag_of_its_generation(found, sidecars(cluster))
 
 
-def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]:
-    """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
-    workloads = [
+def proxy_workloads(cluster: Cluster) -> list[tuple[str, _gateway.Object]]:
+    """The proxies' Deployments and DaemonSets, each with its kind."""
+    return [
         (kind, item)
         for kind, plural in PLURALS.items()
         for item in cluster.list(APPS, plural, labels=_names.PROXY_LABELS)
     ]
-    found = _gateway.proxies(workloads, cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
-    return _gateway.within(found, scope)
+
+
+def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]:
+    """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
+    return _gateway.within(_gateway.proxies(proxy_workloads(cluster), proxy_pods(cluster)), scope)
+
+
+def routes(cluster: Cluster) -> list[_gateway.Object]:
+    """The AIGatewayRoutes; none where their kind is not served."""
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    return list(cluster.list(group, "aigatewayroutes")) if group else []
+
+
+def unused_sidecars(
+    cluster: Cluster, found: Sequence[_gateway.Sidecar], samples: Mapping[str, Sequence[_samples.Sample]]
+) -> list[Unmetered]:
+    """The sidecars that have counted nothing because no listener uses them, as far as that can be seen."""
+    unused = []
+    for sidecar in found:
+        if samples.get(sidecar.name, [None]):
+            continue
+        metadata, query = sidecar.pod["metadata"], [("filter", _unmetered.STATS_FILTER)]
+        try:
+            text = cluster.proxied(
+                metadata["namespace"], metadata["name"], _unmetered.STATS_PORT, _unmetered.STATS_PATH, query
+            )
+        except MeteringError:  # its statistics may be closed; then nothing is known
+            continue
+        if not _unmetered.uses_sidecar(text):
+            unused.append(_unmetered.unused(sidecar.pod, sidecar.gateway))
+    return unused
 
 
 def proxy_pods(cluster: Cluster) -> list[_gateway.Object]:
