@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -32,15 +33,19 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = _state.controller(cluster, options["controller"])
     view = _view.of(module, cluster)
     sidecars = view.sidecars
-    plan = _scrape.plan(
-        view.monitoring,
-        view.scraper,
-        sidecars,
-        name=options["monitor_name"],
-        interval=options["interval"],
-        scope=options["gateways"],
-        others=view.others,
-        jobs=_dedupe.jobs(module, view),
+    plan = _dedupe.accepted_plan(
+        cluster,
+        functools.partial(
+            _scrape.plan,
+            view.monitoring,
+            view.scraper,
+            sidecars,
+            name=options["monitor_name"],
+            interval=options["interval"],
+            scope=options["gateways"],
+            others=view.others,
+            jobs=_dedupe.jobs(module, view),
+        ),
     )
     seen = _scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
     if not seen.verdicts:

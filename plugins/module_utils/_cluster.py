@@ -12,9 +12,10 @@ Authentication is kubernetes.core's: the same parameters, the same K8S_AUTH_* va
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -45,11 +46,29 @@ FIELD_MANAGER = "aigateway.metering"
 SHOWN_CHARACTERS = 120
 
 
+# As the API server names a field that a kind does not have (apimachinery, strict decoding).
+_UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
+
+
+def _options(dry_run: bool) -> list[tuple[str, str]]:
+    """The options of a write. Only a dry run is strict: what others have added to an object is theirs."""
+    strict = [("dryRun", "All"), ("fieldValidation", "Strict")] if dry_run else []
+    return [("fieldManager", FIELD_MANAGER), *strict]
+
+
 def _path(api: str, kind: str, namespace: str = "", name: str = "") -> str:
     """The REST path of a collection or an object; `api` is `v1` or `group/version`."""
     prefix = f"/api/{api}" if "/" not in api else f"/apis/{api}"
     scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
     return f"{prefix}{scope}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+class UnknownFieldsError(Exception):
+    """The served kind does not have these fields of an object."""
+
+    def __init__(self, fields: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(fields)))
+        self.fields = fields
 
 
 class BehindError(MeteringError):
@@ -191,7 +210,7 @@ class Cluster:
         answer = self._checked(f"{kind} {namespace}/{name}", "get", _path(api, kind, namespace, name))
         return None if answer is None else json.loads(answer)
 
-    def create(self, api: str, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, api: str, kind: str, body: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Create an object. Raises ConflictError where it exists by now."""
         metadata = body["metadata"]
         answer = self._checked(
@@ -199,14 +218,21 @@ class Cluster:
             "post",
             _path(api, kind, metadata["namespace"]),
             body=body,
-            query=[("fieldManager", FIELD_MANAGER)],
+            query=_options(dry_run),
         )
         if answer is None:
             raise ConflictError(f"namespace {metadata['namespace']} or the kind {kind} is gone")
         return dict(json.loads(answer))
 
     def patch(
-        self, api: str, kind: str, document: Mapping[str, Any], body: Any, *, content_type: str
+        self,
+        api: str,
+        kind: str,
+        document: Mapping[str, Any],
+        body: Any,
+        *,
+        content_type: str,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         """Patch an object as it was read. Raises ConflictError where it has changed since, or is gone.
 
@@ -218,14 +244,14 @@ class Cluster:
             "patch",
             _path(api, kind, metadata["namespace"], metadata["name"]),
             body=body,
-            query=[("fieldManager", FIELD_MANAGER)],
+            query=_options(dry_run),
             content_type=content_type,
         )
         if answer is None:
             raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
         return dict(json.loads(answer))
 
-    def replace(self, api: str, kind: str, document: Mapping[str, Any]) -> None:
+    def replace(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Write an object back as a whole. Raises ConflictError where it has changed since it was read, or is gone."""
         metadata = document["metadata"]
         answer = self._checked(
@@ -233,10 +259,46 @@ class Cluster:
             "put",
             _path(api, kind, metadata["namespace"], metadata["name"]),
             body=document,
-            query=[("fieldManager", FIELD_MANAGER)],
+            query=_options(dry_run),
         )
         if answer is None:
             raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
+        return dict(json.loads(answer))
+
+    def rehearse(self, write: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any] | None:
+        """What a write of this cluster would make of an object, by a dry run: nothing is changed.
+
+        Returns:
+            The object as it would be stored; None where that cannot be known, because the account may not write, a
+            webhook knows no dry run, or somebody else has just written.
+
+        Raises:
+            UnknownFieldsError: the served kind lacks fields of it.
+            MeteringError: the API server would refuse it.
+        """
+        from kubernetes.dynamic.exceptions import DynamicApiError
+
+        try:
+            return write(*arguments, **options, dry_run=True)
+        except ConflictError:
+            return None
+        except MeteringError as error:
+            cause = error.__cause__
+            if not isinstance(cause, DynamicApiError):
+                raise
+            detail = _message(cause)
+            if cause.status == 403 and "admission webhook" not in detail:
+                return None
+            if "does not support dry run" in detail:
+                return None
+            fields = frozenset(_UNKNOWN_FIELD.findall(detail))
+            if fields:
+                raise UnknownFieldsError(fields) from error
+            raise MeteringError(
+                f"The API server {self.server} would refuse what this run is to write: {self._secrets.hide(detail)}.",
+                "Nothing was changed.",
+                "correct the variable that has it; kubectl explain tells what the kind takes.",
+            ) from error
 
     def delete(self, api: str, kind: str, document: Mapping[str, Any]) -> None:
         """Delete the very object that was read; one of the same name made since is left alone (ConflictError)."""

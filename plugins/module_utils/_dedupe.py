@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable, Set
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -20,7 +22,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _targets,
     _view,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
@@ -36,20 +38,24 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     if not _durations.is_prometheus(options["interval"]):
         raise MeteringError(
             f"The interval is {options['interval']!r}.",
-            "That is no duration in Prometheus's syntax; the operator would reject the PodMonitor.",
+            "That is no duration in Prometheus's syntax, with its units in order (1h30m); it would be rejected.",
             "set scrape_interval to something like 30s or 1m.",
         )
     view = _view.of(module, cluster)
-    plan = _scrape.plan(
-        view.monitoring,
-        view.scraper,
-        view.sidecars,
-        name=options["name"],
-        interval=options["interval"],
-        prune=options["prune"],
-        scope=options["gateways"],
-        others=view.others,
-        jobs=jobs(module, view),
+    plan = accepted_plan(
+        cluster,
+        functools.partial(
+            _scrape.plan,
+            view.monitoring,
+            view.scraper,
+            view.sidecars,
+            name=options["name"],
+            interval=options["interval"],
+            prune=options["prune"],
+            scope=options["gateways"],
+            others=view.others,
+            jobs=jobs(module, view),
+        ),
     )
     if not module.check_mode:
         carry_out(cluster, plan)
@@ -81,6 +87,43 @@ def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
     for problem in remaining:
         module.warn(str(problem))
     return result
+
+
+def accepted_plan(cluster: Cluster, make: Callable[..., Plan]) -> Plan:
+    """The plan whose monitor the API server takes as it is meant: told by a dry run, before anything is changed.
+
+    Args:
+        cluster: the cluster.
+        make: makes the plan, for fields that the served kind lacks (the option `lacking`).
+
+    Raises:
+        MeteringError: the API server would refuse the monitor.
+    """
+    plan = make()
+    lacking = lacking_fields(cluster, plan)
+    return make(lacking=lacking) if lacking else plan
+
+
+def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
+    """Those of the optional fields that the served kind would not store."""
+    wish = plan.create or plan.update
+    if wish is None:
+        return frozenset()
+    known = _scrapers.MONITOR_KINDS[plan.prometheus.monitor]
+    try:
+        stored = cluster.rehearse(cluster.create if plan.create else cluster.replace, known.api, known.plural, wish)
+    except UnknownFieldsError as error:
+        return {field.rpartition(".")[2] for field in error.fields} & _scrape.OPTIONAL_FIELDS
+    # Where it may not be tried, what stands shows what the kind has.
+    there = stored if stored is not None else plan.own
+    return frozenset() if there is None else (_fields(wish) - _fields(there))
+
+
+def _fields(monitor: Object) -> set[str]:
+    """The optional fields that a monitor has."""
+    endpoints = monitor["spec"].get("podMetricsEndpoints") or ()
+    names = {*monitor["spec"], *(name for endpoint in endpoints for name in endpoint)}
+    return names & _scrape.OPTIONAL_FIELDS
 
 
 def jobs(module: Any, view: View) -> list[Source]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _names, _progress
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._dashboard import is_contained
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
@@ -70,6 +70,9 @@ def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
             "It would be overwritten, and removed with the metering later. Nothing was changed.",
             "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
         )
+    for document, found in zip(wanted, there, strict=True):
+        if not is_contained(document, found):
+            _rehearse(cluster, document, found)
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
         name = called(document)
@@ -137,6 +140,26 @@ def _write(cluster: Cluster, document: Object, found: Object | None) -> Object:
     version = found["metadata"]["resourceVersion"]
     body = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
     return cluster.patch(api, plural, found, body, content_type=MERGE_PATCH)
+
+
+def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
+    """Have the API server judge a write of which others may depend, before the first of them.
+
+    Raises:
+        MeteringError: it would refuse it, or does not know a field of it.
+    """
+    api, plural = document["apiVersion"], PLURALS[document["kind"]]
+    try:
+        if found is None:
+            cluster.rehearse(cluster.create, api, plural, document)
+        else:
+            cluster.rehearse(cluster.patch, api, plural, found, document, content_type=MERGE_PATCH)
+    except UnknownFieldsError as error:
+        raise MeteringError(
+            f"The cluster's {document['kind']} does not have the field {error}, which {called(document)} is to have.",
+            "It would be dropped in silence. Nothing was changed.",
+            "upgrade the operator that brings the kind.",
+        ) from error
 
 
 def _readers(cluster: Cluster, readers: Sequence[Mapping[str, Any]], document: Object) -> list[Object]:

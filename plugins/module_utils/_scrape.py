@@ -30,6 +30,13 @@ def is_ours(document: Object | None) -> bool:
     return labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
 
 
+PORT_NUMBER = "portNumber"
+# So that the sums are stored as they were before, whatever the Prometheus does with other histograms.
+KEEPS_CLASSIC = {"convertClassicHistogramsToNHCB": False, "scrapeClassicHistograms": True}
+# By field of the PodMonitor that we create, since when the operator has it: v0.79, v0.82, v0.78.
+OPTIONAL_FIELDS = frozenset({PORT_NUMBER, *KEEPS_CLASSIC})
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to do so that every sidecar is scraped exactly once."""
@@ -110,6 +117,7 @@ def desired_monitor(
     *,
     scope: Sequence[str] = (),
     others: Sequence[Sidecar] = (),
+    lacking: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """The monitor that we create: selected by the Prometheus on both of its selectors, covering every sidecar.
 
@@ -123,6 +131,7 @@ def desired_monitor(
         preferred: the namespace in which ours stands already.
         scope: the Gateways that are meant; all where it is empty.
         others: the sidecars that are not to be scraped.
+        lacking: those of OPTIONAL_FIELDS that the served kind does not have.
 
     Raises:
         MeteringError: the Prometheus takes PodMonitors from no namespace in which one could be put, or none of ours.
@@ -156,9 +165,12 @@ def desired_monitor(
             f"widen the selector: kubectl -n {prometheus.namespace} edit prometheus "
             f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
         )
-    # An older VictoriaMetrics operator does not know portNumber, and would scrape every port.
-    number = "portNumber" if prometheus.monitor == "PodMonitor" else "targetPort"
+    # Where portNumber is not known it is pruned, and every port would be scraped.
+    is_known = prometheus.monitor == "PodMonitor" and PORT_NUMBER not in lacking
+    number = PORT_NUMBER if is_known else "targetPort"
+    kept = KEEPS_CLASSIC if prometheus.monitor == "PodMonitor" else {}
     spec: dict[str, Any] = {
+        **{name: value for name, value in kept.items() if name not in lacking},
         "selector": _selector(scope),
         "podMetricsEndpoints": [
             {number: port, "path": _names.METRICS_PATH, "interval": interval}
@@ -255,6 +267,7 @@ def plan(
     scope: Sequence[str] = (),
     others: Sequence[Sidecar] = (),
     jobs: Sequence[Source] = (),
+    lacking: Set[str] = frozenset(),
 ) -> Plan:
     """What to keep, create, change and remove.
 
@@ -268,6 +281,7 @@ def plan(
         scope: the Gateways that are meant; all where it is empty.
         others: the sidecars that are not to be scraped.
         jobs: what the live targets show to scrape sidecars without any object.
+        lacking: those of OPTIONAL_FIELDS that the served kind does not have.
     """
     everyone = [*sidecars, *others]
     wanted = {sidecar.name for sidecar in sidecars}
@@ -299,6 +313,7 @@ def plan(
             own["metadata"]["namespace"] if own else "",
             scope=gateways,
             others=beside,
+            lacking=lacking,
         )
         standing = _standing(monitoring, prometheus, wish)
         if standing is not None and scope and _covers_once(standing, in_force, wanted):

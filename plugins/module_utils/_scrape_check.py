@@ -202,7 +202,7 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
 
 
 def withdrawn(cluster: Cluster, view: View, seen: Seen) -> list[str]:
-    """The scrape pools that go on only until Prometheus reloads: their object is gone, or selects no sidecar any more."""
+    """The scrape pools that go on only until Prometheus reloads: their object is gone, or not selected any more."""
     found = []
     for pool in sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools}):
         origin = _sources.object_of(pool)
