@@ -93,6 +93,7 @@ def usage_rules(
         identity=identity,
         interval=interval,
         bounds=_rules.Bounds(hold, window, int(series), float(nobody)),
+        workloads=gateway.get("workloads", ()),
     )
 
 

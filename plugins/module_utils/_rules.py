@@ -12,6 +12,7 @@ Pure: no input or output, no Ansible.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,11 @@ def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> lis
 
 
 def alerts(
-    stored: Sequence[Form], ports: Collection[int], identity: Sequence[str], bounds: Bounds
+    stored: Sequence[Form],
+    ports: Collection[int],
+    identity: Sequence[str],
+    bounds: Bounds,
+    workloads: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """The alerts, each with what it means and what to do next.
 
@@ -94,6 +99,7 @@ def alerts(
         ports: those at which sidecars serve their metrics.
         identity: the labels of the mapping that carry data.
         bounds: when they fire.
+        workloads: the workloads (namespace/name) whose pods are to have a sidecar.
     """
     ours = of_sidecars(ports)
     targets = f"up{{{ours}}}"
@@ -140,6 +146,18 @@ def alerts(
             f"{check}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
         ),
         alert(
+            "TokensNotStored",
+            # A sidecar that has served nothing has a single sample, and nothing of it is dropped but by intent.
+            f"(scrape_samples_scraped{{{ours}}} > 1 and scrape_samples_scraped{{{ours}}} > "
+            f"scrape_samples_post_metric_relabeling{{{ours}}}) unless on (instance) ({now()})",
+            "critical",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, and none of "
+            "its "
+            "tokens are stored.",
+            "A rule of the scrape drops them: what is used now will be missing in the bill.",
+            f"{check} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
+        ),
+        alert(
             "SidecarScrapedTwice",
             f"count by (instance) ({targets}) > 1",
             "warning",
@@ -164,6 +182,17 @@ def alerts(
             f"ask for count by (__name__, {NAMESPACE}) of the metric whose they are, and take that label's pair back.",
         ),
     ]
+    if workloads:
+        found.append(
+            alert(
+                "ProxyUnmetered",
+                _without_sidecar(workloads),
+                "critical",
+                "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
+                "What it serves is counted by nobody, and is in no bill.",
+                f"{check}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
+            )
+        )
     # One for each label: which one has gone is what the person on call needs to know.
     for name in identity:
         some = f"{label(name)}!={quoted('')}"
@@ -184,6 +213,22 @@ def alerts(
     return found
 
 
+def _without_sidecar(workloads: Sequence[str]) -> str:
+    """The pods of workloads that run without a sidecar, by what kube-state-metrics tells; else nothing."""
+    by_namespace: dict[str, list[str]] = {}
+    for workload in workloads:
+        namespace, dummy, name = workload.partition("/")
+        by_namespace.setdefault(namespace, []).append(re.escape(name))
+    proxies = " or ".join(
+        f"kube_pod_container_info{{container={quoted('envoy')},namespace={quoted(namespace)},"
+        f"pod=~{quoted('(' + '|'.join(names) + ')-.+')}}}"
+        for namespace, names in sorted(by_namespace.items())
+    )
+    sidecar = f"container={quoted(_names.SIDECAR)}"
+    kinds = " or ".join(f"{kind}{{{sidecar}}}" for kind in ("kube_pod_container_info", "kube_pod_init_container_info"))
+    return f"count by (namespace, pod) ({proxies}) unless on (namespace, pod) ({kinds})"
+
+
 def prometheus_rule(
     metrics: Sequence[str],
     *,
@@ -193,6 +238,7 @@ def prometheus_rule(
     identity: Sequence[str],
     interval: str,
     bounds: Bounds,
+    workloads: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The PrometheusRule.
 
@@ -204,6 +250,7 @@ def prometheus_rule(
         identity: the labels of the mapping that carry data.
         interval: how often the rules are evaluated.
         bounds: when alerts fire.
+        workloads: the workloads (namespace/name) whose pods are to have a sidecar.
     """
     stored = forms(metrics)
     return {
@@ -224,7 +271,7 @@ def prometheus_rule(
                 {
                     "name": "aigateway-metering.alerts",
                     "interval": interval,
-                    "rules": alerts(stored, ports, identity, bounds),
+                    "rules": alerts(stored, ports, identity, bounds, workloads),
                 },
             ]
         },

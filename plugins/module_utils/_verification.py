@@ -22,6 +22,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _prometheus,
     _state,
     _stored_tokens,
+    _unmetered,
     _verify,
     _view,
 )
@@ -75,6 +76,9 @@ def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
     rows = [_verify.row(caller, identity, gateways) for caller in callers]
     result = {"changed": False, "rows": rows, "table": _verify.table(rows), "prometheus": view.scraper.name}
     problems = [problem for item in rows for problem in item["problems"]]
+    expected = _unmetered.gateways_of(_state.routes(cluster))
+    unmetered = _unmetered.unmetered(_state.proxy_pods(cluster), expected, options["gateways"])
+    problems += [f"{item}. Next: {item.command}." for item in unmetered]
     if problems:
         raise MeteringError(
             " ".join(problems),

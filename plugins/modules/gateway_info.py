@@ -106,6 +106,34 @@ ports:
   returned: always
   type: list
   elements: int
+unmetered:
+  description: The proxy pods that serve a Gateway with an AIGatewayRoute and have no sidecar that is ready.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    pod:
+      description: The pod, as namespace/name.
+      type: str
+      sample: envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z
+    gateway:
+      description: Its Gateway, as namespace/name.
+      type: str
+      sample: team-a/chat
+    why:
+      description: What is wrong with it.
+      type: str
+      sample: it runs without the container ai-gateway-extproc
+    command:
+      description: The next command.
+      type: str
+      sample: kubectl -n envoy-gateway-system delete pod envoy-team-a-chat-5d4f-x2x4z
+workloads:
+  description: The proxies' workloads of Gateways with an AIGatewayRoute, as namespace/name.
+  returned: always
+  type: list
+  elements: str
+  sample: [envoy-gateway-system/envoy-team-a-chat]
 problems:
   description: What would make a run fail, each with why it matters and the next command.
   returned: always

@@ -95,7 +95,8 @@ rows:
   description:
     - For each combination of what is summed by, C(tokens) by type, C(total), which is input and output, and
       C(requests).
-    - The other types are parts of these two.
+    - The other types are parts of these two, but for those in C(beside), by type - v0.4 and older count them apart
+      for some upstreams, and they are in C(total) as well.
   returned: success
   type: list
   elements: dict
