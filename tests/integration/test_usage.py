@@ -48,17 +48,27 @@ def test_every_request_is_counted_once(eventful: Accounted) -> None:
     assert eventful.said["requests"] == 5 * len(traffic.mix(1)) + 1
 
 
-def test_a_sidecar_that_ran_before_its_first_scrape_is_not_billed_for_its_past(fresh: Stand) -> None:
+def test_what_a_sidecar_had_counted_before_its_first_scrape_is_billed_only_if_somebody_metered(fresh: Stand) -> None:
+    began = traffic.now()
+    fresh.restart_proxies()
     fresh.send()
     start = traffic.now()
-    run = fresh.site(labels_restart=False, labels_pairs="x-user-namespace:user_namespace")
+    # A monitor that nobody has ever seen: a store that has its job alone had scraped no sidecar before.
+    name = f"ai-gateway-{round(start)}"
+    run = fresh.site(
+        labels_restart=False, labels_pairs="x-user-namespace:user_namespace", scrape_monitor_name=name
+    )
     assert run.code == 0, run.output
     scraped = wait_for_scrapes(fresh)
     fresh.send()
-    found = account(fresh, start, wait_for_scrapes(fresh))
+    end = wait_for_scrapes(fresh)
+    alone = account(fresh, start, end, matchers={"job": f"{platform.GATEWAY_NAMESPACE}/{name}"})
     # What was there at the first scrape may be of before or of since; it is told, and not billed.
-    assert accuracy.by_namespace(found.counted) == accuracy.by_namespace(served_since(fresh, scraped))
-    assert any("may be older than the period" in doubt for doubt in found.said["doubts"])
+    assert accuracy.by_namespace(alone.counted) == accuracy.by_namespace(served_since(fresh, scraped))
+    assert any("may be older than the period" in doubt for doubt in alone.said["doubts"])
+    # The Prometheus as a whole had scraped other sidecars before these began.
+    whole = account(fresh, start, end)
+    assert accuracy.by_namespace(whole.counted) == accuracy.by_namespace(served_since(fresh, began))
 
 
 def test_a_monitor_beside_ours_that_edits_labels_is_a_doubt(metered: Stand) -> None:
