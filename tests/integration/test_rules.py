@@ -29,10 +29,22 @@ class Naming:
     metrics: tuple[str, ...]
     model: str
     token_type: str
+    is_native: bool = False
+
+    def histogram(self, values: str, metric: str) -> str:
+        """Values as promtool writes those of a native histogram: of the sum or of the count, ten tokens a request."""
+
+        def one(text: str) -> str:
+            number = float(text)
+            tokens, requests = (number, number / 10) if metric == "_sum" else (number * 10, number)
+            return f"{{{{schema:0 sum:{tokens:g} count:{requests:g} buckets:[{requests:g}]}}}}"
+
+        return re.sub(r"(?<![x_\d.])\d+(?=[+ x]|\Z)|(?<=\+)\d+", lambda match: one(match.group()), values)
 
     def series(self, values: str, *, metric: str = "_sum", job: str = "a", **labels: str) -> dict[str, str]:
         """A counter of the sidecar as promtool writes it."""
-        name = self.metrics[0].removesuffix("_sum") + metric
+        name = self.metrics[0].removesuffix("_sum") + ("" if self.is_native else metric)
+        values = self.histogram(values, metric) if self.is_native else values
         told = {
             "__name__": name,
             **POD,
@@ -50,6 +62,10 @@ class Naming:
 
 
 NAMINGS = {
+    "native": Naming(("gen_ai_client_token_usage",), "gen_ai_request_model", "gen_ai_token_type", is_native=True),
+    "dotted, native": Naming(
+        ("gen_ai.client.token.usage_token",), "gen_ai.request.model", "gen_ai.token.type", is_native=True
+    ),
     "underscored": Naming(("gen_ai_client_token_usage_sum",), "gen_ai_request_model", "gen_ai_token_type"),
     "dotted": Naming(("gen_ai.client.token.usage_token_sum",), "gen_ai.request.model", "gen_ai.token.type"),
     "both": Naming(
@@ -83,6 +99,7 @@ class Promtool:
             identity=["user_namespace", "department"],
             interval="1m",
             bounds=BOUNDS,
+            workloads=["gateways/envoy", "gateways/ai.gw"],
         )
         (directory / "rules.json").write_text(json.dumps(rule["spec"]))
 
@@ -96,6 +113,7 @@ class Promtool:
     def firing(self, *series: dict[str, str], at: str) -> set[str]:
         """The alerts that fire at a time: promtool tells of each that none was expected."""
         names = ["TokenMetricAbsent", "SidecarDown", "SidecarScrapedTwice", "TokensOfNobody", "TooManyTokenSeries"]
+        names += ["TokensNotStored", "ProxyUnmetered"]
         expected = [
             {"alertname": f"AIGateway{name}", "eval_time": at, "exp_alerts": []} for name in [*names, "LabelVanished"]
         ]
@@ -230,3 +248,66 @@ def test_a_request_is_recorded_once_for_all_its_types(naming: Naming, promtool: 
     )
     series = [naming.series("0+6x30", metric="_count", kind=kind) for kind in ("input", "output", "cached_input")]
     assert promtool.value("aigateway_metering:requests:rate", *series, at="20m", labels=labels, value=0.1) == ""
+
+
+def scraped(exposed: int, kept: int) -> list[dict[str, str]]:
+    """What Prometheus stores of each scrape: how many samples there were, and how many were kept."""
+    labels = ",".join(f"{name}={json.dumps(value)}" for name, value in {**POD, "job": "a"}.items())
+    return [
+        {"series": f"scrape_samples_scraped{{{labels}}}", "values": f"{exposed}x60"},
+        {"series": f"scrape_samples_post_metric_relabeling{{{labels}}}", "values": f"{kept}x60"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exposed", "kept", "found"),
+    [
+        pytest.param(40, 1, {"TokensNotStored"}, id="the tokens are dropped"),
+        pytest.param(1, 0, set(), id="an idle sidecar, of which what it is called is dropped"),
+        pytest.param(40, 40, set(), id="nothing is dropped, and no request has succeeded"),
+    ],
+)
+def test_tokens_that_a_rule_of_the_scrape_drops_fire(
+    promtool: Promtool, exposed: int, kept: int, found: set[str]
+) -> None:
+    assert promtool.firing(up("1x60"), *scraped(exposed, kept), at="40m") == found
+
+
+def test_a_rule_that_drops_something_else_does_not_fire(naming: Naming, promtool: Promtool) -> None:
+    assert promtool.firing(up("1x60"), naming.series("0+60x60"), *scraped(40, 20), at="40m") == set()
+
+
+def container(
+    pod: str, name: str, kind: str = "kube_pod_container_info", namespace: str = "gateways"
+) -> dict[str, str]:
+    """What kube-state-metrics tells of a container."""
+    return {"series": f'{kind}{{namespace="{namespace}",pod="{pod}",container="{name}"}}', "values": "1x60"}
+
+
+INIT = "kube_pod_init_container_info"
+
+
+@pytest.mark.parametrize(
+    ("containers", "found"),
+    [
+        pytest.param([container("envoy-1", "envoy")], {"ProxyUnmetered"}, id="no sidecar"),
+        pytest.param(
+            [container("envoy-1", "envoy"), container("envoy-1", "ai-gateway-extproc", INIT)], set(), id="a native one"
+        ),
+        pytest.param(
+            [container("envoy-1", "envoy"), container("envoy-1", "ai-gateway-extproc")], set(), id="one beside"
+        ),
+        pytest.param(
+            [container("envoy-1", "envoy"), container("envoy-2", "ai-gateway-extproc", INIT)],
+            {"ProxyUnmetered"},
+            id="another pod's",
+        ),
+        pytest.param([container("envoy-1", "envoy", namespace="plain")], set(), id="of another namespace"),
+        pytest.param([container("ai-gw-1", "envoy")], set(), id="of another name"),
+        pytest.param([], set(), id="without kube-state-metrics"),
+    ],
+)
+def test_a_proxy_that_serves_without_a_sidecar_fires(
+    promtool: Promtool, containers: list[dict[str, str]], found: set[str]
+) -> None:
+    assert promtool.firing(up("1x60"), *containers, at="40m") == found

@@ -55,9 +55,7 @@ def test_what_a_sidecar_had_counted_before_its_first_scrape_is_billed_only_if_so
     start = traffic.now()
     # A monitor that nobody has ever seen: a store that has its job alone had scraped no sidecar before.
     name = f"ai-gateway-{round(start)}"
-    run = fresh.site(
-        labels_restart=False, labels_pairs="x-user-namespace:user_namespace", scrape_monitor_name=name
-    )
+    run = fresh.site(labels_restart=False, labels_pairs="x-user-namespace:user_namespace", scrape_monitor_name=name)
     assert run.code == 0, run.output
     scraped = wait_for_scrapes(fresh)
     fresh.send()

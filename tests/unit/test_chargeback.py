@@ -17,6 +17,9 @@ FORMS = {
     "underscored": ["gen_ai_client_token_usage_sum"],
     "dotted": ["gen_ai.client.token.usage_token_sum"],
     "both": ["gen_ai_client_token_usage_sum", "gen_ai.client.token.usage_token_sum"],
+    "native": ["gen_ai_client_token_usage"],
+    "native beside classic": ["gen_ai_client_token_usage", "gen_ai_client_token_usage_sum"],
+    "escaped": ["U__gen__ai_2e_client_2e_token_2e_usage__token_sum"],
     "nothing stored yet": [],
 }
 every_form = pytest.mark.parametrize("metrics", FORMS.values(), ids=FORMS)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -153,3 +154,71 @@ def test_a_pod_that_speaks_https_is_asked_so():
     cluster._client, cluster.server, cluster._secrets = Answering(), "https://api", Secrets([])
     _api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
     assert asked == ["/api/v1/namespaces/monitoring/pods/https:p:9090/proxy/api/v1/targets"]
+
+
+def answering(status=200, body=b"{}"):
+    """A cluster whose API server answers each write so, and what it was asked."""
+    asked = []
+
+    class Client:
+        def request(self, method: str, path: str, *, query_params: Any, **options: Any) -> Any:
+            del options
+            asked.append((method, path, dict(query_params)))
+            if status != 200:
+                error = ApiException(status=status, reason="reason")
+                error.body = body
+                raise DynamicApiError(error)
+            return type("Answer", (), {"data": body})
+
+    cluster = object.__new__(_cluster.Cluster)
+    cluster._client, cluster.server, cluster._secrets = Client(), "https://api", Secrets([])
+    return cluster, asked
+
+
+OBJECT = {"metadata": {"namespace": "n", "name": "m"}}
+
+
+def rehearsed(status=200, text=""):
+    body = json.dumps({"kind": "Status", "message": text}).encode() if status != 200 else b'{"spec": {}}'
+    cluster, dummy = answering(status, body)
+    return cluster.rehearse(cluster.create, "v1", "configmaps", OBJECT)
+
+
+def test_a_rehearsal_changes_nothing_and_is_strict():
+    cluster, asked = answering(body=b'{"spec": {}}')
+    assert cluster.rehearse(cluster.create, "v1", "configmaps", OBJECT) == {"spec": {}}
+    cluster.rehearse(cluster.replace, "v1", "configmaps", OBJECT)
+    cluster.rehearse(cluster.patch, "v1", "configmaps", OBJECT, {}, content_type="application/merge-patch+json")
+    assert [query["dryRun"] for dummy, dummy_path, query in asked] == ["All"] * 3
+    assert {query["fieldValidation"] for dummy, dummy_path, query in asked} == {"Strict"}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        pytest.param(403, "podmonitors is forbidden: User cannot create", id="the account may not write"),
+        pytest.param(400, 'admission webhook "x" does not support dry run', id="a webhook that knows no dry run"),
+        pytest.param(409, "already exists", id="somebody else was quicker"),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_not_known(status, text):
+    assert rehearsed(status, text) is None
+
+
+def test_fields_that_a_kind_lacks_are_told():
+    text = 'PodMonitor in version "v1" cannot be handled: strict decoding error: unknown field "spec.a", '
+    with pytest.raises(_cluster.UnknownFieldsError) as told:
+        rehearsed(400, text + 'unknown field "spec.b[0].c"')
+    assert told.value.fields == {"spec.a", "spec.b[0].c"}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        pytest.param(422, "spec.interval: Invalid value", id="the schema"),
+        pytest.param(403, 'admission webhook "policy" denied the request: no', id="a policy"),
+    ],
+)
+def test_what_the_api_server_would_refuse_is_told_before_anything_is_changed(status, text):
+    with pytest.raises(MeteringError, match=r"would refuse what this run is to write: .*Nothing was changed"):
+        rehearsed(status, text)

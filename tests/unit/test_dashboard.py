@@ -22,6 +22,9 @@ FORMS = {
     "dotted": [DOTTED],
     "both": [UNDERSCORED, DOTTED],
     "nothing stored yet": [],
+    "native": ["gen_ai_client_token_usage"],
+    "native beside classic": ["gen_ai_client_token_usage", UNDERSCORED],
+    "escaped": ["gen__ai_dot_client_dot_token_dot_usage__token_sum"],
 }
 TYPES = ("input", "output", "cached_input", "cache_creation_input", "reasoning", "total")
 
@@ -357,3 +360,23 @@ def test_the_schema_refuses_what_the_platform_would_not_show(wrong):
 )
 def test_a_dashboard_is_as_wanted_when_all_that_is_wanted_is_there(wanted, found, contained):
     assert _dashboard.is_contained(wanted, found) is contained
+
+
+# --- native histograms and escaped names ------------------------------------------------------------------------------
+
+
+def test_a_native_histogram_is_asked_for_its_sum():
+    for expression in expressions(["gen_ai_client_token_usage"]).values():
+        assert expression.count("histogram_sum(increase(") == expression.count("increase(")
+
+
+def test_a_plain_name_that_begins_like_an_array_stays_in_the_department_panel():
+    (panel,) = [it for title, it in expressions([UNDERSCORED]).items() if "department" in title]
+    (selector,) = selectors(panel)
+    for value, taken in (
+        ("Wyoming", True),
+        ("research", True),
+        ("WyJyZXNlYXJjaCJd", False),
+        ("WyIvc2FsZXMiXQ==", False),
+    ):
+        assert selected(selector, stored(UNDERSCORED, department=value)) is taken

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _preflight
+from ansible_collections.aigateway.metering.plugins.module_utils import _preflight, _unmetered
 from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
 from ansible_collections.aigateway.metering.tests.unit.objects import pairs, route
 
@@ -24,7 +24,7 @@ from ansible_collections.aigateway.metering.tests.unit.objects import pairs, rou
     ],
 )
 def test_a_route_names_its_gateways(references, gateways):
-    assert _preflight.gateways_of([route(**references)]) == gateways
+    assert _unmetered.gateways_of([route(**references)]) == gateways
 
 
 # --- cautions: each where it is due, and only there -------------------------------------------------------------------

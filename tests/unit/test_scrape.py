@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _scrape, _scrapers, _selectors
+from ansible_collections.aigateway.metering.plugins.module_utils import _dedupe, _scrape, _scrapers, _selectors
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import name_of
 from ansible_collections.aigateway.metering.tests.unit.objects import (
@@ -663,3 +667,66 @@ def test_what_an_overlapping_monitor_alone_covers_is_not_covered_once_more_by_ou
 def test_an_overlapping_monitor_is_removed_once_ours_covers_what_it_alone_covered():
     plan = planned(KEEPER, OVERLAPPING, sidecars=THREE, by=EVERYWHERE, prune="all")
     assert (covered(plan.create, THREE, EVERYWHERE), names(plan.remove)) == ({"c/r": 1}, ["a/wider"])
+
+
+# --- what the served kind does not have -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lacking", "endpoint", "kept"),
+    [
+        pytest.param(set(), {"portNumber": 1064}, True, id="the newest operator"),
+        pytest.param({"portNumber", *_scrape.KEEPS_CLASSIC}, {"targetPort": 1064}, False, id="before 0.78"),
+        pytest.param({"portNumber"}, {"targetPort": 1064}, True, id="without port numbers"),
+    ],
+)
+def test_ours_uses_no_field_that_the_served_kind_lacks(lacking, endpoint, kept):
+    monitor = _scrape.desired_monitor(prometheus(), TWO, "x", "30s", lacking=lacking)
+    (found,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint.items() <= found.items()
+    assert not {"portNumber", "targetPort"} - endpoint.keys() <= found.keys()
+    assert {name: monitor["spec"].get(name) for name in _scrape.KEEPS_CLASSIC} == (
+        _scrape.KEEPS_CLASSIC if kept else dict.fromkeys(_scrape.KEEPS_CLASSIC)
+    )
+    assert covered(monitor, TWO, prometheus()) == dict.fromkeys([item.name for item in TWO], 1)
+
+
+class Served:
+    """An API server whose PodMonitor has some fields, and that may be strict about others or prune them."""
+
+    def __init__(self, has, how):
+        self.has, self.how, self.asked = has, how, 0
+
+    create = replace = None
+
+    def rehearse(self, dummy, api, plural, wish):
+        del api, plural
+        self.asked += 1
+        if self.how == "forbidden":
+            return None
+        unknown = _dedupe._fields(wish) - self.has
+        if unknown and self.how == "strict":
+            raise UnknownFieldsError(frozenset(f"spec.podMetricsEndpoints[0].{name}" for name in unknown))
+        spec = {name: value for name, value in wish["spec"].items() if name not in unknown}
+        endpoints = [
+            {name: value for name, value in item.items() if name not in unknown} for item in spec["podMetricsEndpoints"]
+        ]
+        return {**wish, "spec": {**spec, "podMetricsEndpoints": endpoints}}
+
+
+@pytest.mark.parametrize("how", ["strict", "pruning", "forbidden"])
+@pytest.mark.parametrize("has", [set(), {"portNumber"}, set(_scrape.OPTIONAL_FIELDS)], ids=["none", "one", "all"])
+def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has):
+    def plan(*monitors, lacking=frozenset()):
+        return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
+
+    served: Any = Served(has, how if how != "forbidden" else "strict")
+    first = _dedupe.accepted_plan(served, plan)
+    assert first.create is not None
+    assert _dedupe._fields(first.create) == has
+    standing = served.rehearse(None, "", "", first.create)
+    again: Any = Served(has, how)
+    second = _dedupe.accepted_plan(again, functools.partial(plan, standing))
+    assert (second.create, second.update) == (None, None)
+    # Where all is as it is wanted nothing is tried.
+    assert again.asked == (0 if has == _scrape.OPTIONAL_FIELDS else 1)

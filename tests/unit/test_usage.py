@@ -695,6 +695,178 @@ def test_another_application_is_not_asked_about_at_all():
     assert not any('pod="app"' in asked for asked in store.asked)
 
 
+# --- native histograms ------------------------------------------------------------------------------------------------
+
+NATIVE = "gen_ai_client_token_usage"
+
+
+def as_native(store):
+    """The store as a Prometheus has it that converts classic histograms: one series with sum and count in one."""
+    for labels, dummy in store.series:
+        if labels["__name__"] == SUM:
+            labels["__name__"] = NATIVE
+    return store
+
+
+def test_a_native_histogram_is_billed_as_its_sum_and_its_count():
+    store = Replica()
+    store.scrape(ONE, *WHOLE, rising)
+    dummy, sums = summed([as_native(store)])
+    (used,) = sums.used.values()
+    assert (used.total, used.requests) == (3600, 360)
+
+
+def test_a_native_histogram_that_appears_or_begins_anew_is_billed_as_a_classic_one():
+    store = Replica()
+    store.scrape(ONE, *WHOLE, lambda time: None if time < START + 300 else 50 if time < MIDDLE else 20)
+    assert read(as_native(store))[0] == {"team-a": 70}
+
+
+@pytest.mark.parametrize("kind", ["after it", "beside it"])
+def test_a_counter_that_is_stored_both_ways_is_one(kind):
+    store = Replica()
+    store.scrape(ONE, *WHOLE, rising)
+    labels, samples = next(item for item in store.series if item[0]["__name__"] == SUM)
+    both = [(time, value) for time, value in samples if kind == "beside it" or time > MIDDLE]
+    store.series.append(({**labels, "__name__": NATIVE}, both))
+    if kind == "after it":
+        samples[:] = [(time, value) for time, value in samples if time <= MIDDLE]
+    assert read(store)[0] == TOKENS
+
+
+def test_windows_of_native_histograms_read_samples_only_where_something_happened(monkeypatch):
+    monkeypatch.setattr(_reading, "WINDOWS", (1200, 300))
+    monkeypatch.setattr(_reading, "LEAF", 300)
+    store = Replica()
+    store.scrape(ONE, START - 600, END, rising)
+    assert read(as_native(store))[0] == TOKENS
+    assert sum(asked.startswith("{") and "gen_ai" in asked for asked in store.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        ("gen__ai_dot_client_dot_token_dot_usage__token_sum", "gen__ai_dot_token_dot_type"),
+        ("U__gen__ai_2e_client_2e_token_2e_usage__token_sum", "U__gen__ai_2e_token_2e_type"),
+    ],
+)
+def test_escaped_names_are_the_same_counter(metric, kind):
+    """As a Prometheus stores them whose nameEscapingScheme is Dots or Values."""
+    store = Replica()
+    store.scrape(ONE, START - 600, MIDDLE, rising)
+    store.scrape(ONE, MIDDLE + STEP, END, rising)
+    labels, samples = store.series.pop()
+    del labels["gen_ai_token_type"]
+    store.series.append(({**labels, "__name__": metric, kind: "input"}, samples))
+    store.scrape(ONE, MIDDLE + STEP, END, rising)
+    assert read(store)[0] == TOKENS
+
+
+# --- names that are alike ---------------------------------------------------------------------------------------------
+
+
+def by_gateway(store, pods=(), workloads=()):
+    dummy, sums = summed([store], pods=pods, workloads=workloads, by=("gateway",))
+    return {key[0]: usage.total for key, usage in sums.used.items()}
+
+
+def test_two_pods_of_one_name_are_told_by_their_namespace():
+    store = Replica()
+    for namespace, number in (("a", 1), ("b", 2)):
+        target = {"pod": "p", "namespace": namespace, "job": "one", "instance": f"10.0.0.{number}:1064"}
+        store.scrape(target, *WHOLE, lambda time, pace=number: pace * rising(time))
+    pods = [
+        running("p", START - 9999, namespace=namespace, gateway=f"{namespace}/gw", ip=f"10.0.0.{number}")
+        for namespace, number in (("a", 1), ("b", 2))
+    ]
+    assert by_gateway(store, pods) == {"a/gw": 3600, "b/gw": 7200}
+
+
+def test_two_pods_of_one_name_under_an_enforced_namespace_are_told_by_their_address():
+    store = Replica()
+    for number in (1, 2):
+        target = {"pod": "p", "namespace": "monitors", "job": "one", "instance": f"10.0.0.{number}:1064"}
+        store.scrape(target, *WHOLE, lambda time, pace=number: pace * rising(time))
+    pods = [
+        running("p", START - 9999, namespace=namespace, gateway=f"{namespace}/gw", ip=f"10.0.0.{number}")
+        for namespace, number in (("a", 1), ("b", 2))
+    ]
+    assert by_gateway(store, pods) == {"a/gw": 3600, "b/gw": 7200}
+
+
+def test_a_workload_of_another_namespace_tells_nothing_of_a_pod_that_is_gone():
+    store = metered_before(Replica())
+    store.scrape({**ONE, "pod": "ai-5d4f7-x2x4z"}, MIDDLE, END, lambda time: 7 + time - MIDDLE)
+    own = replicaset("ai-5d4f7", MIDDLE - 60, gateway="team/a")
+    other = _owners.Workload("DaemonSet", "elsewhere", "ai-5d4f7", "elsewhere/b", START - 99999)
+    for workloads in ([own, other], [other, own]):
+        assert by_gateway(store, workloads=workloads) == {"team/a": 1807}
+
+
+def test_the_gateway_of_a_pod_whose_workload_is_gone_is_not_guessed_from_its_name():
+    """`ai` is another Gateway's Deployment, beside the deleted `ai-gw`."""
+    store = metered_before(Replica())
+    store.scrape({**ONE, "pod": "ai-gw-5d4f7c9b8-x2x4z"}, *WHOLE, rising)
+    workloads = [
+        _owners.Workload("Deployment", "gateways", "ai", "team/ai", START - 99999),
+        replicaset("ai-77bc4d5f8", START - 99999, gateway="team/ai"),
+    ]
+    period, sums = summed([store], workloads=workloads, by=("gateway",))
+    assert {key[0]: usage.total for key, usage in sums.used.items()} == {"": 3600}
+    assert any("3600 tokens are of pods whose Gateway is not known any more" in it.text for it in period.doubts(sums))
+
+
+@pytest.mark.parametrize("deployment", [True, False], ids=["its Deployment is there", "its ReplicaSet is there"])
+def test_the_owner_of_a_pod_that_is_gone_is_read_where_it_is_stored(deployment):
+    store = metered_before(Replica())
+    store.scrape({**ONE, "pod": "renamed"}, *WHOLE, rising)
+    owner = {"owner_kind": "ReplicaSet", "owner_name": "ai-gw-5d4f7"}
+    of_pod = {"__name__": "kube_pod_owner", "namespace": "gateways", "pod": "renamed", **owner}
+    of_set = {"__name__": "kube_replicaset_owner", "namespace": "gateways", "replicaset": "ai-gw-5d4f7"}
+    store.series.append((of_pod, [(MIDDLE, 1.0)]))
+    store.series.append(({**of_set, "owner_kind": "Deployment", "owner_name": "ai-gw"}, [(MIDDLE, 1.0)]))
+    kind, name = ("Deployment", "ai-gw") if deployment else ("ReplicaSet", "ai-gw-5d4f7")
+    workloads = [
+        _owners.Workload(kind, "gateways", name, "team/gw", START - 9999),
+        _owners.Workload("Deployment", "elsewhere", "ai-gw", "elsewhere/b", START - 9999),
+    ]
+    assert by_gateway(store, workloads=workloads) == {"team/gw": 3600}
+
+
+# --- doubts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sidecar_that_restarted_before_the_period_and_had_no_request_yet_is_no_doubt():
+    store = metered_before(Replica())
+    store.scrape(ONE, START - 3600, END, lambda time: 500 if time < START - 120 else None)
+    dummy, doubts = read(store, pods=[running("p", START - 120, created=START - 9999)])
+    assert not any("gateways/p" in doubt for doubt in doubts), doubts
+
+
+def test_those_doubts_come_first_that_may_be_the_most_tokens():
+    doubts = [_doubts.Doubt("c", 5, 100), _doubts.Doubt("a"), _doubts.Doubt("b", 50), _doubts.Doubt("d", 0, 7)]
+    assert _doubts.in_order(doubts) == ["b", "c", "d", "a"]
+
+
+def test_a_gap_says_how_much_traffic_it_may_be():
+    store = Replica()
+    store.scrape(ONE, *WHOLE, rising)
+    for samples in [own for dummy, own in store.series]:
+        samples[:] = [(time, value) for time, value in samples if not MIDDLE <= time < MIDDLE + 600]
+    dummy, doubts = read(store)
+    (found,) = [doubt for doubt in doubts if "was not scraped from" in doubt]
+    assert "it may have counted up to 630 s of traffic (some 764 tokens at its rate)" in found
+
+
+def test_pods_that_had_counted_nothing_and_ended_are_one_doubt():
+    store = Replica()
+    for number in range(3):
+        store.scrape({**ONE, "pod": f"idle-{number}"}, START, MIDDLE, lambda _: None)
+    dummy, doubts = read(store)
+    assert len([doubt for doubt in doubts if "have ended" in doubt]) == 1
+    assert any(doubt.startswith("3 pods that had counted nothing have ended") for doubt in doubts), doubts
+
+
 # --- periods add up ---------------------------------------------------------------------------------------------------
 
 
