@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "stand
 
 import accuracy  # noqa: E402
 from conftest import Stand  # noqa: E402
-from standlib import settings  # noqa: E402
+from standlib import settings, usage  # noqa: E402
 from standlib.progress import StandError, main_guard, say  # noqa: E402
 
 
@@ -23,6 +24,18 @@ def demo() -> None:
     print(f"{accuracy.comparison(stand, found)}\n")
     print("What the report says cannot be known:\n")
     print("\n".join(f"- {doubt}" for doubt in found.said["doubts"]) + "\n")
+    start, end = (datetime.datetime.fromisoformat(found.said[name]).timestamp() for name in ("start", "end"))
+    print("The same period, cut in two:\n")
+    rows: list[tuple[str, ...]] = [("cut after", "first part", "second part", "both", "the whole")]
+    for number in range(1, 8):
+        cut = start + (end - start) * number / 8
+        halves = [accuracy.account(stand, *span).counted for span in ((start, cut), (cut, end))]
+        totals = [sum(accuracy.by_namespace(half).values()) for half in halves]
+        whole = sum(accuracy.by_namespace(found.counted).values())
+        rows.append((f"{cut - start:.0f} s", *map(str, totals), str(sum(totals)), str(whole)))
+        if accuracy.parts(stand, start, cut, end) != found.counted:
+            raise StandError(f"the parts before and after {cut - start:.0f} s do not add up to the whole")
+    print(f"{usage.aligned(rows, texts=1)}\n")
     told = {key: tokens - found.lost.get(key, 0) for key, tokens in found.served.items()}
     if found.counted != told:
         raise StandError("the report and the ledger differ by more than what the killed pod had not told")

@@ -82,6 +82,14 @@ def account(stand: Stand, start: float, end: float, **asked: Any) -> Accounted:
     return Accounted(said, served_since(stand, start), {}, "")
 
 
+def parts(stand: Stand, start: float, cut: float, end: float) -> traffic.Totals:
+    """What two reports have that meet at a moment, added up."""
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    for begin, until in ((start, cut), (cut, end)):
+        found.update(account(stand, begin, until).counted)
+    return {key: tokens for key, tokens in found.items() if tokens}
+
+
 def kill_between_scrapes(stand: Stand) -> tuple[str, traffic.Totals]:
     """Have a proxy answer a request and end before it is scraped again; which one, and what it had counted then."""
     (pod,) = [name for name in stand.mappings() if "gateway-b" in name]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def test_what_a_killed_pod_had_not_told_is_a_doubt(eventful: Accounted) -> None:
 def test_the_days_add_up_to_the_whole(eventful: Accounted) -> None:
     days = eventful.said["days"]
     assert sum(day["total"] for day in days) == eventful.said["total"]
+
+
+def test_the_parts_of_the_period_add_up_to_the_whole(eventful: Accounted, stand: Stand) -> None:
+    start, end = (datetime.datetime.fromisoformat(eventful.said[name]).timestamp() for name in ("start", "end"))
+    for number in range(1, 8):
+        cut = start + (end - start) * number / 8
+        assert accuracy.parts(stand, start, cut, end) == eventful.counted, cut - start
 
 
 def test_a_new_team_with_a_single_request_is_billed(eventful: Accounted) -> None:

@@ -12,8 +12,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "generations.md").read_text()
 TESTS = "".join(path.read_text() for path in (ROOT / "tests" / "integration").glob("test_*.py"))
+LIMITS = (ROOT / "docs" / "limits.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)(?:\[.*?\])?`", PAGE))))
 def test_a_test_that_the_page_of_generations_names_is_there(name):
     assert f"def {name}(" in TESTS
+
+
+ROWS = [line for line in LIMITS.splitlines() if line.startswith("| ") and not line.startswith("| what |")]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.split(" | ")[0].removeprefix("| ")[:40] for row in ROWS])
+def test_every_limit_of_the_bill_is_shown_by_a_test(row):
+    named = re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", row.rpartition(" | ")[2])
+    assert named
+    file = ""
+    for path, test in named:
+        file = path or file
+        found = [folder / file for folder in (ROOT / "tests" / "unit", ROOT / "tests" / "integration")]
+        text = "".join(item.read_text() for item in found if item.exists())
+        assert text, f"{file} is not there"
+        assert not test or f"def {test}(" in text, f"{test} is not in {file}"

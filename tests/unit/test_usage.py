@@ -867,6 +867,31 @@ def test_pods_that_had_counted_nothing_and_ended_are_one_doubt():
     assert any(doubt.startswith("3 pods that had counted nothing have ended") for doubt in doubts), doubts
 
 
+def test_a_sidecar_that_was_scraped_late_is_billed_and_told():
+    store = metered_before(Replica())
+    store.scrape(ONE, MIDDLE, END, rising)
+    tokens, doubts = read(store, pods=[running("p", START - 600)])
+    assert tokens == {"team-a": 1_003_600}
+    assert any("was scraped first at" in doubt and "2400 s after its sidecar began" in doubt for doubt in doubts), (
+        doubts
+    )
+
+
+def test_a_restart_that_nothing_shows_hides_what_the_counter_had_before():
+    """The new process exposes as much, and has counted as much, at the very next scrape."""
+    store = Replica()
+    store.scrape(ONE, *WHOLE, lambda time: 100 if time < MIDDLE else 130)
+    served = 130
+    assert read(store)[0] == {"team-a": served - 100}
+
+
+def test_a_period_before_anything_was_stored_is_told():
+    store = Replica()
+    store.scrape(ONE, MIDDLE, END, rising)
+    assert any("Nothing is stored of 1970-01-02T03:46:40+00:00 or before" in doubt for doubt in read(store)[1])
+    assert not any("Nothing is stored" in doubt for doubt in read(metered_before(store))[1])
+
+
 # --- periods add up ---------------------------------------------------------------------------------------------------
 
 

@@ -136,17 +136,22 @@ def ledger(kubectl: Kubectl, current: Step, since: float) -> list[dict]:
     return kubectl.raw(current, path)["entries"]
 
 
+UNKNOWN = "(of no caller of the stand)"
 Totals = dict[tuple[str, str, str, str], int]
 
 
 def ledger_totals(entries: list[dict]) -> Totals:
-    """Tokens by (namespace, department, model, token type), tenants taken from the callers' tokens."""
-    callers = {caller.name: caller for caller in tenants.CALLERS}
+    """Tokens by (namespace, department, model, token type), tenants taken from the callers' tokens.
+
+    Requests that do not say which caller of the stand they are of, such as those of verify.yml, are UNKNOWN's.
+    """
+    callers = {caller.name: caller for caller in [*tenants.CALLERS, tenants.NEWCOMER]}
     totals: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
     for entry in entries:
-        caller = callers[entry["caller"]]
+        caller = callers.get(entry["caller"])
+        who = (caller.billed_namespace, caller.department) if caller else (UNKNOWN, "")
         for token_type in TOKEN_TYPES:
-            key = (caller.billed_namespace, caller.department, entry["model"], token_type)
+            key = (*who, entry["model"], token_type)
             totals[key] += entry["tokens"][token_type]
     return {key: value for key, value in totals.items() if value}
 
