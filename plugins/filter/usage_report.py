@@ -52,15 +52,16 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _prices, _report
+from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _report
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
 
 
 def usage_report(
     usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC", account: str = "ai-gateway"
 ) -> dict[str, Any]:
     try:
-        report = _report.build(usage, None if prices is None else _prices.load(prices), zone)
+        report = _report.build(usage, None if prices is None else load_prices(prices), zone)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     return {

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-import yaml
-
 from ansible_collections.aigateway.metering.plugins.module_utils import _period
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._overlap import PARTS, TYPES
@@ -125,7 +123,7 @@ class PriceList:
         return amount.quantize(Decimal(1).scaleb(-self.digits), rounding=ROUND_HALF_EVEN)
 
 
-def _wrong(found: str) -> MeteringError:
+def wrong(found: str) -> MeteringError:
     return MeteringError(
         f"The price list is not right: {found}.",
         "A wrong price makes a wrong bill.",
@@ -133,55 +131,38 @@ def _wrong(found: str) -> MeteringError:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML as it was written: every scalar is its text, and a key stands once.
-
-    YAML's own rules make 0.1 a binary float, a model named 4.10 the number 4.1, `on` a truth and 1:30 the number 90.
-    """
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, dummy in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                line = node.value[number][0].start_mark.line + 1
-                raise _wrong(f"line {line} has the key {key} a second time")
-        return super().construct_mapping(node, deep)
-
-
 def _decimal(text: Any, where: str) -> Decimal:
     if not isinstance(text, str) or not _NUMBER.match(text):
-        raise _wrong(f"{where} is {text!r}, and no number such as 2.50")
+        raise wrong(f"{where} is {text!r}, and no number such as 2.50")
     found = Decimal(text)
     if found < 0:
-        raise _wrong(f"{where} is {text}, and no price")
+        raise wrong(f"{where} is {text}, and no price")
     return found
 
 
 def _price(entry: Any, number: int) -> Price:
     where = f"entry {number}"
     if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str) or not entry["model"]:
-        raise _wrong(f"{where} names no model")
+        raise wrong(f"{where} names no model")
     where = f"entry {number} ({entry['model']})"
     if entry["model"] != entry["model"].strip():
-        raise _wrong(f"{where} has a blank before or after the model's name")
+        raise wrong(f"{where} has a blank before or after the model's name")
     unknown = sorted(set(entry) - {"model", "valid_from", "per_million"})
     if unknown:
-        raise _wrong(f"{where} has the unknown key {', '.join(map(str, unknown))}")
+        raise wrong(f"{where} has the unknown key {', '.join(map(str, unknown))}")
     rates = entry.get("per_million")
     if not isinstance(rates, Mapping) or not {"input", "output"} <= set(rates):
-        raise _wrong(f"{where} needs per_million with input and output")
+        raise wrong(f"{where} needs per_million with input and output")
     strange = sorted(set(rates) - set(TYPES))
     if strange:
-        raise _wrong(f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}")
+        raise wrong(f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}")
     day = entry.get("valid_from", "1970-01-01")
     if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
-        raise _wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
+        raise wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
     try:
         valid_from = datetime.date.fromisoformat(day)
     except ValueError as error:
-        raise _wrong(f"{where} has valid_from {day!r}, which is in no calendar") from error
+        raise wrong(f"{where} has valid_from {day!r}, which is in no calendar") from error
     return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
 
 
@@ -194,37 +175,33 @@ def _refuse_ambiguity(prices: Sequence[Price]) -> None:
     for number, later in enumerate(prices, start=1):
         for earlier_number, earlier in enumerate(prices[: number - 1], start=1):
             if (earlier.model, earlier.valid_from) == (later.model, later.valid_from):
-                raise _wrong(
+                raise wrong(
                     f"entries {earlier_number} and {number} both price {later.model} from {later.valid_from} on"
                 )
             if earlier.hides(later):
-                raise _wrong(
+                raise wrong(
                     f"entry {number} ({later.model}) is never used: entry {earlier_number} ({earlier.model}) matches "
                     "the same models, and the first match counts. Put the narrower one first"
                 )
 
 
-def load(text: str) -> PriceList:
-    """A price list out of the text of a YAML file.
+def parse(document: Any) -> PriceList:
+    """A price list out of what its file says, every scalar as the text that was written.
 
     Raises:
         MeteringError: it is none, or can be read in two ways.
     """
-    try:
-        document = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _wrong(f"it is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
-        raise _wrong("it needs currency and a list prices")
+        raise wrong("it needs currency and a list prices")
     unknown = sorted(map(str, set(document) - {"currency", "digits", "prices"}))
     if unknown:
-        raise _wrong(f"it has the unknown key {', '.join(unknown)}")
+        raise wrong(f"it has the unknown key {', '.join(unknown)}")
     currency = document.get("currency")
     if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
-        raise _wrong(f"currency is {currency!r}, and not three letters such as EUR")
+        raise wrong(f"currency is {currency!r}, and not three letters such as EUR")
     digits = document.get("digits", "2")
     if not isinstance(digits, str) or not re.fullmatch(r"[0-9]", digits):
-        raise _wrong(f"digits is {digits!r}, and no number from 0 to 9")
+        raise wrong(f"digits is {digits!r}, and no number from 0 to 9")
     prices = [_price(entry, number) for number, entry in enumerate(document["prices"], start=1)]
     _refuse_ambiguity(prices)
     return PriceList(currency.upper(), int(digits), tuple(prices))

@@ -159,7 +159,9 @@ class Scraper:
     def scheme(self) -> str:
         """How its API is spoken to."""
         args = self.spec.get("extraArgs") or {}
-        is_secure = (self.spec.get("web") or {}).get("tlsConfig") or str(args.get("tls", "")).split(",")[0] == "true"
+        is_secure = (self.spec.get("web") or {}).get("tlsConfig") or str(args.get("tls", "")).partition(",")[
+            0
+        ] == "true"
         return "https" if is_secure else "http"
 
     @property

@@ -137,7 +137,7 @@ def test_who_did_not_answer_is_named(monkeypatch, case):
     cluster._client, cluster.server, cluster._secrets = Refusing(), "https://api", Secrets([])
     with pytest.raises(MeteringError, match=said) as refused:
         _api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
-    assert type(refused.value) is kind or isinstance(refused.value, kind)
+    assert isinstance(refused.value, kind)
     assert kind is MeteringError or "scrape_api" in refused.value.command
 
 

@@ -69,7 +69,7 @@ def summed(metric, provider, **tokens):
 )
 def test_a_total_is_what_the_table_adds_up(metric, provider, total):
     sums = summed(metric, provider, input=5000, cached_input=4000, output=100)
-    (used,) = sums.used.values()
+    used = next(iter(sums.used.values()))
     assert used.total == sums.whole.total == sums.days[0].total == sums.of_pods["ns/p"] == total
     assert used.beside == ({"cached_input": 4000} if total == 9100 else {})
 

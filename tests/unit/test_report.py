@@ -29,6 +29,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _samples,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
 
 BY = ["namespace", "model"]
 VOID = {"meta"}
@@ -45,7 +46,7 @@ LIST = {"currency": "EUR", "prices": [ENTRY]}
 
 def prices_of(document):
     """A price list out of a document; JSON is YAML."""
-    return _prices.load(json.dumps(document))
+    return load_prices(json.dumps(document))
 
 
 def used(**tokens):
@@ -254,7 +255,7 @@ def test_what_a_pattern_hides_it_matches(earlier, later, model):
     [("4.10", "4.10"), ("on", "on"), ("1:30", "1:30"), ("0x10", "0x10"), ("2026-01-01", "2026-01-01"), ("~", "~")],
 )
 def test_a_price_list_is_read_as_it_is_written(text, model):
-    known = _prices.load(f"currency: EUR\nprices:\n- {{model: {text}, per_million: {{input: 0.1, output: 1e-7}}}}\n")
+    known = load_prices(f"currency: EUR\nprices:\n- {{model: {text}, per_million: {{input: 0.1, output: 1e-7}}}}\n")
     assert known.prices[0].model == model
     assert known.prices[0].per_million == {"input": Decimal("0.1"), "output": Decimal("0.0000001")}
 
@@ -262,7 +263,7 @@ def test_a_price_list_is_read_as_it_is_written(text, model):
 def test_a_key_that_stands_twice_in_a_price_list_is_told():
     text = "currency: EUR\nprices:\n- model: a\n  per_million: {input: 1, output: 2, input: 3}\n"
     with pytest.raises(MeteringError, match="line 4 has the key input a second time"):
-        _prices.load(text)
+        load_prices(text)
 
 
 def test_a_part_that_is_beside_its_whole_is_charged_in_full_and_nothing_taken_off():

@@ -20,9 +20,9 @@ def exposed(tokens=10, kind="input", **labels):
     return Sample({"gen_ai_token_type": kind, "user_namespace": "a", "otel_scope_name": "x", **labels}, tokens)
 
 
-def stored(tokens=10, kind="input", target=TARGET, **labels):
+def stored(tokens=10, kind="input", target=None, **labels):
     own = {"__name__": "gen_ai_client_token_usage_sum", "gen_ai_token_type": kind, "user_namespace": "a"}
-    return Item({**target, **own, **labels}, tokens)
+    return Item({**(target or TARGET), **own, **labels}, tokens)
 
 
 TWICE = {**TARGET, "job": "other"}

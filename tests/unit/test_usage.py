@@ -712,7 +712,7 @@ def test_a_native_histogram_is_billed_as_its_sum_and_its_count():
     store = Replica()
     store.scrape(ONE, *WHOLE, rising)
     dummy, sums = summed([as_native(store)])
-    (used,) = sums.used.values()
+    used = next(iter(sums.used.values()))
     assert (used.total, used.requests) == (3600, 360)
 
 
