@@ -195,13 +195,18 @@ class Backend:
         self.require_a_store()
         return _pods(self.cluster, self.scraper)
 
+    @property
+    def has_a_store(self) -> bool:
+        """Whether there is anything that can be asked for series."""
+        return self._given() is not None or self.scraper.known.stores
+
     def require_a_store(self) -> None:
         """Refuse to ask an agent for what is stored.
 
         Raises:
             MeteringError: the scraper keeps nothing, and nothing else is named.
         """
-        if self._given() is None and not self.scraper.known.stores:
+        if not self.has_a_store:
             raise MeteringError(
                 f"{self.scraper.kind} {self.scraper.name} scrapes and keeps nothing.",
                 "What is stored has to be asked where it writes to.",

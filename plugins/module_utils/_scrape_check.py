@@ -220,6 +220,8 @@ def withdrawn(cluster: Cluster, view: View, seen: Seen) -> list[str]:
 
 def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
     """What the sidecars exposed when their targets were right, and is not stored yet."""
+    if not view.backend.has_a_store:
+        return ""
     try:
         replicas = view.backend.storing()
     except MeteringError as error:
