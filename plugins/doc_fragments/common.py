@@ -85,8 +85,8 @@ options:
       secret_headers:
         description:
           - Names of further O(api.headers) whose values are secret and are in no output.
-          - Authorization, Cookie and those with token, secret, password, api-key or credential in their names are so
-            anyway.
+          - Those whose names have auth, cookie, token, secret, pass, key, credential, session, signature or bearer in
+            them are so anyway.
         type: list
         elements: str
         default: []

@@ -51,6 +51,10 @@ class Api(Protocol):
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str: ...
 
+    def hide(self, text: str) -> str:
+        """Text that comes from there, without what it repeats of secrets."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pod:
@@ -74,6 +78,9 @@ class Pod:
         except BehindError as error:
             raise _not_let_in(self.name, error) or error from error
 
+    def hide(self, text: str) -> str:
+        return self.cluster.hide(text)
+
 
 @dataclass(frozen=True)
 class Service:
@@ -95,6 +102,9 @@ class Service:
             raise _not_served(self.name, path, "404")
         return found
 
+    def hide(self, text: str) -> str:
+        return self.cluster.hide(text)
+
 
 @dataclass(frozen=True)
 class Address:
@@ -106,6 +116,9 @@ class Address:
     @property
     def name(self) -> str:
         return without_credentials(self.url).rstrip("/")
+
+    def hide(self, text: str) -> str:
+        return Secrets.of(self.options).hide(text)
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         options = self.options
@@ -142,7 +155,7 @@ class Address:
             if error.code in (404, 405, 410, 501):
                 raise _not_served(self.name, path, str(error.code)) from error
             # What is an error to Prometheus comes with its reason in JSON.
-            return Secrets.of(options).hide(detail)
+            return detail
         except ValueError as error:  # its text may hold a header
             raise MeteringError(
                 f"A request to {self.name} could not be made: the address or a header is not valid.",
@@ -151,7 +164,7 @@ class Address:
             ) from error
         except (URLError, OSError) as error:
             raise MeteringError(
-                f"{self.name} does not answer: {Secrets.of(options).hide(str(getattr(error, 'reason', error)))}.",
+                f"{self.name} does not answer: {self.hide(str(getattr(error, 'reason', error)))}.",
                 "Its targets and series cannot be judged without it.",
                 "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
             ) from error
@@ -201,9 +214,9 @@ def data_of(api: Api, path: str, query: Sequence[tuple[str, str]]) -> Any:
         answer = json.loads(text)
         if answer["status"] == "success":
             return answer["data"]
-        detail = answer.get("error", "no reason given")
-    except (ValueError, KeyError, TypeError):
-        detail = f"no JSON of Prometheus's API: {text[:80]!r}"
+        detail = api.hide(str(answer.get("error", "no reason given")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        detail = f"no JSON of Prometheus's API: {api.hide(text)[:80]!r}"
     raise MeteringError(
         f"Prometheus {api.name} answered {path} with an error: {detail}.",
         "Its targets and series cannot be judged without it.",

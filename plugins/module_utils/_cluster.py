@@ -50,6 +50,10 @@ SHOWN_CHARACTERS = 120
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 
 
+# As the API server tells that a role is missing (apiserver, responsewriters/errors.go).
+_LACKS_RIGHT = re.compile(r"cannot (create|update|patch|get) resource")
+
+
 def _options(dry_run: bool) -> list[tuple[str, str]]:
     """The options of a write. Only a dry run is strict: what others have added to an object is theirs."""
     strict = [("dryRun", "All"), ("fieldValidation", "Strict")] if dry_run else []
@@ -103,11 +107,15 @@ class Cluster:
         # urllib3 by itself tries each request three times more, in silence.
         self._client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False
 
+    def hide(self, text: str) -> str:
+        """Text that comes from outside, without what it repeats of this run's credentials."""
+        return self._secrets.hide(text)
+
     def _unreachable(
         self, found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
     ) -> MeteringError:
         return MeteringError(
-            f"{found}: {self._secrets.hide(_in_one_line(error))}.",
+            f"{found}: {_in_one_line(error, self.hide)}.",
             why,
             "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
         )
@@ -165,7 +173,7 @@ class Cluster:
                 return None
             if error.status == 409:
                 raise ConflictError(str(error.reason)) from error
-            detail = self._secrets.hide(_message(error))
+            detail = _message(error, self.hide)
             if error.status in (401, 403):
                 raise self._refused(what, method, detail) from error
             raise MeteringError(
@@ -286,16 +294,19 @@ class Cluster:
             cause = error.__cause__
             if not isinstance(cause, DynamicApiError):
                 raise
-            detail = _message(cause)
-            if cause.status == 403 and "admission webhook" not in detail:
+            detail = _message(cause, self.hide)
+            # A quota, a policy or a namespace that ends refuse with the same status as a missing role.
+            if cause.status == 403 and _LACKS_RIGHT.search(detail):
                 return None
             if "does not support dry run" in detail:
                 return None
+            if cause.status in RETRIED or cause.status == 401:
+                raise
             fields = frozenset(_UNKNOWN_FIELD.findall(detail))
             if fields:
                 raise UnknownFieldsError(fields) from error
             raise MeteringError(
-                f"The API server {self.server} would refuse what this run is to write: {self._secrets.hide(detail)}.",
+                f"The API server {self.server} would refuse what this run is to write: {detail}.",
                 "Nothing was changed.",
                 "correct the variable that has it; kubectl explain tells what the kind takes.",
             ) from error
@@ -357,7 +368,7 @@ class Cluster:
         except DynamicApiError as error:
             if error.status == 404:
                 return None
-            detail = self._secrets.hide(_message(error))
+            detail = _message(error, self.hide)
             if _is_of_the_api_server(error) and error.status in (401, 403):
                 raise self._refused(f"{plural}/proxy {namespace}/{name}{path}", "get", detail) from error
             found = f"{where} answered {error.status} to {path}: {detail}."
@@ -411,18 +422,18 @@ def _is_of_the_api_server(error: Any) -> bool:
         return False
 
 
-def _message(error: Any) -> str:
+def _message(error: Any, hide: Callable[[str], str]) -> str:
     """The API server's own sentence out of an error, without the rest of the answer; or that of who is behind it."""
     try:
         answer = json.loads(error.body)
         # Prometheus's API, reached through the API server, has its sentence there.
-        return str(answer["message"] if "message" in answer else answer["error"]).rstrip(".")
+        return hide(str(answer["message"] if "message" in answer else answer["error"])).rstrip(".")
     except (ValueError, KeyError, TypeError):
         body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
-        text = " ".join(body.split())[:SHOWN_CHARACTERS]
+        text = " ".join(hide(body).split())[:SHOWN_CHARACTERS]
         return text if text.isprintable() and text else str(error.reason)
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: Exception, hide: Callable[[str], str]) -> str:
     """An error's own words, without the dumps that some libraries append to them."""
-    return " ".join(str(error).split("\nHTTP response headers", maxsplit=1)[0].split()).rstrip(".")
+    return " ".join(hide(str(error)).split("\nHTTP response headers", maxsplit=1)[0].split()).rstrip(".")

@@ -24,7 +24,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway import
     containers,
     name_of,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._relabel import Rule
+from ansible_collections.aigateway.metering.plugins.module_utils._relabel import Rule, of_monitors
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 
 # A discovered target's labels, before any relabeling.
@@ -184,7 +184,8 @@ def _endpoint(
         return []
     last = _enforced(monitor, scraper, kind)
     rules, metric_rules = (
-        [*_first(scrape_class, *keys), *_first(written, *keys), *last] for keys in (_RELABELINGS, _METRIC_RELABELINGS)
+        [*of_monitors([*_first(scrape_class, *keys), *_first(written, *keys)]), *last]
+        for keys in (_RELABELINGS, _METRIC_RELABELINGS)
     )
     return [Endpoint(discovered, rules, metric_rules)]
 

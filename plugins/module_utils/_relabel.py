@@ -79,7 +79,17 @@ _CHANGES: dict[str, Callable[[Labels, Rule, re.Pattern[str], str], Labels]] = {
 
 def _normal(written: Rule) -> Rule:
     # What is null in a configuration is as if it were not there.
-    return {_SNAKE.get(key, key): value for key, value in written.items() if value is not None}
+    rule = {_SNAKE.get(key, key): value for key, value in written.items() if value is not None}
+    # VictoriaMetrics takes a list of alternatives, and has two actions that look at the name.
+    if isinstance(rule.get("regex"), list):
+        rule["regex"] = "|".join(map(str, rule["regex"]))
+    by_name = {"keep_metrics": "keep", "drop_metrics": "drop"}.get(str(rule.get("action", "")))
+    return {**rule, "action": by_name, "source_labels": ["__name__"]} if by_name else rule
+
+
+def of_monitors(rules: Sequence[Rule]) -> list[Rule]:
+    """Rules of a monitor as the operators write them: these leave an empty regex out, and so it is the default."""
+    return [{key: value for key, value in rule.items() if (key, value) != ("regex", "")} for rule in rules]
 
 
 def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
@@ -93,9 +103,12 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
     """
     found = dict(labels)
     for rule in map(_normal, rules):
+        # VictoriaMetrics's condition on a rule is not read here: for what it does not hold, it does nothing.
+        if "if" in rule or "match" in rule:
+            continue
         try:
             pattern = re.compile(str(rule.get("regex", "(.*)")), re.DOTALL)
-        except re.error:
+        except (re.error, RecursionError, OverflowError):
             continue
         value = str(rule.get("separator", ";")).join(found.get(name, "") for name in rule.get("source_labels") or ())
         same = found.get(rule.get("target_label", ""), "") == value

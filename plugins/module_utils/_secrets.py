@@ -24,17 +24,17 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 
 # What Ansible itself writes in place of a secret argument.
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+# A secret of so many characters is no part of a name by chance.
+LONG = 8
 # Options whose value is an address, or a list of these.
 ADDRESSES = frozenset({"url", "targets_urls", "address", "host", "proxy"})
 HEADERS, SECRET_HEADERS = "headers", "secret_headers"
-_SECRET_HEADER = re.compile(
-    r"authorization\Z|proxy-authorization\Z|cookie\Z|.*(token|secret|password|api-?key|credential)", re.IGNORECASE
-)
+_SECRET_HEADER = re.compile("auth|cookie|token|secret|pass|key|credential|session|signature|bearer", re.IGNORECASE)
 
 
 def is_secret_header(name: str, named: Iterable[str] = ()) -> bool:
     """Whether the value of a header is a secret: by its own name, or because the user says so."""
-    return bool(_SECRET_HEADER.match(name)) or name.lower() in {str(item).lower() for item in named}
+    return bool(_SECRET_HEADER.search(name)) or name.strip().lower() in {str(item).lower() for item in named}
 
 
 def without_credentials(address: str) -> str:
@@ -101,7 +101,10 @@ def _shown(name: str, value: Any, own: Mapping[str, Any], secret_headers: Iterab
         # A text that is to become a dictionary may have a secret anywhere.
         return HIDDEN
     if name == HEADERS and isinstance(value, Mapping):
-        return {key: HIDDEN if is_secret_header(str(key), secret_headers) else text for key, text in value.items()}
+        return {
+            key: text if isinstance(text, (str, int)) and not is_secret_header(str(key), secret_headers) else HIDDEN
+            for key, text in value.items()
+        }
     if own.get("no_log"):
         return HIDDEN
     if name in ADDRESSES and isinstance(value, str):
@@ -121,8 +124,8 @@ class Secrets:
         forms |= {word for text in texts for scheme, gap, word in [text.partition(" ")] if gap and word}
         self._pattern = re.compile(
             "|".join(
-                # Whole only: a password `team` does not hide a part of the name team-a.
-                rf"(?<![\w-]){re.escape(form)}(?![\w-])"
+                # A short one only whole: a password `team` does not hide a part of the name team-a.
+                re.escape(form) if len(form) >= LONG else rf"(?<![\w-]){re.escape(form)}(?![\w-])"
                 for form in sorted(forms, key=len, reverse=True)
             )
         )

@@ -61,6 +61,10 @@ class Kept:
     def __init__(self) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
 
+    @staticmethod
+    def hide(text: str) -> str:
+        return text
+
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         self._connection.request("POST", path, urlencode(query), form)

@@ -196,7 +196,11 @@ def test_a_rehearsal_changes_nothing_and_is_strict():
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        pytest.param(403, "podmonitors is forbidden: User cannot create", id="the account may not write"),
+        pytest.param(
+            403,
+            'podmonitors is forbidden: User "x" cannot create resource "podmonitors"',
+            id="the account may not write",
+        ),
         pytest.param(400, 'admission webhook "x" does not support dry run', id="a webhook that knows no dry run"),
         pytest.param(409, "already exists", id="somebody else was quicker"),
     ],
@@ -217,6 +221,7 @@ def test_fields_that_a_kind_lacks_are_told():
     [
         pytest.param(422, "spec.interval: Invalid value", id="the schema"),
         pytest.param(403, 'admission webhook "policy" denied the request: no', id="a policy"),
+        pytest.param(403, 'podmonitors "m" is forbidden: exceeded quota: q', id="a quota"),
     ],
 )
 def test_what_the_api_server_would_refuse_is_told_before_anything_is_changed(status, text):

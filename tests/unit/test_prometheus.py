@@ -33,6 +33,10 @@ class Pods:
         self.pods = [pod(name, "monitoring", containers=[web], **options) for name in names]
         self.answer = answer
 
+    @staticmethod
+    def hide(text):
+        return text
+
     def list(self, *dummy, **options):
         del options
         return self.pods

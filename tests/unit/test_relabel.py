@@ -28,6 +28,9 @@ LABELS = {"job": "a", "pod": "p-1", "__meta_x": "y"}
             LABELS | {"both": "p-1/a"},
             id="another separator",
         ),
+        pytest.param({"action": "drop", "regex": ["x", "p-1"], "sourceLabels": ["pod"]}, None, id="a list of regexes"),
+        pytest.param({"action": "drop", "sourceLabels": ["pod"], "if": '{job="other"}'}, LABELS, id="on a condition"),
+        pytest.param({"action": "drop_metrics", "regex": "x"}, LABELS, id="a metric of another name"),
         pytest.param(
             {"sourceLabels": ["pod"], "regex": "(.+)-(\\d)", "targetLabel": "job", "replacement": "${2}-$1"},
             LABELS | {"job": "1-p"},
@@ -85,3 +88,10 @@ def test_rules_are_applied_one_after_another():
 def test_of_what_reads_unknown_labels_nothing_can_be_told():
     known, unknown = {"sourceLabels": ["job"]}, {"sourceLabels": ["job", "gen_ai_token_type"]}
     assert len(_relabel.about([known, unknown], {"job"})) == 1
+
+
+def test_the_operators_leave_an_empty_regex_out():
+    rule = {"sourceLabels": ["pod"], "targetLabel": "job", "regex": ""}
+    written = _relabel.of_monitors([rule])
+    assert _relabel.apply(written, LABELS) == LABELS | {"job": "p-1"}
+    assert _relabel.apply([rule], LABELS) == LABELS

@@ -128,6 +128,7 @@ def test_an_address_is_taken(address):
         f'{{"Authorization": "Bearer {SECRET}"}}',
         f"Basic {base64.b64encode(f'u:{SECRET}'.encode()).decode()}",
         "?token=s3cr3t-of-team-a&x=1",
+        pytest.param(f"prefix_{SECRET}-suffix", id="a long one within a word"),
     ],
 )
 def test_a_whole_secret_is_hidden_in_text_from_outside(text):
