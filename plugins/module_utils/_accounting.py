@@ -58,6 +58,8 @@ class Counter:
     """What the setter had told before the level: an answer that is late, but of the same life, is not below it."""
     seen: float = 0.0
     """When it was last there."""
+    _looked_at: float = 0.0
+    """Until when each sample of it was looked at; since then it is only known to have gone on."""
 
     def follow(
         self,
@@ -90,14 +92,14 @@ class Counter:
             setter = sources[self._setter] if self._setter < len(sources) else ()
             ahead = setter[positions[self._setter]].value if positions_left(setter, positions, self._setter) else None
             before = self._last.get(number)
-            has_begun = has_surely_restarted(self.seen, time)
+            has_begun = has_surely_restarted(self._looked_at, time)
             if before is not None and time - before.time <= RECENT:
                 # Of several that have seen a restart the first one tells.
                 has_begun = has_begun or (before.life == self._life and has_restarted(number, before.time, time))
             if self.level is not None and has_begun:
                 self._life += 1
                 self.level = self._floor = 0
-            self.seen = time
+            self.seen = self._looked_at = time
             self._observe(time, number, value, ahead, start, is_new)
 
     def knows(self, source: int, value: int, since: float) -> bool:
@@ -105,19 +107,21 @@ class Counter:
         before = self._last.get(source)
         return before is not None and before.life == self._life and before.value <= value and self.seen >= since
 
-    def go_on(self, values: Mapping[int, int], until: float) -> None:
-        """Go on to a time before which no source has restarted or lost sight of it.
+    def go_on(self, values: Mapping[int, int], at: float, until: float) -> None:
+        """Go on from one time to another, between which no source has restarted or lost sight of it.
 
         Args:
             values: by source, what it has reached; each of them is one that the counter knows.
-            until: that time.
+            at: the one time.
+            until: the other.
         """
         for source, value in values.items():
             if self.level is not None and value > self.level:
                 self.total += value - self.level
                 self._set(source, value)
             self._last[source] = Reached(value, self._life, until)
-        self.seen = until
+        # Its last sample lies somewhere before that.
+        self.seen, self._looked_at = until, at
 
     def _observe(
         self,

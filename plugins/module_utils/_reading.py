@@ -49,6 +49,8 @@ LEAF = WINDOWS[-1]
 AHEAD = int(RECENT)
 # Within so many seconds the last sample of something is looked for, before its samples are read.
 WIDTH = 600.0
+# The samples of a longer time are read in pieces of so many seconds.
+PIECE = 86400.0
 # Of more series than these, the samples of the whole pod are asked for at once.
 FEW = 25
 # Whether a counter counts requests, and what tells it from others.
@@ -176,7 +178,8 @@ class PodReader:
             only: the counters that are followed here, with the labels of their series; None means all.
             beside: whether there are others, which go on.
         """
-        smaller = [length for length in WINDOWS if length < until - at]
+        # By more than what is lost where times are added up.
+        smaller = [length for length in WINDOWS if length < until - at - 0.001]
         if not smaller or at == self.start:
             # Nothing is known before the first look.
             until, rest = min(until, at + LEAF), until
@@ -199,11 +202,11 @@ class PodReader:
             quiet = [key for key in values if key not in busy]
             for key in quiet:
                 if only is None or key in only:
-                    self._go_on(key, values[key], until)
+                    self._go_on(key, values[key], at, until)
             only = {key: series for key, series in busy.items() if only is None or key in only}
             beside = beside or bool(quiet)
             if not only:
-                self._go_steadily(looks, until, beside)
+                self._go_steadily({target: looks[target] for target in steady}, until, beside)
                 return
         self._divide(at, until, smaller[0], only, beside=beside)
 
@@ -335,9 +338,10 @@ class PodReader:
             if not all(only_went_on(key, origin, told) for origin, told in own.items())
         }
 
-    def _go_on(self, key: Key, values: Mapping[Origin, Mapping[str, float]], until: float) -> None:
+    def _go_on(self, key: Key, values: Mapping[Origin, Mapping[str, float]], at: float, until: float) -> None:
         numbers = self._sources[key]
-        self.counters[key].go_on({numbers[origin]: round(told["value"]) for origin, told in values.items()}, until)
+        reached = {numbers[origin]: round(told["value"]) for origin, told in values.items()}
+        self.counters[key].go_on(reached, at, until)
 
     # --- windows that are looked at sample by sample ------------------------------------------------------------------
 
@@ -354,11 +358,11 @@ class PodReader:
             for source in own:
                 known.setdefault(source, len(known))
             counter = self.counters.setdefault(key, Counter())
-            is_fresh = counter.level is None and self._may_be_older(known, own) and self._recall(key)
+            is_fresh = counter.level is None and self._may_be_older(own) and self._recall(key)
             scrapes = [self._scrapes.get(target, Scrapes()) for dummy, target in known]
 
             def is_new(number: int, time: float, scrapes: list[Scrapes] = scrapes, is_fresh: bool = is_fresh) -> bool:
-                return is_fresh or scrapes[number].shows_new(time) or self._began_while_scraped(time)
+                return is_fresh or self._shows_new(scrapes[number], time)
 
             def has_restarted(number: int, earlier: float, later: float, scrapes: list[Scrapes] = scrapes) -> bool:
                 own = scrapes[number]
@@ -376,25 +380,39 @@ class PodReader:
             since <= earlier and later <= until for own in self._scrapes.values() for earlier, later in own.restarts
         )
 
-    def _began_while_scraped(self, time: float) -> bool:
-        """Whether the process that tells something at a time is known to have begun after somebody metered."""
+    def _shows_new(self, own: Scrapes, time: float) -> bool:
+        """Whether what a target's scrape shows for the first time is known to have begun while it was metered."""
+        if own.shows_new(time):
+            return True
+        now = next((scrape for scrape in own.until(time) if scrape.time == time), None)
+        # Whichever target has scraped the pod last: what it did not see was not there.
+        last = max((scrape for it in self._scrapes.values() for scrape in it.before(time)), default=None)
+        if now is None or last is None:
+            return self._began_while_scraped(time)
+        if now.shows_more(last):
+            return True
+        # What was there then, and is only stored otherwise now, is as old as that.
+        return self._began_while_scraped(time, last.time if now.shows_the_same(last) else -math.inf)
+
+    def _began_while_scraped(self, time: float, since: float = -math.inf) -> bool:
+        """Whether the process that tells something at a time is known to have begun after somebody metered.
+
+        Args:
+            time: that time.
+            since: after this, too.
+        """
         for bound in sorted(self.beginning.processes, reverse=True):
-            if bound <= time and self.store.was_scraping(bound):
+            if since < bound <= time and self.store.was_scraping(bound):
                 if bound in self.beginning.exact:
                     self.late[time] = bound
                 return True
         return False
 
-    def _may_be_older(self, known: Mapping[Origin, int], own: Mapping[Origin, Sequence[Sample]]) -> bool:
+    def _may_be_older(self, own: Mapping[Origin, Sequence[Sample]]) -> bool:
         """Whether a counter may have been scraped before what is known of it: only then it is looked for."""
-        times = {source: min(samples).time for source, samples in own.items() if samples}
-        first = min(times, key=lambda source: (times[source], known[source]), default=None)
-        if first is None or times[first] <= self.start:
-            return False
-        if self.beginning.pod is not None and self.beginning.pod > self.start - AHEAD:
-            return False
-        # Only of what was scraped since then every counter is known.
-        return not self._scrapes.get(first[1], Scrapes()).shows_new(times[first], since=self.start - AHEAD)
+        times = [min(samples).time for samples in own.values() if samples]
+        is_first_later = bool(times) and min(times) > self.start
+        return is_first_later and (self.beginning.pod is None or self.beginning.pod <= self.start - AHEAD)
 
     def _recall(self, key: Key) -> bool:
         """Take in what a counter had reached before what is known, and when the pod was scraped last before that.
@@ -404,40 +422,52 @@ class PodReader:
         """
         if self._history is None:
             self._history = self._read_history(self.start - AHEAD)
+        found: dict[Key, dict[Origin, list[Sample]]] = {}
         for number, selector, labels in self._history.get(key, ()):
-            matchers = [by(name, text) for name, text in labels]
+            matchers = [*(by(name, text) for name, text in labels), selector]
             latest = self.store.latest(number, self.start - AHEAD, WIDTH, *matchers)
             if latest is None:
                 continue
             scrapes = self.store.samples(number, latest, WIDTH, SCRAPES, selector)
             targets = self._note(number, scrapes, [])
-            found: dict[Key, dict[Origin, list[Sample]]] = {}
             for series in self.store.counters(number, latest, WIDTH, *matchers):
                 self._take(found, number, targets, series)
-            own = found.get(key, {})
-            times = [sample.time for samples in own.values() for sample in samples]
-            if times and self._has_restarted_since(number, selector, max(times)):
-                return True
-            known = self._sources.setdefault(key, {})
-            for source in own:
-                known.setdefault(source, len(known))
-            in_order = [sorted(own.get(source, [])) for source in known]
-            self.counters[key].follow(in_order, self.start, self.start, lambda *_: False)
+        own = found.get(key, {})
+        times = [sample.time for samples in own.values() for sample in samples]
+        if not times:
+            return False
+        for number, selector in sorted({(number, selector) for number, selector, dummy in self._history[key]}):
+            self._note_restarts(number, selector, max(times))
+        if self._has_surely_restarted(max(times), self.start):
+            return True
+        known = self._sources.setdefault(key, {})
+        for source in own:
+            known.setdefault(source, len(known))
+        in_order = [sorted(own.get(source, [])) for source in known]
+        self.counters[key].follow(
+            in_order, self.start, self.start, lambda *_: False, has_surely_restarted=self._has_surely_restarted
+        )
         return False
 
-    def _has_restarted_since(self, number: int, selector: str, time: float) -> bool:
-        """Whether a scrape before the period shows that the process has begun anew after a time."""
+    def _note_restarts(self, number: int, selector: str, time: float) -> None:
+        """Note the scrapes between a time and the period, where one may show that the process has begun anew."""
         exposed = (by("__name__", SCRAPE_SERIES[1]), selector)
         # The scrape of that very time is the first to be compared with.
         resets = f"{self.store.over('resets', self.start - time + 0.001, *exposed)} > 0"
-        return bool(self.store.answers(number, self.start, {"resets": resets}))
+        if not self.store.answers(number, self.start, {"resets": resets}):
+            return
+        # A scrape that failed is stored as one of no samples: only its `up` tells it from one of a new process.
+        while time < self.start:
+            until = min(time + PIECE, self.start)
+            self._note(number, self.store.samples(number, until, until - time + 0.001, SCRAPES, selector), [])
+            time = until
 
     def _read_history(self, before: float) -> dict[Key, list[tuple[int, str, Identity]]]:
         """The latest series of each counter before a time, each with its replica and selector; and the scrapes then."""
         found: dict[Key, list[tuple[int, str, Identity]]] = {}
         for number in range(len(self.store.replicas)):
             for selector in self.group.selectors(-math.inf, before):
-                latest = self.store.latest(number, before, WIDTH, SCRAPES, selector)
+                latest = self.store.latest_success(number, before, WIDTH, selector)
                 if latest is not None:
                     self._note(number, self.store.samples(number, latest, WIDTH + AHEAD, SCRAPES, selector), [])
                 seen: set[Key] = set()
@@ -485,7 +515,7 @@ class PodReader:
         series = sorted(set().union(*only.values()))
         if len(series) > FEW:
             return [(SERIES, selector)]
-        return [tuple(by(name, text) for name, text in labels) for labels in series]
+        return [(*(by(name, text) for name, text in labels), selector) for labels in series]
 
     def _take(
         self,

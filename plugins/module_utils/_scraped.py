@@ -10,7 +10,6 @@ Pure: no input or output, no Ansible, no clock.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,6 +37,10 @@ class Scrape(NamedTuple):
         """Whether there is something new since an earlier one, and not only something that was dropped until then."""
         return self.exposed > earlier.exposed and self.dropped >= earlier.dropped
 
+    def shows_the_same(self, earlier: Scrape) -> bool:
+        """Whether nothing was added since an earlier one, nor stored that was dropped until then."""
+        return self.exposed == earlier.exposed and self.dropped >= earlier.dropped
+
 
 @dataclass
 class Scrapes:
@@ -63,13 +66,17 @@ class Scrapes:
         """Those that are known, up to a time."""
         return [scrape for scrape in self._known if scrape.time <= time]
 
-    def shows_new(self, time: float, since: float = -math.inf) -> bool:
-        """Whether what a scrape shows for the first time was not there before, by a scrape after some time.
+    def before(self, time: float) -> list[Scrape]:
+        """The last one that is known before a time; nothing where there is none."""
+        return [scrape for scrape in self._known if scrape.time < time][-1:]
+
+    def shows_new(self, time: float) -> bool:
+        """Whether what a scrape shows for the first time was not there at the one before.
 
         Otherwise it may have been dropped until then, or been given other labels on its way.
         """
         known = self.until(time)
-        if len(known) < 2 or known[-1].time != time or known[-2].time < since:
+        if len(known) < 2 or known[-1].time != time:
             return False
         return known[-1].shows_more(known[-2]) or known[-1].shows_restart(known[-2])
 

@@ -12,7 +12,7 @@ both; it is told here as the same two counters, so that nobody else has to know.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -187,20 +187,16 @@ class Store:
 
     def latest(self, number: int, before: float, width: float, *matchers: str) -> float | None:
         """A time shortly after the last sample before another time: by so many seconds at most. None for no sample."""
-        low, high = 0.0, 0.0
-        for high in LOOK_BACK:
-            if self.last(number, before - low, high - low, *matchers):
-                break
-            low = high
-        else:
-            return None
-        while high - low > width:
-            middle = (low + high) / 2
-            if self.last(number, before - low, middle - low, *matchers):
-                high = middle
-            else:
-                low = middle
-        return before - low
+        return _latest(before, width, lambda until, seconds: bool(self.last(number, until, seconds, *matchers)))
+
+    def latest_success(self, number: int, before: float, width: float, selector: str) -> float | None:
+        """A time shortly after the last scrape before another time that has succeeded."""
+
+        def has_succeeded(until: float, seconds: float) -> bool:
+            promql = f"{self.over('max_over_time', seconds, by('__name__', 'up'), selector)} > 0"
+            return bool(self.replicas[number].query(promql, until, apart=True))
+
+        return _latest(before, width, has_succeeded)
 
     def is_sidecar(self, labels: Mapping[str, str]) -> bool:
         """Whether a series is not of another application that exposes the same standard metric."""
@@ -298,6 +294,30 @@ class Store:
 
     def _selector(self, *matchers: str) -> str:
         return f"{{{','.join([*matchers, *self.common])}}}"
+
+
+def _latest(before: float, width: float, is_there: Callable[[float, float], bool]) -> float | None:
+    """A time shortly after something was there last: by so many seconds at most. None where it never was.
+
+    Args:
+        before: before which it is looked for (Unix seconds).
+        width: so many seconds.
+        is_there: whether it was in the seconds before a time: called with that time, and with these.
+    """
+    low, high = 0.0, 0.0
+    for high in LOOK_BACK:
+        if is_there(before - low, high - low):
+            break
+        low = high
+    else:
+        return None
+    while high - low > width:
+        middle = (low + high) / 2
+        if is_there(before - low, middle - low):
+            high = middle
+        else:
+            low = middle
+    return before - low
 
 
 def is_native(name: str) -> bool:

@@ -71,7 +71,8 @@ def test_a_prometheus_that_converts_histograms_is_billed_to_the_token(converting
     dummy, counted = doubts_and_rows(converting, start)
     assert counted == served_since(converting, start)
     checked = converting.module("prom_scrape_check", timeout=60)
-    assert checked["names"] == ["gen_ai_client_token_usage"]
+    # For five minutes what was stored before the change is found as well.
+    assert "gen_ai_client_token_usage" in checked["names"]
     assert checked["token_types"], checked
     run = converting.site()
     assert run.code == 0, run.output
@@ -103,7 +104,9 @@ def dropping(fresh: Stand) -> Iterator[Stand]:
 
 
 def test_tokens_that_are_exposed_and_not_stored_are_a_failure_a_drift_and_a_doubt(dropping: Stand) -> None:
-    dropping.restart_proxies()
+    # Proxies that have counted nothing yet show nothing that could be missing.
+    run = dropping.site()
+    assert run.code == 0, run.output
     start = traffic.now()
     dropping.send()
     run = dropping.site(scrape_timeout=60)
@@ -192,7 +195,7 @@ def test_the_tokens_of_a_deployment_that_is_gone_go_to_no_other_whose_name_begin
     body = {"spec": {"provider": {"kubernetes": {"envoyDeployment": {"name": "else"}}}}}
     alike.patch("envoyproxy", "team-b", "gateway-b", body)
     wait_until("the Deployment ai-gw to be gone", lambda: set(alike.revisions()) == {"ai", "else"}, 60)
-    wait_until("its ReplicaSet to be gone", lambda: not _replicasets(alike, "ai-gw-"), 60)
+    wait_until("its ReplicaSet and pods to be gone", lambda: not _of_deployment(alike, "ai-gw-"), 180)
     end = traffic.now()
     said = alike.module("token_usage_info", start=when(start), end=when(end), by=["gateway"])
     found = {row["gateway"]: row["total"] for row in said["rows"]}
@@ -205,9 +208,9 @@ def test_the_tokens_of_a_deployment_that_is_gone_go_to_no_other_whose_name_begin
     assert any("whose Gateway is not known any more" in doubt for doubt in said["doubts"])
 
 
-def _replicasets(stand: Stand, prefix: str) -> list[str]:
-    names = [item["metadata"]["name"] for item in stand.get("replicasets", NAMESPACE)]
-    return [name for name in names if name.startswith(prefix)]
+def _of_deployment(stand: Stand, prefix: str) -> list[str]:
+    owned = [*stand.get("replicasets", NAMESPACE), *stand.get("pods", NAMESPACE)]
+    return [name for item in owned if (name := item["metadata"]["name"]).startswith(prefix)]
 
 
 # --- masked bills, and secrets ----------------------------------------------------------------------------------------
