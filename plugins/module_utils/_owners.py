@@ -72,11 +72,18 @@ class Owners:
             return own[0]
         return at[0] if len(at) == 1 else None
 
-    def gateway(self, told: PodName | None, addresses: Collection[str]) -> str:
-        """The Gateway of a pod; an empty text where that is not known."""
+    def gateway(self, told: PodName | None, addresses: Collection[str], since: float | None = None) -> str:
+        """The Gateway of a pod; an empty text where that is not known.
+
+        Args:
+            told: the pod; None where only its address is stored.
+            addresses: those at which it was scraped.
+            since: when it was scraped first. At an address alone a pod that was made later is another one.
+        """
         there = self.pod(told, addresses)
         if there is not None:
-            return gateway_of(there)
+            is_later = since is not None and _seconds(there["metadata"]["creationTimestamp"]) > since
+            return "" if told is None and is_later else gateway_of(there)
         found = {item.gateway for item in self._workloads(told)}
         return found.pop() if len(found) == 1 else ""
 

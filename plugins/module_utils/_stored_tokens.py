@@ -30,12 +30,13 @@ def value_of(item: Mapping[str, Any]) -> float:
     return float(item["value"][1])
 
 
-def read(replica: Replica, sidecars: Sequence[Sidecar]) -> list[Item]:
-    """What a replica has stored of some sidecars, last."""
+def read(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
+    """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
     pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
     addresses = _prometheus.alternatives(sidecar.address for sidecar in sidecars)
     name = f'__name__=~"{_names.STORED_SUM_PATTERN}"'
-    found = replica.query(f'{{{name},pod=~{pods}}} or {{{name},pod="",instance=~{addresses}}}')
+    asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
+    found = replica.query(" or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked))
     return [Item(item["metric"], value_of(item)) for item in found]
 
 

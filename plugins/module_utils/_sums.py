@@ -107,10 +107,10 @@ class Sums:
         kind = labels.get(_names.TOKEN_TYPE_LABELS[0], "")
         who = labels.get(_names.REQUIRED_PAIR[1], "")
         apart = False
-        if not requests and kind in _overlap.MAY_BE_BESIDE and counter.total:
+        if not requests and kind in _overlap.MAY_BE_BESIDE:
             told = [_overlap.is_beside(name, labels) for name in names]
             apart = any(told)
-            if None in told and not apart:
+            if None in told and not apart and counter.total:
                 provider = (labels.get(_names.PROVIDER_LABELS[0], ""), kind)
                 self.unknown[provider] = self.unknown.get(provider, 0) + counter.total
         for day, tokens in added.items():
@@ -121,7 +121,7 @@ class Sums:
                 sums.add(requests, kind, counter.total, beside=apart)
             if not requests and (kind in _names.TOTAL_TOKEN_TYPES or apart):
                 self.of_pods[labels["pod"]] = self.of_pods.get(labels["pod"], 0) + counter.total
-        if not requests and kind in _names.TOTAL_TOKEN_TYPES:
+        if not requests and (kind in _names.TOTAL_TOKEN_TYPES or apart):
             self.nobody += 0 if who else counter.total
             if counter.baseline:
                 key, since = (who, kind, labels["pod"]), counter.born or 0.0

@@ -12,7 +12,7 @@ attribute what is around it alike. Pure: no input or output, no Ansible, no cloc
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 # A pod that was seen at an address keeps it for so long at the most, if no other is seen there (seconds).
@@ -32,14 +32,18 @@ ALWAYS = Span(-math.inf, math.inf)
 T = TypeVar("T", bound=Hashable)
 
 
-def tenures(seen: Sequence[tuple[float, T]]) -> tuple[dict[T, list[Span]], list[Span]]:
+def tenures(
+    seen: Sequence[tuple[float, T]], made: Mapping[T, float] | None = None
+) -> tuple[dict[T, list[Span]], list[Span]]:
     """When an address was whose, and when it was no known pod's.
 
     At each moment it is that of the pod that was seen there last, if that was not too long ago; else that of the pod
-    that is about to be seen there. Where these are two it could be either's: such a moment is in no span at all.
+    that is about to be seen there: since it was made, where that is known. Where these are two it could be either's:
+    such a moment is in no span at all.
 
     Args:
         seen: when a scrape that says the pod has found which one there, in the order of time.
+        made: when pods were made, as far as that is known.
     """
     owned: dict[T, list[Span]] = {}
     free: list[Span] = []
@@ -55,7 +59,7 @@ def tenures(seen: Sequence[tuple[float, T]]) -> tuple[dict[T, list[Span]], list[
     begun = kept_until = -math.inf
     last: T | None = None
     for time, pod in seen:
-        about = time - ABOUT
+        about = min(time, (made or {}).get(pod, time - ABOUT))
         if last is not None:
             # Until another is about to be seen it is the former one's; if it is seen again itself, all the time.
             add(owned.setdefault(last, []), begun, min(kept_until, time if pod == last else max(begun, about)))

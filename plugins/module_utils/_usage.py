@@ -11,7 +11,7 @@ import functools
 import operator
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -126,7 +126,8 @@ def present_doubts(
     ]
     if not counted:
         return found
-    stored = [_stored_tokens.read(replica, counted) for replica in replicas]
+    # In the end it is billed, however long ago the last scrape was.
+    stored = [_stored_tokens.read(replica, counted, "1h") for replica in replicas]
     for sidecar in counted:
         own = samples[sidecar.name]
         # What one replica lacks another may have.
@@ -169,6 +170,8 @@ class Period:
         self._owners = owners
         self._readers: dict[str, PodReader] = {}
         self._gateways: dict[str, str] = {}
+        self._at: dict[str, set[str]] = {}
+        """By the name of a group, the addresses at which it was scraped."""
         self._later: set[PodName] = set()
         """The pods that were scraped after the period, too."""
 
@@ -184,8 +187,7 @@ class Period:
         created = self._ask_kube_state_metrics(groups, whole, wants_owners="gateway" in sums.by)
         pace = _progress.Pace("reading what was stored of pods")
         for number, group in enumerate(groups, start=1):
-            addresses = _addresses(group, whole)
-            self._gateways[group.name] = self._owners.gateway(group.pod, addresses)
+            addresses = self._at[group.name] = _addresses(group, whole)
             beginning = self._owners.beginning(group.pod, addresses, created.get(group.pod) if group.pod else None)
             reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
             added: dict[_reading.Key, dict[int, int]] = {}
@@ -197,6 +199,7 @@ class Period:
                     for key, counter in reader.counters.items():
                         if counter.total != before.get(key, 0):
                             added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
+            self._gateways[group.name] = self._owners.gateway(group.pod, addresses, reader.presence.first)
             for key, counter in reader.counters.items():
                 sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
             self._readers[group.name] = reader
@@ -222,13 +225,20 @@ class Period:
         """What was scraped in the period, or shortly before it: each pod with what was stored without its name."""
         owned: dict[PodName, dict[str, list[_tenure.Span]]] = {pod: {} for pod in whole.pods}
         free: list[Group] = []
-        for address in sorted(whole.unnamed):
-            spans, rest = _tenure.tenures(self._seen_at(address))
+        named = set().union(*whole.pods.values())
+        # What scrapes without the pod have stored until shortly before the period tells what a counter had reached.
+        addresses = whole.unnamed | (named and named & self._store.scraped(self.start, _tenure.KEEPS).unnamed)
+        seen = {address: self._seen_at(address) for address in sorted(addresses)}
+        made = self._made(seen)
+        for address, times in seen.items():
+            spans, rest = _tenure.tenures(times, made)
             for pod, own in spans.items():
                 # It may be one that scrapes with the pod have seen shortly before the period, or will see soon after
                 # it.
-                owned.setdefault(pod, {})[address] = own
-            free.append(Group(address, None, {address: rest}))
+                if address in whole.unnamed or pod in whole.pods:
+                    owned.setdefault(pod, {})[address] = own
+            if address in whole.unnamed and any(it.begin < self.end and self.start - AHEAD < it.until for it in rest):
+                free.append(Group(address, None, {address: rest}))
         found: list[Group] = []
         for pod, unnamed in sorted(owned.items()):
             apart = self._apart(whole.pods.get(pod, set()))
@@ -239,9 +249,23 @@ class Period:
                 found.append(Group(f"{pod} at {instance}", pod, its_own, instance))
         return [*found, *free]
 
+    def _made(self, seen: Mapping[str, Sequence[tuple[float, PodName]]]) -> dict[PodName, float]:
+        """Of the pods that were seen at addresses, times before which there was none of them, as far as is known."""
+        at: dict[PodName, set[str]] = {}
+        for address, times in seen.items():
+            for pod in {pod for dummy, pod in times}:
+                at.setdefault(pod, set()).add(address)
+        begin, until = self.start - _tenure.KEEPS, self.end + _tenure.KEEPS
+        created = self._store.creations(sorted(at), until, until - begin)
+        found = {pod: self._owners.beginning(pod, addresses, created.get(pod)).pod for pod, addresses in at.items()}
+        return {pod: time for pod, time in found.items() if time is not None}
+
     def _seen_at(self, address: str) -> list[tuple[float, PodName]]:
-        """When scrapes that say the pod have found which one at an address, from a day before the period on."""
-        begin, until = self.start - _tenure.KEEPS - AHEAD, self.end + _tenure.ABOUT + AHEAD
+        """When scrapes that say the pod have found which one at an address, from a day before the period to one after.
+
+        So a report that is made later attributes what is around a cut as one does that has no cut there.
+        """
+        begin, until = self.start - _tenure.KEEPS - AHEAD, self.end + _tenure.KEEPS + AHEAD
         found: set[tuple[float, PodName]] = set()
         matchers = (_store.by("__name__", "up"), _store.by("instance", address), 'pod!=""')
         while begin < until:
@@ -330,17 +354,28 @@ class Period:
             )
         return found
 
+    def _there(self, reader: PodReader) -> _gateway.Object | None:
+        """The pod in the cluster that was scraped; None where it is gone."""
+        return self._owners.pod(reader.group.pod, self._at[reader.group.name])
+
     def _has_ended(self, reader: PodReader) -> bool:
         """Whether a pod is gone, and has not been scraped after the period."""
         group, presence = reader.group, reader.presence
-        there = self._owners.pod(group.pod, set(group.addresses) | ({group.instance} - {""}))
-        return there is None and presence.may_be_cut and group.pod not in self._later and group.pod is not None
+        return (
+            self._there(reader) is None
+            and presence.may_be_cut
+            and group.pod not in self._later
+            and group.pod is not None
+        )
 
     def _doubts_of(self, name: str, reader: PodReader, tokens: int, last_moment: float) -> list[Doubt]:
         """What cannot be known of a pod that was scraped."""
         presence = reader.presence
         rate = tokens / presence.scraped if presence.scraped else 0.0
-        there = self._owners.pod(reader.group.pod, set(reader.group.addresses))
+        there = self._there(reader)
+        if reader.group.pod is None and any(name in at for other, at in self._at.items() if other != name):
+            # What becomes of that pod is told by its name.
+            there = None
         began = _owners.started_at(there) if there is not None else None
         alive = None if began is None or began >= last_moment else (max(began, self.start), last_moment)
         found = []
@@ -407,9 +442,7 @@ class Period:
     def _doubts_of_unscraped(self, last_moment: float) -> list[Doubt]:
         """The sidecars that are there and were not scraped at all in the period."""
         known = {
-            _gateway.name_of(there)
-            for reader in self._readers.values()
-            if (there := self._owners.pod(reader.group.pod, set(reader.group.addresses))) is not None
+            _gateway.name_of(there) for reader in self._readers.values() if (there := self._there(reader)) is not None
         }
         found = []
         for sidecar in _gateway.sidecars(self._owners.pods):

@@ -52,6 +52,7 @@ FUNCTIONS: dict[str, Callable[[list[float]], float]] = {
     "sum_over_time": sum,
     "min_over_time": min,
     "last_over_time": lambda values: values[-1],
+    "max_over_time": max,
     "resets": lambda values: sum(later < earlier for earlier, later in pairwise(values)),
 }
 # Of a native histogram: its sum, and how many requests it has, one for each ten tokens.
@@ -77,23 +78,27 @@ class Replica:
         labels = {"instance": "10.0.0.1:1064", **target}
         counts = {time: None if time in failed else value(time) for time in times}
         self.put("up", labels, {time: 0.0 if time in failed else 1.0 for time in times})
-        # The sidecar exposes more with each counter that it has.
-        there = {time: float(count is not None) for time, count in counts.items() if time not in failed}
-        self.put(EXPOSED, labels, there, base=20.0)
-        self.put(KEPT, labels, there if tokens else dict.fromkeys(there, 0.0), base=20.0 if tokens else 5.0)
+        # The sidecar exposes more with each counter that it has. A scrape that failed is stored as one of nothing.
+        there = {time: 0.0 if time in failed else 20.0 + (count is not None) for time, count in counts.items()}
+        kept = there if tokens else {time: 0.0 if time in failed else 5.0 for time in counts}
+        self.put_scrapes(EXPOSED, labels, there)
+        self.put_scrapes(KEPT, labels, kept)
         if tokens:
             told = {time: float(count) for time, count in counts.items() if count is not None}
             self.put(SUM, {**labels, **(OF_TEAM if own is None else own)}, told)
 
-    def put(self, name, labels, samples, *, base=0.0):
-        """Store samples; what several counters of a target add to a series of the target adds up."""
-        own = {"__name__": name, **labels}
+    def put_scrapes(self, name, labels, samples):
+        """Store what is told of a target's scrapes: each further counter of it is one sample more."""
         for labels_there, there in self.series:
-            if labels_there == own and base:
-                there[:] = [(time, value + samples.get(time, 0.0)) for time, value in there]
-            if labels_there == own:
-                return
-        self.series.append((own, [(time, base + value) for time, value in sorted(samples.items())]))
+            if labels_there == {"__name__": name, **labels}:
+                there[:] = [(time, value + samples.get(time, 0.0) % 5) for time, value in there]
+        self.put(name, labels, samples)
+
+    def put(self, name, labels, samples):
+        """Store samples, if there are none of that series."""
+        own = {"__name__": name, **labels}
+        if all(there != own for there, dummy in self.series):
+            self.series.append((own, sorted(samples.items())))
 
     def query(self, promql: str, at: float, *, apart: bool = False) -> list[dict[str, Any]]:
         assert apart or "kube_" in promql
@@ -939,8 +944,9 @@ def clusters(draw):
         if draw(st.booleans()):
             workloads.append(replicaset(f"envoy-gw-5d4f{number}", born - draw(st.integers(0, 600))))
         for job in draw(st.sampled_from([["one"], ["one", "two"], ["one", "by-hand"]])):
-            offset = draw(st.integers(0, 29))
-            times = [t for t in (START - 1800 + offset + STEP * index for index in range(200)) if born <= t <= ended]
+            offset, step = draw(st.integers(0, 29)), draw(st.sampled_from([STEP, STEP, 300.0]))
+            times = [START - 1800 + offset + step * index for index in range(int(6000 / step))]
+            times = [time for time in times if born <= time <= ended]
             dark = START + cut + draw(st.integers(-2500, 300))
             outage = (dark, dark + draw(st.sampled_from([0, 0, 400, 1500, 2400])))
             times = [t for t in times if not outage[0] <= t < outage[1]]
@@ -963,3 +969,187 @@ def test_the_parts_of_a_period_add_up_to_the_whole(cluster):
         return Counter({key: usage.total for key, usage in sums.used.items() if usage.total})
 
     assert rows(START, cut) + rows(cut, END) == rows(START, END)
+
+
+# Stores of one pod's counter whose parts, read apart, add up to the whole; each with what a sidecar of it has counted
+# while it was looked at.
+LONG = START - 6000
+EVERY = [LONG + STEP * index for index in range(int((END - LONG) / STEP) + 1)]
+TWO = {**ONE, "job": "two"}
+BY_HAND = {"job": "by-hand"}
+
+
+def since(begin):
+    """A counter that was born at some time, and counts a token each second."""
+    return lambda time: int(time - begin) if time >= begin else None
+
+
+def without_times(begin, end):
+    return [time for time in EVERY if not begin < time < end]
+
+
+def failing_over_the_cut():
+    store = Replica()
+    store.scrape_at(EVERY, ONE, rising, failed={time for time in EVERY if START - 1800 < time < START + 600})
+    return [store], [], END - LONG
+
+
+def replicas_that_ended_apart(order):
+    stores = [Replica(), Replica()]
+    for store, end in zip(stores, (START - 1000, START - 2500), strict=True):
+        store.scrape_at(without_times(end, START + 600), ONE, rising)
+    return stores[::order], [], END - LONG
+
+
+def jobs_that_ended_apart():
+    store = Replica()
+    store.scrape_at(without_times(START - 1000, START + 600), ONE, rising)
+    store.scrape_at(without_times(START - 2500, START + 600), TWO, rising)
+    return [store], [], END - LONG
+
+
+def a_job_that_ended_before_a_restart():
+    store = Replica()
+
+    def value(time):
+        if START - 2400 <= time < START - 2000:
+            return None
+        return 5000 + time - LONG if time < START - 2400 else 3000 + time - START + 2000
+
+    store.scrape_at([time for time in EVERY if time <= START - 2500], ONE, value)
+    store.scrape_at(without_times(START - 1000, START + 600), TWO, value)
+    # The second has seen the restart; what the first life had after its last scrape by anybody is lost.
+    return [store], [], START - 2430 - LONG + 3000 + END - START + 2000
+
+
+def another_that_has_seen_it_absent():
+    store = Replica()
+    store.scrape_at(EVERY, ONE, since(START + 590), failed={it for it in EVERY if START - 3000 < it < START + 600})
+    store.scrape_at([time + 15 for time in EVERY[:-1]], TWO, since(START + 590))
+    return [store], [], END - START - 590
+
+
+def an_unnamed_scrape_that_ended_before():
+    store = metered_before(Replica())
+    store.scrape_at([time for time in EVERY if time <= START - 1500], BY_HAND, rising)
+    store.scrape_at([time for time in EVERY if time >= START + 600], ONE, rising)
+    return [store], [running("p", LONG - 500)], END - LONG
+
+
+def an_unnamed_scrape_and_later_a_named_one():
+    store = metered_before(Replica())
+    store.scrape_at(EVERY, BY_HAND, since(START - 3500))
+    store.scrape_at([time for time in EVERY if time >= MIDDLE], ONE, since(START - 3500))
+    return [store], [running("p", START - 3510)], END - START + 3500
+
+
+@pytest.mark.parametrize(
+    ("stores", "pods", "counted"),
+    [
+        pytest.param(*failing_over_the_cut(), id="scrapes failed at the cut"),
+        pytest.param(*replicas_that_ended_apart(1), id="replicas ended apart"),
+        pytest.param(*replicas_that_ended_apart(-1), id="replicas ended apart, the other first"),
+        pytest.param(*jobs_that_ended_apart(), id="jobs ended apart"),
+        pytest.param(*a_job_that_ended_before_a_restart(), id="a job ended before a restart"),
+        pytest.param(*another_that_has_seen_it_absent(), id="another has seen that it was not there"),
+        pytest.param(*an_unnamed_scrape_that_ended_before(), id="a scrape without the pod ended before"),
+        pytest.param(*an_unnamed_scrape_and_later_a_named_one(), id="without the pod, and later with it"),
+    ],
+)
+def test_what_was_counted_is_billed_once_wherever_a_period_is_cut(stores, pods, counted):
+    def billed(start, end):
+        dummy, sums = summed(stores, pods=pods, start=start, end=end)
+        return sum(usage.total for usage in sums.used.values())
+
+    assert billed(LONG, END) == counted
+    assert billed(LONG, START) + billed(START, END) == counted
+
+
+def relabeled_on_the_way(store):
+    store.scrape(ONE, START - 3000, END, rising)
+    labels, samples = store.series.pop()
+    store.series.append((labels, [item for item in samples if item[0] <= MIDDLE]))
+    store.series.append(({**labels, "cluster": "c"}, [item for item in samples if item[0] > MIDDLE]))
+
+
+def followed_by_one_that_edits(store):
+    store.scrape(ONE, START - 3000, MIDDLE, rising)
+    store.scrape(TWO, MIDDLE + STEP, END, rising, own={**OF_TEAM, "team": "red"})
+
+
+@pytest.mark.parametrize("scrape", [relabeled_on_the_way, followed_by_one_that_edits])
+def test_a_label_that_is_edited_on_the_way_bills_no_past_again(scrape):
+    store = metered_before(Replica())
+    scrape(store)
+    tokens, doubts = read(store, pods=[running("p", START - 3100)])
+    assert tokens == {"team-a": END - START - STEP}
+    assert any("were there at the first scrape" in doubt for doubt in doubts)
+
+
+def test_a_target_that_fails_beside_a_steady_one_makes_nothing_new():
+    store, end = Replica(), START + 6 * 3600
+    times = [START - 600 + STEP * index for index in range(int((end - START + 600) / STEP) + 1)]
+    store.scrape_at(times, ONE, rising, tokens=False)
+    store.scrape_at(times, TWO, rising, failed={time for time in times if time < START + 5 * 3600})
+    dummy, sums = summed([store], start=START, end=end)
+    assert [usage.total for usage in sums.used.values()] == [3600]
+
+
+def test_a_target_that_ends_beside_a_steady_one_is_no_restart():
+    store, end = Replica(), START + 6 * 3600
+    store.scrape(ONE, START - 600, end, rising)
+    store.scrape(TWO, START - 600, START + 9000, rising, tokens=False)
+    period, sums = summed([store], start=START, end=end)
+    assert [usage.total for usage in sums.used.values()] == [6 * 3600]
+    assert not [doubt for doubt in period.doubts(sums) if "begun anew" in doubt.text]
+
+
+def test_a_scrape_without_the_pod_does_not_hide_that_a_counter_is_new():
+    store, born, end = Replica(), START + 9000, START + 4 * 3600
+    times = [START - 600 + STEP * index for index in range(int((end - START + 600) / STEP) + 1)]
+    value = lambda time: None if time < born else 500 + int(time - born)  # noqa: E731
+    store.scrape_at([time + 10 for time in times], ONE, value)
+    store.scrape_at(times, BY_HAND, value)
+    dummy, sums = summed([store], start=START, end=end)
+    assert [usage.total for usage in sums.used.values()] == [500 + end - born]
+
+
+def test_a_restart_after_a_window_in_which_a_counter_only_went_on_is_seen_wherever_it_ends():
+    store, edge, end = Replica(), START + 9000, START + 6 * 3600
+    times = [START - 593 + STEP * index for index in range(int((end - START + 593) / STEP) + 1)]
+    times = [time for time in times if not edge - 20 < time < edge + 620]
+    store.scrape_at(times, ONE, lambda t: 100 + (t - START) // 100 if t < edge + 300 else 5000 + int(t - edge))
+    other = {**OF_TEAM, "user_namespace": "team-b"}
+    store.scrape_at(times, ONE, lambda t: 7 if START + 5000 <= t <= edge else None, own=other)
+
+    def billed(start, end):
+        dummy, sums = summed([store], start=start, end=end)
+        return sum(usage.total for usage in sums.used.values())
+
+    assert billed(START, edge - 300) + billed(edge - 300, end) == billed(START, end)
+    assert billed(START, edge) + billed(edge, end) == billed(START, end)
+
+
+def test_a_pod_that_was_made_later_is_not_the_one_that_was_scraped_at_its_address():
+    store = metered_before(Replica())
+    store.scrape(BY_HAND, START - 600, END, rising)
+    assert set(by_gateway(store, pods=[running("q", END + 600)])) == {""}
+
+
+def test_a_running_pod_under_an_enforced_namespace_is_no_doubt():
+    store = metered_before(Replica())
+    store.scrape({**ONE, "namespace": "monitors"}, START - 3600, END, rising)
+    dummy, doubts = read(store, pods=[running("p", START - 9999, namespace="a")])
+    assert not [doubt for doubt in doubts if "was not scraped" in doubt or doubt.startswith("monitors/p has ended")]
+
+
+def test_tokens_beside_their_whole_that_are_not_billed_are_told():
+    store = Replica()
+    own = {**OF_TEAM, "gen_ai_token_type": "cached_input", "gen_ai_provider_name": "aws.bedrock"}
+    store.scrape(ONE, START + 60, END, lambda time: 5000 + time - START, own=own)
+    store.series = [
+        ({**it, "__name__": it["__name__"].replace(SUM, "gen_ai_client_token_usage_token_sum")}, samples)
+        for it, samples in store.series
+    ]
+    dummy, doubts = read(store)
+    assert any(doubt.startswith("5060 cached_input tokens of team-a") for doubt in doubts)
