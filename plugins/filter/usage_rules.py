@@ -82,6 +82,15 @@ def usage_rules(
                 f"chargeback_rules_{option} is {text!r}. That is no duration in Prometheus's syntax, and the rules "
                 "would be refused. Next: write it like 30s, 5m or 1h30m."
             )
+    for option, number, fits in (
+        ("series", series, int(series) >= 1),
+        ("nobody", nobody, 0 <= float(nobody) <= 1),
+    ):
+        if not fits:
+            raise AnsibleFilterError(
+                f"chargeback_rules_{option} is {number!r}. The alert would be of no use. Next: set a number of series "
+                "above 0, and a share of nobody's tokens between 0 and 1."
+            )
     identity = [
         label for label, state in sorted(gateway["labels"].items()) if state["carries_data"] or state["expected"]
     ]

@@ -47,6 +47,9 @@ from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -70,4 +73,10 @@ class LookupModule(LookupBase):
                 "Nothing was changed. Next: correct it; what it takes is told by ansible-doc -t role "
                 f"aigateway.metering.{role}"
             )
-        return [result.validated_parameters]
+        found = result.validated_parameters
+        if found.get("metering_gateways"):
+            try:
+                found["metering_gateways"] = _gateway.scope_of(found["metering_gateways"])
+            except MeteringError as error:
+                raise AnsibleLookupError(str(error)) from error
+        return [found]

@@ -99,9 +99,12 @@ def accepted_plan(cluster: Cluster, make: Callable[..., Plan]) -> Plan:
     Raises:
         MeteringError: the API server would refuse the monitor.
     """
-    plan = make()
-    lacking = lacking_fields(cluster, plan)
-    return make(lacking=lacking) if lacking else plan
+    plan, known = make(), frozenset[str]()
+    # Each of the optional fields can be missed once.
+    while lacking := lacking_fields(cluster, plan) - known:
+        known |= lacking
+        plan = make(lacking=known)
+    return plan
 
 
 def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
@@ -151,6 +154,12 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
         for item in cluster.list(known.api, known.plural, labels=f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}")
         if not names or item["metadata"]["name"] in names
     ]
+    if names and not ours:
+        module.warn(
+            f"Nothing is removed: no monitor of ours is called {', '.join(sorted(names))}. Those that are ours: "
+            "kubectl "
+            f"get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
+        )
     if not module.check_mode:
         for known, monitor in ours:
             cluster.delete(known.api, known.plural, monitor)

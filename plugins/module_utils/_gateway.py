@@ -12,6 +12,7 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair, Record
 
 Object = Mapping[str, Any]
+_NAMED = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+\Z")
 
 
 def name_of(document: Object) -> str:
@@ -335,6 +337,25 @@ def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
     """The sidecars of the running proxy pods, by name."""
     found = [sidecar for sidecar in map(sidecar_of, pods) if sidecar is not None]
     return sorted(found, key=lambda sidecar: sidecar.name)
+
+
+def scope_of(given: Iterable[str]) -> list[str]:
+    """The Gateways that are meant, whatever a survey or a file makes of a list of them: lines, commas, JSON.
+
+    Raises:
+        MeteringError: something among them is no namespace/name.
+    """
+    found: list[str] = []
+    for word in re.split(r"[\s,]+", " ".join(given)):
+        name = word.strip("[]\"'")
+        if name and not _NAMED.match(name):
+            raise MeteringError(
+                f"{name!r} is named as a Gateway.",
+                "A Gateway is told by its namespace and its name.",
+                "correct metering_gateways: a list of namespace/name, or a text a/b,c/d: kubectl get gateway -A",
+            )
+        found += [name] if name else []
+    return list(dict.fromkeys(found))
 
 
 def require_sidecars(found: Sequence[Sidecar], scope: Sequence[str] = ()) -> None:

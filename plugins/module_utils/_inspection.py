@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _api,
     _cardinality,
+    _configuration,
     _controller,
     _flags,
     _gateway,
@@ -212,10 +213,7 @@ def parsed(configuration: Object | None) -> dict[str, Any] | None:
     text = ((configuration or {}).get("data") or {}).get("envoy-gateway.yaml")
     if text is None:
         return None
-    import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
-
-    document = yaml.safe_load(text)
-    return document if isinstance(document, dict) else None
+    return _configuration.parsed(text)
 
 
 def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _secrets
+from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _secrets
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import (
     AUTH_ARG_SPEC,
     AnsibleK8SModule,
@@ -84,9 +84,9 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
     module = AnsibleK8SModule(
         module_class=DiscreetModule, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
     )
-    if "gateways" in options:  # Ansible makes [a, " b"] of `a, b`, and [""] of an empty answer in a survey.
-        module.params["gateways"] = [name.strip() for name in module.params["gateways"] if name.strip()]
     try:
+        if "gateways" in options:
+            module.params["gateways"] = _gateway.scope_of(module.params["gateways"])
         cluster = Cluster(module)
         result = _until_no_conflict(module, cluster, action)
     except MeteringError as error:

@@ -22,6 +22,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._overlap import PARTS, TYPES
 
 MILLION = Decimal(1_000_000)
+# A rate has no more digits before or behind its point: so amounts stay exact.
+DIGITS = 9
 # Python's Decimal takes more than a person means by a number: 1_000, NaN, digits of other scripts.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
 
@@ -52,16 +54,13 @@ class Price:
 
     def matches(self, model: str) -> bool:
         """Whether it is the price of a model, by its name."""
-        return bool(_pattern(self.model).fullmatch(model))
+        return _matches(self.model, model)
 
     def hides(self, later: Price) -> bool:
         """Whether a price that stands below this one in the list can never be used."""
-        covers = _pattern(self.model, any_letter="[^*]")  # what its `*` may be, a `?` of this one cannot
-        return (
-            self.model != later.model
-            and covers.fullmatch(later.model) is not None
-            and self.valid_from <= later.valid_from
-        )
+        # What its `*` may be, a `?` of this one cannot.
+        covers = self.model != later.model and _matches(self.model, later.model, not_one="*")
+        return covers and self.valid_from <= later.valid_from
 
     def charges(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> list[Charge]:
         """What is charged for tokens by type, of which some are parts of others: each token once.
@@ -88,9 +87,29 @@ class Price:
         return sum((charge.cost for charge in self.charges(tokens, beside)), Decimal(0))
 
 
-def _pattern(model: str, any_letter: str = ".") -> re.Pattern[str]:
-    special = {"*": ".*", "?": any_letter}
-    return re.compile("".join(special.get(letter) or re.escape(letter) for letter in model), re.DOTALL)
+def _matches(pattern: str, text: str, not_one: str = "") -> bool:
+    """Whether a pattern matches a whole text. A regular expression of many `*` may take for ever.
+
+    Args:
+        pattern: it.
+        text: the text.
+        not_one: letters that a `?` does not stand for.
+    """
+    at = position = 0
+    star, resumed = -1, 0
+    while position < len(text):
+        own = pattern[at] if at < len(pattern) else ""
+        if own == "*":
+            star, resumed, at = at, position, at + 1
+        elif own == text[position] or (own == "?" and text[position] not in not_one):
+            at, position = at + 1, position + 1
+        elif star >= 0:
+            # The last `*` stands for one letter more.
+            resumed += 1
+            at, position = star + 1, resumed
+        else:
+            return False
+    return not pattern[at:].strip("*")
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,9 @@ class PriceList:
         def begins(price: Price) -> float:
             return _period.day_start(price.valid_from, place).timestamp()
 
-        return [item for item in self.prices if start.timestamp() < begins(item) < end.timestamp()]
+        # Of days that are far away no time can be told.
+        near = [item for item in self.prices if start.date() < item.valid_from <= end.astimezone(place).date()]
+        return [item for item in near if begins(item) < end.timestamp()]
 
     def rounded(self, amount: Decimal) -> Decimal:
         """An amount in money: half to even."""
@@ -135,8 +156,10 @@ def _decimal(text: Any, where: str) -> Decimal:
     if not isinstance(text, str) or not _NUMBER.match(text):
         raise wrong(f"{where} is {text!r}, and no number such as 2.50")
     found = Decimal(text)
-    if found < 0:
+    if found.is_signed():
         raise wrong(f"{where} is {text}, and no price")
+    if found and (found.adjusted() >= DIGITS or -int(found.as_tuple().exponent) > DIGITS):
+        raise wrong(f"{where} is {text}: it has more than {DIGITS} digits before or behind its point")
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils import _configuration, _names, _scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._api import (
     Address,
     Api,
@@ -76,13 +76,11 @@ class Replica:
 
     def metric_rules(self) -> dict[str, list[dict[str, Any]]]:
         """By scrape pool, what the running configuration does with samples; nothing where it is not shown."""
-        import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
-
         found: dict[str, list[dict[str, Any]]] = {}
         for api in self.apis:
             try:
-                document = yaml.safe_load(data_of(api, "status/config", [])["yaml"])
-            except (MeteringError, yaml.YAMLError):
+                document = _configuration.parsed(data_of(api, "status/config", [])["yaml"])
+            except MeteringError:
                 continue
             for job in (document or {}).get("scrape_configs") or ():
                 found[job["job_name"]] = job.get("metric_relabel_configs") or []

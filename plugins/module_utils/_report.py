@@ -185,7 +185,7 @@ def notes(report: Report) -> list[str]:
 
 def cell(text: str) -> str:
     """A text as a cell that no spreadsheet runs."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text
 
 
 def as_csv(report: Report) -> str:

@@ -12,6 +12,7 @@ Pure: no input or output, no Ansible, no clock.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,16 +47,21 @@ def parse(exposition: str) -> list[Sample]:
                 name: re.sub(r'\\[\\"n]', lambda escape: _ESCAPES[escape.group()], value)
                 for name, value in _LABEL.findall(match.group(2))
             }
-            found.append(Sample(labels, float(match.group(3))))
+            with contextlib.suppress(ValueError):  # a line that is no sample
+                found.append(Sample(labels, float(match.group(3))))
     return found
 
 
 def shown_value(value: str) -> str:
-    """A label's value for a person: of an encoded array its elements, with a comma between them."""
+    """A label's value for a person: of an encoded array its elements, with a comma between them.
+
+    One that has nothing in it is shown as JSON: else it would look like nobody's.
+    """
     array = decoded_array(value)
-    if not array:
-        return value
-    return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in json.loads(array))
+    items = json.loads(array) if array else []
+    if not any(items):
+        return array or value
+    return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in items)
 
 
 def token_type(sample: Sample) -> str:
@@ -76,8 +82,11 @@ def decoded_array(value: str) -> str:
         # Either alphabet, with or without padding.
         plain = value.rstrip("=").translate(_URL_SAFE)
         text = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4)).decode()
-        return text if isinstance(json.loads(text), list) else ""
-    except ValueError:
+        items = json.loads(text)
+        # What cannot be written is none: half of a surrogate pair.
+        json.dumps(items, ensure_ascii=False).encode()
+        return text if isinstance(items, list) else ""
+    except (ValueError, RecursionError):
         return ""
 
 

@@ -133,7 +133,7 @@ class Scraper:
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        return self.document["spec"]
+        return self.document.get("spec") or {}
 
     @property
     def known(self) -> ScraperKind:

@@ -55,7 +55,10 @@ def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]
 def routes(cluster: Cluster) -> list[_gateway.Object]:
     """The AIGatewayRoutes; none where their kind is not served."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    return list(cluster.list(group, "aigatewayroutes")) if group else []
+    # Some kinds demand no spec.
+    return (
+        [{**item, "spec": item.get("spec") or {}} for item in cluster.list(group, "aigatewayroutes")] if group else []
+    )
 
 
 def unused_sidecars(
@@ -142,7 +145,11 @@ def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monito
         [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items],
         {
             # The items of a list do not say what they are.
-            kind: [{**item, "apiVersion": known.api, "kind": kind} for item in monitors[kind] if item is not None]
+            kind: [
+                {**item, "apiVersion": known.api, "kind": kind, "spec": item.get("spec") or {}}
+                for item in monitors[kind]
+                if item is not None
+            ]
             for kind, known in _scrapers.MONITOR_KINDS.items()
         },
         [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],

@@ -15,13 +15,11 @@ import yaml
 from ansible_collections.aigateway.metering.plugins.module_utils import _prices
 
 
-class AsWritten(yaml.SafeLoader):
+class AsWritten(yaml.BaseLoader):
     """Reads YAML as it was written: every scalar is its text, and a key stands once.
 
     YAML's own rules make 0.1 a binary float, a model named 4.10 the number 4.1, `on` a truth and 1:30 the number 90.
     """
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, dummy in node.value]

@@ -175,3 +175,9 @@ def test_a_pod_is_outdated_where_it_began_before_the_last_change_of_what_it_read
         pod("2026-11-01T00:00:00Z", deletionTimestamp="2026-11-02T10:00:02Z"),
     ]
     assert _owned.outdated(pods, read) == pods[:2]
+
+
+@pytest.mark.parametrize("bounds", [{"nobody": float("nan")}, {"nobody": -1}, {"nobody": 1.5}, {"series": 0}])
+def test_a_bound_of_which_an_alert_makes_no_use_is_refused(bounds):
+    with pytest.raises(AnsibleFilterError, match=r"Next: "):
+        usage_rules(gateway([]), "r", **bounds)

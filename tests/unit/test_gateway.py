@@ -407,6 +407,27 @@ def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
     assert _gateway.within([OURS, THEIRS], scope) == found
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        pytest.param(["a/b", " c/d"], ["a/b", "c/d"], id="a list"),
+        pytest.param(["a/b\nc/d\n"], ["a/b", "c/d"], id="lines"),
+        pytest.param(['["a/b"', '"c/d"]'], ["a/b", "c/d"], id="JSON, as Ansible splits it"),
+        pytest.param(["[]"], [], id="an empty list as a text"),
+        pytest.param([""], [], id="an empty answer"),
+        pytest.param(["a/b", "a/b"], ["a/b"], id="one twice"),
+    ],
+)
+def test_gateways_are_named_in_any_form_of_a_list(given, found):
+    assert _gateway.scope_of(given) == found
+
+
+@pytest.mark.parametrize("name", ["chat", "a/b/c", "A/b", "a/*"])
+def test_what_names_no_gateway_is_refused(name):
+    with pytest.raises(MeteringError, match="is named as a Gateway"):
+        _gateway.scope_of([name])
+
+
 def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
     with pytest.raises(MeteringError, match="belongs to the Gateway team-c/chat"):
         _gateway.require_sidecars([OURS], ["team-a/chat", "team-c/chat"])

@@ -215,6 +215,11 @@ def test_the_first_pattern_that_fits_has_the_price_at_its_latest(model, day, rat
         ({"currency": "EUR", "prices": [{**ENTRY, "valid_from": "2026-01-01 00:00:00"}]}, "no day such as"),
         ({"currency": "EUR", "prices": [{**ENTRY, "price": 1}]}, "unknown key price"),
         ({"currency": "EUR", "digits": "two", "prices": []}, "digits is 'two'"),
+        (
+            {"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "1e26", "output": 1}}]},
+            "more than 9 digits",
+        ),
+        ({"currency": "EUR", "prices": [{**ENTRY, "per_million": {"input": "-0", "output": 1}}]}, "no price"),
     ],
 )
 def test_a_price_list_that_is_none_is_told(document, message):
@@ -252,7 +257,15 @@ def test_what_a_pattern_hides_it_matches(earlier, later, model):
 
 @pytest.mark.parametrize(
     ("text", "model"),
-    [("4.10", "4.10"), ("on", "on"), ("1:30", "1:30"), ("0x10", "0x10"), ("2026-01-01", "2026-01-01"), ("~", "~")],
+    [
+        ("4.10", "4.10"),
+        ("on", "on"),
+        ("1:30", "1:30"),
+        ("0x10", "0x10"),
+        ("2026-01-01", "2026-01-01"),
+        ("~", "~"),
+        ("!!int 7", "7"),
+    ],
 )
 def test_a_price_list_is_read_as_it_is_written(text, model):
     known = load_prices(f"currency: EUR\nprices:\n- {{model: {text}, per_million: {{input: 0.1, output: 1e-7}}}}\n")
@@ -288,6 +301,16 @@ def test_a_price_that_begins_with_the_period_in_its_zone_holds_in_it():
     dearer = {"model": "chat-*", "valid_from": "2026-11-01", "per_million": {"input": 5, "output": 0}}
     report = _report.build(usage() | MONTH, prices_of({"currency": "EUR", "prices": [ENTRY, dearer]}), "Europe/Berlin")
     assert report.amount == Decimal("5.00")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_price_of_a_day_of_which_no_time_can_be_told_changes_nothing_in_the_period(day):
+    document = {"currency": "EUR", "prices": [ENTRY, {**ENTRY, "model": "other", "valid_from": day}]}
+    assert _report.build(usage() | MONTH, prices_of(document), "Asia/Tokyo").amount is not None
+
+
+def test_many_stars_are_no_work():
+    assert not _prices.Price("*a" * 12 + "b", datetime.date(2026, 1, 1), {}).matches("a" * 200)
 
 
 def test_a_price_that_begins_in_the_midst_of_the_last_day_is_refused():
@@ -337,7 +360,7 @@ def test_doubts_are_in_every_form_for_people():
     assert "doubt: p was not scraped." in _report.table(_report.build(usage(doubts=["p was not scraped."])))
 
 
-@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1"])
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1", " =1", "\n=1"])
 def test_no_cell_is_a_formula(name):
     (dummy, line) = csv.reader(io.StringIO(_report.as_csv(_report.build(usage(row(name))))))
     assert line[2] == f"'{name}"
@@ -617,6 +640,10 @@ def test_an_array_is_decoded_for_people_and_raw_in_the_data():
     assert not any(ARRAY in text for text in (_report.as_csv(report), _page.as_html(report), *_report.table(report)))
 
 
+# Half of a surrogate pair, which no text can have.
+HALF = base64.b64encode(b'["\\ud800", "a"]').decode()
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -624,6 +651,9 @@ def test_an_array_is_decoded_for_people_and_raw_in_the_data():
         (ARRAY.rstrip("="), "sales, support"),
         (base64.b64encode(b'["/sales","/ops"]').decode(), "/sales, /ops"),
         (base64.b64encode(b'["1st"]').decode(), "1st"),
+        (base64.b64encode(b"[]").decode(), "[]"),
+        (base64.b64encode(b'["", null]').decode(), '["", null]'),
+        (HALF, HALF),
         ("Wyoming", "Wyoming"),
         (base64.b64encode('["ä?>","x"]'.encode()).decode(), "ä?>, x"),
         (base64.urlsafe_b64encode('["ä?>",7]'.encode()).decode(), "ä?>, 7"),

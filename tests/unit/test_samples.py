@@ -189,3 +189,7 @@ SET = Setters({"x-user-group": [Setter("team-a/jwt", "group")]})
 def test_why_a_label_carries_no_data_is_worked_out(have, state):
     inputs = {"mapping": MAPPING, "samples": [], "stale": [], "setters": SET} | have
     assert _samples.state_of("department", **inputs) == state
+
+
+def test_a_line_whose_value_is_no_number_is_passed_over():
+    assert _samples.parse('gen_ai_client_token_usage_sum{a="b"} many\n') == []

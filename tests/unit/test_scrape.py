@@ -691,6 +691,25 @@ def test_ours_uses_no_field_that_the_served_kind_lacks(lacking, endpoint, kept):
     assert covered(monitor, TWO, prometheus()) == dict.fromkeys([item.name for item in TWO], 1)
 
 
+def test_a_second_plan_is_tried_like_the_first():
+    class Twice(Served):
+        """It refuses one field at a time."""
+
+        def rehearse(self, dummy, api, plural, wish):
+            unknown = sorted(_dedupe._fields(wish) - self.has)
+            if unknown:
+                raise UnknownFieldsError(frozenset(unknown[:1]))
+            return super().rehearse(dummy, api, plural, wish)
+
+    def plan(lacking=frozenset()):
+        return _scrape.plan(monitoring(), prometheus(), TWO, lacking=lacking)
+
+    served: Any = Twice(set(), "strict")
+    created = _dedupe.accepted_plan(served, plan).create
+    assert created is not None
+    assert _dedupe._fields(created) == set()
+
+
 class Served:
     """An API server whose PodMonitor has some fields, and that may be strict about others or prune them."""
 

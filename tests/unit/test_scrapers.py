@@ -438,3 +438,8 @@ def test_the_pods_on_every_node_are_one_replica_together(scraper, together):
 )
 def test_what_serves_its_api_by_tls_is_asked_so(spec, scheme):
     assert prometheus(**spec).scheme == scheme
+
+
+def test_a_scraper_that_says_nothing_selects_nothing_and_is_no_error():
+    document = {"metadata": {"namespace": "monitoring", "name": "vm"}}
+    assert _scrapers.Scraper(document, {}, "VMAgent").spec == {}
