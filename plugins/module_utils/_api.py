@@ -53,7 +53,6 @@ class Api(Protocol):
 
     def hide(self, text: str) -> str:
         """Text that comes from there, without what it repeats of secrets."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1107,7 +1107,10 @@ def test_a_target_that_ends_beside_a_steady_one_is_no_restart():
 def test_a_scrape_without_the_pod_does_not_hide_that_a_counter_is_new():
     store, born, end = Replica(), START + 9000, START + 4 * 3600
     times = [START - 600 + STEP * index for index in range(int((end - START + 600) / STEP) + 1)]
-    value = lambda time: None if time < born else 500 + int(time - born)  # noqa: E731
+
+    def value(time):
+        return None if time < born else 500 + int(time - born)
+
     store.scrape_at([time + 10 for time in times], ONE, value)
     store.scrape_at(times, BY_HAND, value)
     dummy, sums = summed([store], start=START, end=end)
