@@ -465,8 +465,13 @@ class PodReader:
     def _read_history(self, before: float) -> dict[Key, list[tuple[int, str, Identity]]]:
         """The latest series of each counter before a time, each with its replica and selector; and the scrapes then."""
         found: dict[Key, list[tuple[int, str, Identity]]] = {}
+        if not self.store.was_scraping(before):
+            return found
         for number in range(len(self.store.replicas)):
             for selector in self.group.selectors(-math.inf, before):
+                # Most pods began later: one question tells that there is nothing.
+                if not self.store.has_any(number, before, selector):
+                    continue
                 latest = self.store.latest_success(number, before, WIDTH, selector)
                 if latest is not None:
                     self._note(number, self.store.samples(number, latest, WIDTH + AHEAD, SCRAPES, selector), [])

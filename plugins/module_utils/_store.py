@@ -185,6 +185,11 @@ class Store:
             for item in replica.query(promql, until, apart=True)
         )
 
+    def has_any(self, number: int, before: float, selector: str) -> bool:
+        """Whether a replica has anything of a pod before a time."""
+        question = f"group ({self.over('last_over_time', LOOK_BACK[-1], SCRAPES, selector)})"
+        return bool(self.replicas[number].query(question, before, apart=True))
+
     def latest(self, number: int, before: float, width: float, *matchers: str) -> float | None:
         """A time shortly after the last sample before another time: by so many seconds at most. None for no sample."""
         return _latest(before, width, lambda until, seconds: bool(self.last(number, until, seconds, *matchers)))

@@ -217,13 +217,14 @@ def _of_deployment(stand: Stand, prefix: str) -> list[str]:
 
 
 def test_a_tenant_in_a_header_masks_no_row(metered: Stand, tmp_path: Path) -> None:
+    start = wait_for_scrapes(metered)
     metered.send()
-    wait_for_scrapes(metered)
+    period = {"report_from": when(start), "report_to": when(wait_for_scrapes(metered))}
     with Front(metered, anybody) as front:
         for tenant in ("team-a", "team", "1", "2026"):
             run = metered.play(
                 "report",
-                report_period="this_month",
+                **period,
                 report_directory=str(tmp_path),
                 scrape_api={
                     "url": front.url,
