@@ -148,9 +148,9 @@ class PodReader:
         if self.tokens.first is None or self.presence.last is None:
             return []
         lacking = self.tokens.ended((self.tokens.first, self.presence.last))
-        return [
-            span for span in lacking if not any(begin <= span[1] and span[0] <= until for begin, until in self.restarts)
-        ]
+        # A time without a scrape, or with a new process, is told as such.
+        known = [*self.restarts, *self.presence.gaps]
+        return [span for span in lacking if not any(begin <= span[1] and span[0] <= until for begin, until in known)]
 
     def twins(self) -> list[tuple[Stored, Stored]]:
         """Its counters that may be one and the same, and are summed up twice."""

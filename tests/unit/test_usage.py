@@ -1156,3 +1156,10 @@ def test_tokens_beside_their_whole_that_are_not_billed_are_told():
     ]
     dummy, doubts = read(store)
     assert any(doubt.startswith("5060 cached_input tokens of team-a") for doubt in doubts)
+
+
+def test_a_time_without_a_scrape_is_told_once():
+    store = metered_before(Replica())
+    store.scrape_at([time for time in EVERY if not MIDDLE < time < MIDDLE + 600], ONE, rising)
+    dummy, doubts = read(store, pods=[running("p", LONG - 500)])
+    assert len([doubt for doubt in doubts if "scraped from" in doubt]) == 1
