@@ -7,7 +7,6 @@ answers are held against what was really counted.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import resource
 import shutil
@@ -17,15 +16,14 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
 from standlib import binaries, usage  # noqa: E402
+from standlib.kept import Kept  # noqa: E402
 from standlib.progress import main_guard, say, step, wait_until  # noqa: E402
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (  # noqa: E402
@@ -53,24 +51,6 @@ class EverySample(_reading.PodReader):
             at += PART
 
 
-class Kept:
-    """Prometheus over a connection that is kept, as the API server's is."""
-
-    name = "benchmark"
-
-    def __init__(self) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
-
-    @staticmethod
-    def hide(text: str) -> str:
-        return text
-
-    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        self._connection.request("POST", path, urlencode(query), form)
-        return self._connection.getresponse().read().decode()
-
-
 @dataclass(frozen=True)
 class Counted(_prometheus.Replica):
     """A replica whose answers are counted."""
@@ -88,7 +68,7 @@ def answer(days: int, way: str) -> None:
     """Sum the month up in one of both ways, and print what it took as JSON."""
     if way == "samples":
         _usage.PodReader = EverySample  # type: ignore[attr-defined]
-    replica = Counted((Kept(),))
+    replica = Counted((Kept(PORT),))
     end = START + days * DAY
     store = _store.Store([replica], [1064], {})
     period = _usage.Period(store, START, end, end, _owners.Owners([], []))

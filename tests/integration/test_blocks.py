@@ -18,11 +18,11 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from standlib import binaries
+from standlib.kept import Kept
 from standlib.progress import wait_until
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _prometheus
@@ -64,24 +64,6 @@ def exposition(found: Sequence[Scenario]) -> Iterator[str]:
     yield "# EOF"
 
 
-class Api:
-    """Prometheus over a connection that is kept."""
-
-    name = "blocks"
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    @staticmethod
-    def hide(text: str) -> str:
-        return text
-
-    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        self._connection.request("POST", path, urlencode(query), form)
-        return self._connection.getresponse().read().decode()
-
-
 @pytest.fixture(scope="module")
 def histories() -> list[Scenario]:
     return scenarios()
@@ -104,7 +86,7 @@ def replica(histories: list[Scenario], tmp_path_factory: pytest.TempPathFactory)
     with subprocess.Popen([binaries.tool("prometheus"), *words]) as server:
         try:
             wait_until("Prometheus", lambda: is_ready(port), 60)
-            yield _prometheus.Replica((Api(port),))
+            yield _prometheus.Replica((Kept(port),))
         finally:
             server.terminate()
     shutil.rmtree(directory)
