@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import accuracy
 import pytest
 from accuracy import BY, served_since, wait_for_scrapes, when
-from conftest import BIN, CONTROLLER, FLAG, ROOT, Stand
+from conftest import BIN, CONTROLLER, FLAG, QUICK, ROOT, Stand
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -276,6 +277,8 @@ def test_progress_is_shown_beside_what_a_callback_prints(metered: Stand) -> None
     command = [str(BIN / "ansible-playbook"), "playbooks/check.yml", "-e", "check_timeout=15"]
     metered.apply(metered.pod_monitor("by-hand"))
     try:
+        twice = "is scraped 2 times"
+        wait_until("a second scrape", lambda: twice in json.dumps(metered.module("prom_scrape_check", timeout=0)), 60)
         environment = metered.environment()
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     finally:
@@ -304,7 +307,7 @@ def test_a_target_of_somebody_else_with_an_odd_address_breaks_no_check(metered: 
     try:
         wait_until("the odd target", is_there, 120)
         assert "pools" in metered.module("prom_scrape_check", timeout=30)
-        assert metered.module("drift_info", timeout=30)["drifts"] == []
+        assert metered.module("drift_info", timeout=30, interval=QUICK["scrape_interval"])["drifts"] == []
     finally:
         metered.delete("scrapeconfig", MONITORING, "odd")
         set_prometheus(metered, scrapeConfigSelector=None, scrapeConfigNamespaceSelector=None)
@@ -361,8 +364,7 @@ def behind_tls(metered: Stand) -> Iterator[Stand]:
 
 def test_a_prometheus_behind_tls_is_asked_by_tls(behind_tls: Stand) -> None:
     assert "pools" in behind_tls.module("prom_scrape_check", timeout=120)
-    run = behind_tls.play("check")
-    assert run.code == 0, run.output
+    assert behind_tls.module("drift_info", timeout=60, interval=QUICK["scrape_interval"])["drifts"] == []
 
 
 def test_an_operator_without_port_numbers_gets_a_monitor_that_it_understands(fresh: Stand) -> None:
@@ -399,8 +401,9 @@ def test_an_operator_without_port_numbers_gets_a_monitor_that_it_understands(fre
         wait_until("the schema with it", lambda: "portNumber" in _explained(fresh), 60)
 
 
-def _explained(stand: Stand) -> str:
-    return stand.kubectl.run(stand.step, "explain", "podmonitor.spec.podMetricsEndpoints")
+def _explained(stand: Stand) -> list[str]:
+    text = stand.kubectl.run(stand.step, "explain", "podmonitor.spec.podMetricsEndpoints")
+    return re.findall(r"^  (\w+)\t", text, re.MULTILINE)
 
 
 def test_a_proxy_that_never_rolls_is_told_before_the_flag_is_changed(fresh: Stand) -> None:
@@ -453,5 +456,5 @@ def test_a_period_cut_anywhere_is_the_sum_of_its_parts(metered: Stand) -> None:
     # Right around the births of the new proxies, to the second.
     cuts += [cuts[1] - 7, cuts[1] - 3, cuts[1] + 4]
     whole = accuracy.account(metered, start, end).counted
-    for cut in sorted(cuts):
+    for cut in sorted(cut for cut in cuts if start < cut < end):
         assert accuracy.parts(metered, start, cut, end) == whole, cut - start
