@@ -23,7 +23,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Source
@@ -171,12 +171,17 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 
 def carry_out(cluster: Cluster, plan: Plan) -> None:
-    """Create, bring back and remove as planned. Raises ConflictError where something changed since it was read."""
+    """Create, bring back and remove as planned.
+
+    Raises:
+        ConflictError: something changed since it was read, be it the kind itself: a field was not stored.
+    """
     own = _scrapers.MONITOR_KINDS[plan.prometheus.monitor]
-    if plan.create:
-        cluster.create(own.api, own.plural, plan.create)
-    if plan.update:
-        cluster.replace(own.api, own.plural, plan.update)
+    for wish, write in ((plan.create, cluster.create), (plan.update, cluster.replace)):
+        if wish:
+            missing = _fields(wish) - _fields(write(own.api, own.plural, wish))
+            if missing:
+                raise ConflictError(f"{_gateway.name_of(wish)} was stored without {', '.join(sorted(missing))}")
     for source in plan.remove:
         known = _scrapers.MONITOR_KINDS[source.kind]
         if source.document:

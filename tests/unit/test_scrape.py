@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _dedupe, _scrape, _scrapers, _selectors
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import UnknownFieldsError
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import name_of
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
@@ -689,6 +689,17 @@ def test_ours_uses_no_field_that_the_served_kind_lacks(lacking, endpoint, kept):
         _scrape.KEEPS_CLASSIC if kept else dict.fromkeys(_scrape.KEEPS_CLASSIC)
     )
     assert covered(monitor, TWO, prometheus()) == dict.fromkeys([item.name for item in TWO], 1)
+
+
+def test_a_monitor_that_was_stored_without_a_field_is_read_again():
+    class Pruning(Served):
+        def create(self, api: str, plural: str, wish: Any) -> Any:  # type: ignore[override]
+            return self.rehearse(None, api, plural, wish)
+
+    plan = _scrape.plan(monitoring(), prometheus(), TWO)
+    served: Any = Pruning({"scrapeClassicHistograms", "convertClassicHistogramsToNHCB"}, "pruning")
+    with pytest.raises(ConflictError, match="was stored without portNumber"):
+        _dedupe.carry_out(served, plan)
 
 
 def test_a_second_plan_is_tried_like_the_first():
