@@ -59,7 +59,9 @@ def tenures(
     begun = kept_until = -math.inf
     last: T | None = None
     for time, pod in seen:
-        about = min(time, (made or {}).get(pod, time - ABOUT))
+        # A pod that is older than what was seen there of another may have got the address at any time since.
+        known = (made or {}).get(pod, -math.inf)
+        about = min(time, known) if known > begun else time - ABOUT
         if last is not None:
             # Until another is about to be seen it is the former one's; if it is seen again itself, all the time.
             add(owned.setdefault(last, []), begun, min(kept_until, time if pod == last else max(begun, about)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ABOUT, KEEPS, tenures
+from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ABOUT, KEEPS, Span, tenures
 
 
 def owner(seen, time):
@@ -47,3 +47,11 @@ def test_what_is_far_away_does_not_matter(seen, time, cut):
     assert told(seen, time) == told(near, time)
     if time <= cut:
         assert told(seen, time) == told([item for item in seen if item[0] <= cut + ABOUT], time)
+
+
+def test_since_a_pod_was_made_an_address_is_its_own_where_no_other_was_seen_since():
+    owned, free = tenures([(10_000.0, "p")], {"p": 4_000.0})
+    assert owned["p"][0].begin == 4_000.0
+    assert free[0].until == 4_000.0
+    later, dummy = tenures([(5_000.0, "q"), (10_000.0, "p")], {"p": 4_000.0})
+    assert later["q"] == [Span(5_000.0 - ABOUT, 10_000.0 - ABOUT)]
