@@ -294,8 +294,8 @@ def helm_warning(controller: Controller, value: str) -> str:
     release = controller.helm
     return (
         f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
-        "next upgrade writes the flag anew from its values. Next: set "
-        f"{_generations.VALUES_KEYS[controller.flag]} to {value} in them, or run with labels_method: helm."
+        f"next upgrade writes the flag anew from its values. Next: set {_generations.VALUES_KEYS[controller.flag]} to "
+        f"{value} in them, or run with labels_method: helm."
     )
 
 

@@ -157,8 +157,7 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     if names and not ours:
         module.warn(
             f"Nothing is removed: no monitor of ours is called {', '.join(sorted(names))}. Those that are ours: "
-            "kubectl "
-            f"get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
+            f"kubectl get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
         )
     if not module.check_mode:
         for known, monitor in ours:

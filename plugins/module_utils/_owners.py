@@ -72,6 +72,20 @@ class Owners:
             return own[0]
         return at[0] if len(at) == 1 else None
 
+    def has_alike(self, told: PodName, addresses: Collection[str]) -> bool:
+        """Whether the cluster has several pods that a store may tell of under one name.
+
+        Args:
+            told: the pod's name, with a namespace that may be enforced.
+            addresses: those at which it was scraped.
+        """
+        named = [item for item in self.pods if item["metadata"]["name"] == told.name]
+        if all(item["metadata"]["namespace"] != told.namespace for item in named):
+            return len(named) > 1
+        # One of them has that namespace itself: others are told by their addresses.
+        other = [item for item in named if item["metadata"]["namespace"] != told.namespace]
+        return any(not _addresses(item).isdisjoint(addresses) for item in other)
+
     def gateway(self, told: PodName | None, addresses: Collection[str], since: float | None = None) -> str:
         """The Gateway of a pod; an empty text where that is not known.
 

@@ -151,9 +151,8 @@ def alerts(
             f"(scrape_samples_scraped{{{ours}}} > 1 and scrape_samples_scraped{{{ours}}} > "
             f"scrape_samples_post_metric_relabeling{{{ours}}}) unless on (instance) ({now()})",
             "critical",
-            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, and none of "
-            "its "
-            "tokens are stored.",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, "
+            "and none of its tokens are stored.",
             "A rule of the scrape drops them: what is used now will be missing in the bill.",
             f"{check} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
         ),

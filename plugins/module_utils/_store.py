@@ -79,6 +79,11 @@ class Group:
     instance: str = ""
     """The address of the one that is meant, where two pods are stored under one name."""
 
+    def scraped_at(self, whole: Scraped) -> set[str]:
+        """The addresses at which it was scraped, of all that was."""
+        own = {self.instance} if self.instance else whole.pods.get(self.pod, set()) if self.pod else set()
+        return own or set(self.addresses)
+
     def selectors(self, begin: float, until: float) -> list[str]:
         """Matchers, each alternative for itself, of what is its own at some time between two."""
         unnamed = [

@@ -106,8 +106,7 @@ def unused(pod: Object, gateway: str) -> Unmetered:
         gateway,
         "no listener of it uses its sidecar: its statistics have no external processor",
         "install Envoy Gateway with the extensionManager of the AI gateway's envoy-gateway-values.yaml, and see that "
-        "the "
-        "AIGatewayRoute is accepted: kubectl get aigatewayroute -A",
+        "the AIGatewayRoute is accepted: kubectl get aigatewayroute -A",
     )
 
 

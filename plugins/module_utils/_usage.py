@@ -11,7 +11,7 @@ import functools
 import operator
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -23,9 +23,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _progress,
     _reading,
     _state,
-    _store,
     _stored_tokens,
-    _tenure,
     _twins,
     _view,
 )
@@ -33,11 +31,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._doubts import Doubt, in_order, shown, traffic, utc
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._groups import Grouping
 from ansible_collections.aigateway.metering.plugins.module_utils._owners import Owners
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, PodReader
 from ansible_collections.aigateway.metering.plugins.module_utils._scraped import GAP_INTERVALS, Presence
-from ansible_collections.aigateway.metering.plugins.module_utils._store import Group, PodName, Scraped, Store
+from ansible_collections.aigateway.metering.plugins.module_utils._store import PodName, Scraped, Store
 from ansible_collections.aigateway.metering.plugins.module_utils._sums import Sums, Usage
 
 
@@ -136,20 +135,13 @@ def present_doubts(
             shows = _stored_tokens.total(own)
             found.append(
                 Doubt(
-                    f"{sidecar.name} shows {shows} tokens at present, of which {lacking} are not stored: they are "
-                    "not in "
-                    "this bill. The next scrape may bring them; else ansible-playbook aigateway.metering.check says "
-                    "more.",
+                    f"{sidecar.name} shows {shows} tokens at present, of which {lacking} are not stored: they are not "
+                    "in this bill. The next scrape may bring them; else ansible-playbook aigateway.metering.check "
+                    "says more.",
                     lacking,
                 )
             )
     return found
-
-
-def _addresses(group: Group, whole: Scraped) -> set[str]:
-    """The addresses at which a group was scraped."""
-    own = {group.instance} if group.instance else whole.pods.get(group.pod, set()) if group.pod else set()
-    return own or set(group.addresses)
 
 
 class Period:
@@ -183,12 +175,13 @@ class Period:
         """Follow every counter through the days of the period, pod by pod, and sum them up."""
         active = [self._store.scraped(until, until - begin + AHEAD) for begin, until in days]
         whole = functools.reduce(operator.or_, active, Scraped())
-        groups = self._groups(whole)
-        created = self._ask_kube_state_metrics(groups, whole, wants_owners="gateway" in sums.by)
+        grouping = Grouping(self._store, self._owners, self.start, self.end)
+        groups = grouping.groups(whole, wants_owners="gateway" in sums.by)
         pace = _progress.Pace("reading what was stored of pods")
         for number, group in enumerate(groups, start=1):
-            addresses = self._at[group.name] = _addresses(group, whole)
-            beginning = self._owners.beginning(group.pod, addresses, created.get(group.pod) if group.pod else None)
+            addresses = self._at[group.name] = group.scraped_at(whole)
+            created = grouping.created.get(group.pod) if group.pod else None
+            beginning = self._owners.beginning(group.pod, addresses, created)
             reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
             added: dict[_reading.Key, dict[int, int]] = {}
             for day, (begin, until) in enumerate(days):
@@ -204,88 +197,6 @@ class Period:
                 sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
             self._readers[group.name] = reader
         self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
-
-    def _ask_kube_state_metrics(
-        self, groups: Sequence[Group], whole: Scraped, *, wants_owners: bool
-    ) -> dict[PodName, float]:
-        """When pods were made that are gone; whose they were is kept with what else is known of owners."""
-        gone = [
-            group.pod
-            for group in groups
-            if group.pod is not None and self._owners.pod(group.pod, _addresses(group, whole)) is None
-        ]
-        asked = (self.end, self.end - self.start + AHEAD)
-        if gone and wants_owners:
-            self._owners.stored = self._store.owners(gone, *asked)
-            replicasets = sorted({name for kind, name in self._owners.stored.values() if kind == "ReplicaSet"})
-            self._owners.deployments = self._store.replicaset_owners(replicasets, *asked)
-        return self._store.creations(gone, *asked) if gone else {}
-
-    def _groups(self, whole: Scraped) -> list[Group]:
-        """What was scraped in the period, or shortly before it: each pod with what was stored without its name."""
-        owned: dict[PodName, dict[str, list[_tenure.Span]]] = {pod: {} for pod in whole.pods}
-        free: list[Group] = []
-        named = set().union(*whole.pods.values())
-        # What scrapes without the pod have stored until shortly before the period tells what a counter had reached.
-        addresses = whole.unnamed | (named and named & self._store.scraped(self.start, _tenure.KEEPS).unnamed)
-        seen = {address: self._seen_at(address) for address in sorted(addresses)}
-        made = self._made(seen)
-        for address, times in seen.items():
-            spans, rest = _tenure.tenures(times, made)
-            for pod, own in spans.items():
-                # It may be one that scrapes with the pod have seen shortly before the period, or will see soon after
-                # it.
-                if address in whole.unnamed or pod in whole.pods:
-                    owned.setdefault(pod, {})[address] = own
-            if address in whole.unnamed and any(it.begin < self.end and self.start - AHEAD < it.until for it in rest):
-                free.append(Group(address, None, {address: rest}))
-        found: list[Group] = []
-        for pod, unnamed in sorted(owned.items()):
-            apart = self._apart(whole.pods.get(pod, set()))
-            if not apart:
-                found.append(Group(str(pod), pod, unnamed))
-            for instance in apart:
-                its_own = {address: spans for address, spans in unnamed.items() if address == instance}
-                found.append(Group(f"{pod} at {instance}", pod, its_own, instance))
-        return [*found, *free]
-
-    def _made(self, seen: Mapping[str, Sequence[tuple[float, PodName]]]) -> dict[PodName, float]:
-        """Of the pods that were seen at addresses, times before which there was none of them, as far as is known."""
-        at: dict[PodName, set[str]] = {}
-        for address, times in seen.items():
-            for pod in {pod for dummy, pod in times}:
-                at.setdefault(pod, set()).add(address)
-        begin, until = self.start - _tenure.KEEPS, self.end + _tenure.KEEPS
-        created = self._store.creations(sorted(at), until, until - begin)
-        found = {pod: self._owners.beginning(pod, addresses, created.get(pod)).pod for pod, addresses in at.items()}
-        return {pod: time for pod, time in found.items() if time is not None}
-
-    def _seen_at(self, address: str) -> list[tuple[float, PodName]]:
-        """When scrapes that say the pod have found which one at an address, from a day before the period to one after.
-
-        So a report that is made later attributes what is around a cut as one does that has no cut there.
-        """
-        begin, until = self.start - _tenure.KEEPS - AHEAD, self.end + _tenure.KEEPS + AHEAD
-        found: set[tuple[float, PodName]] = set()
-        matchers = (_store.by("__name__", "up"), _store.by("instance", address), 'pod!=""')
-        while begin < until:
-            at = min(begin + _tenure.KEEPS, until)
-            for number in range(len(self._store.replicas)):
-                for item in self._store.samples(number, at, at - begin, *matchers):
-                    pod = PodName(item["metric"].get("namespace", ""), item["metric"]["pod"])
-                    found |= {(time, pod) for time, value in _store.numbers(item["values"]) if value}
-            begin = at
-        return sorted(found)
-
-    def _apart(self, addresses: set[str]) -> list[str]:
-        """The addresses of pods that are stored under one name, where they were there at once; nothing for one pod.
-
-        So it is where a platform enforces the label `namespace`, and two namespaces have a pod of one name.
-        """
-        own = sorted(address for address in addresses if address.rpartition(":")[2] in self._store.ports)
-        there = [self._owners.pod(None, {address}) for address in own]
-        distinct = {_gateway.name_of(item) for item in there if item is not None}
-        return own if len(distinct) > 1 else []
 
     # --- what cannot be known -----------------------------------------------------------------------------------------
 
@@ -308,13 +219,11 @@ class Period:
             if self._has_ended(reader) and not reader.counters:
                 idle.append(reader.presence.step)
         if idle:
-            found.append(
-                Doubt(
-                    f"{len(idle)} pods that had counted nothing have ended: what each has counted after its last "
-                    "scrape, "
-                    f"in up to {max(idle):.0f} s, is lost."
-                )
+            ended = "1 pod that had counted nothing has" if len(idle) == 1 else (
+                f"{len(idle)} pods that had counted nothing have"
             )
+            text = f"{ended} ended: what each counted after its last scrape, in up to {max(idle):.0f} s, is lost."
+            found.append(Doubt(text))
         found += self._doubts_of_unscraped(last_moment)
         if not self._store.was_scraping(self.start):
             found.append(
@@ -329,10 +238,8 @@ class Period:
             found.append(
                 Doubt(
                     f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or "
-                    "older, "
-                    f"which counts them within {_overlap.WHOLE_OF[kind]} for some upstreams and beside it for "
-                    "others; they "
-                    "are taken to be within.",
+                    f"older, which counts them within {_overlap.WHOLE_OF[kind]} for some upstreams and beside it for "
+                    "others; they are taken to be within.",
                     tokens,
                 )
             )
@@ -411,8 +318,7 @@ class Period:
                 found.append(
                     Doubt(
                         f"{name} was scraped first at {shown(time_of_scrape)}, {seconds:.0f} s after its sidecar "
-                        "began: "
-                        "what it had counted by then is billed to that moment.",
+                        "began: what it had counted by then is billed to that moment.",
                         rate * seconds,
                         seconds,
                     )
@@ -423,8 +329,8 @@ class Period:
             found.append(
                 Doubt(
                     f"Up to {twice} tokens of {name} are billed twice: two scrape it, and one of them edits the "
-                    "sidecar's "
-                    f"labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its metricRelabelings.",
+                    f"sidecar's labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its "
+                    "metricRelabelings.",
                     twice,
                 )
             )
@@ -454,8 +360,7 @@ class Period:
                 found.append(
                     Doubt(
                         f"{sidecar.name} was not scraped from {shown(begin)} to {shown(until)}: "
-                        f"{traffic(seconds, 0.0)}, "
-                        "which is not billed yet.",
+                        f"{traffic(seconds, 0.0)}, which is not billed yet.",
                         0.0,
                         seconds,
                     )

@@ -242,8 +242,7 @@ def test_a_counter_that_appears_at_a_target_that_was_scraped_before_is_new():
         {"team-a": 7},
         [
             "gateways/p has ended after its last scrape at 1970-01-02T04:46:40+00:00: it may have counted up to 30 s "
-            "of "
-            "traffic after that, which is lost."
+            "of traffic after that, which is lost."
         ],
     )
 
@@ -1163,3 +1162,22 @@ def test_a_time_without_a_scrape_is_told_once():
     store.scrape_at([time for time in EVERY if not MIDDLE < time < MIDDLE + 600], ONE, rising)
     dummy, doubts = read(store, pods=[running("p", LONG - 500)])
     assert len([doubt for doubt in doubts if "scraped from" in doubt]) == 1
+
+
+@pytest.mark.parametrize("enforced", ["monitors", "a"], ids=["of the monitors", "that one of them has"])
+def test_pods_of_one_name_that_followed_each_other_under_an_enforced_namespace_are_two(enforced):
+    store = Replica()
+    name = {"pod": "p", "namespace": enforced, "job": "one"}
+    store.scrape({**name, "instance": "10.0.0.1:1064"}, LONG, START - 1000, rising)
+    store.scrape({**name, "instance": "10.0.0.2:1064"}, START + 300, END, lambda time: 2 * rising(time))
+    pods = [
+        running("p", LONG - 9999, namespace=namespace, gateway=f"{namespace}/gw", ip=f"10.0.0.{number}")
+        for number, namespace in enumerate("ab", start=1)
+    ]
+
+    def billed(start, end):
+        dummy, sums = summed([store], pods=pods, start=start, end=end, by=("gateway",))
+        return Counter({key[0]: usage.total for key, usage in sums.used.items() if usage.total})
+
+    assert billed(LONG, START) + billed(START, END) == billed(LONG, END)
+    assert billed(LONG, END)["b/gw"] == 2 * (END - START - 300)
