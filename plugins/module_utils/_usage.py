@@ -15,27 +15,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
+    _doubts,
     _gateway,
     _names,
-    _overlap,
     _owners,
     _period,
     _progress,
     _reading,
     _state,
     _stored_tokens,
-    _twins,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._doubts import Doubt, in_order, shown, traffic, utc
+from ansible_collections.aigateway.metering.plugins.module_utils._doubts import Doubt, in_order, shown, utc
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._groups import Grouping
 from ansible_collections.aigateway.metering.plugins.module_utils._owners import Owners
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, PodReader
-from ansible_collections.aigateway.metering.plugins.module_utils._scraped import GAP_INTERVALS, Presence
+from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
 from ansible_collections.aigateway.metering.plugins.module_utils._store import PodName, Scraped, Store
 from ansible_collections.aigateway.metering.plugins.module_utils._sums import Sums, Usage
 
@@ -202,63 +201,31 @@ class Period:
 
     def doubts(self, sums: Sums) -> list[Doubt]:
         """What cannot be known of the period."""
-        found = [
-            Doubt(
-                f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
-                f"({shown(baseline.since)}) and may be older than the period, or than the metering: they are not "
-                "billed.",
-                baseline.tokens,
-            )
-            for (who, kind, pod), baseline in sorted(sums.baselines.items())
-        ]
         last_moment = min(self.end, self._now)
+        found = _doubts.of_sums(sums, self.gateway)
         idle = []
         for name, reader in sorted(self._readers.items()):
-            own = self._doubts_of(name, reader, sums.of_pods.get(name, 0), last_moment)
-            found += own
-            if self._has_ended(reader) and not reader.counters:
-                idle.append(reader.presence.step)
-        if idle:
-            ended = "1 pod that had counted nothing has" if len(idle) == 1 else (
-                f"{len(idle)} pods that had counted nothing have"
+            has_ended = self._has_ended(reader)
+            found += _doubts.of_pod(
+                reader,
+                sums.of_pods.get(name, 0),
+                end=self.end,
+                alive=self._alive(reader, last_moment),
+                last_moment=last_moment,
+                has_ended=has_ended,
             )
-            text = f"{ended} ended: what each counted after its last scrape, in up to {max(idle):.0f} s, is lost."
-            found.append(Doubt(text))
+            if has_ended and not reader.counters:
+                idle.append(reader.presence.step)
+        found += _doubts.of_idle(idle)
         found += self._doubts_of_unscraped(last_moment)
         if not self._store.was_scraping(self.start):
-            found.append(
-                Doubt(
-                    f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
-                )
-            )
-        if sums.nobody:
-            label = _names.REQUIRED_PAIR[1]
-            found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they can be billed to nobody.", sums.nobody))
-        for (provider, kind), tokens in sorted(sums.unknown.items()):
-            found.append(
-                Doubt(
-                    f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or "
-                    f"older, which counts them within {_overlap.WHOLE_OF[kind]} for some upstreams and beside it for "
-                    "others; they are taken to be within.",
-                    tokens,
-                )
-            )
-        unowned = {name: tokens for name, tokens in sums.of_pods.items() if not self.gateway(name)}
-        if "gateway" in sums.by and unowned:
-            found.append(
-                Doubt(
-                    f"{sum(unowned.values())} tokens are of pods whose Gateway is not known any more: "
-                    f"{', '.join(sorted(unowned)[:5])}{' and others' if len(unowned) > 5 else ''}. Their workloads are "
-                    "gone, and kube_pod_owner is not stored.",
-                    sum(unowned.values()),
-                )
-            )
+            text = f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
+            found.append(Doubt(text))
         if self.end > self._now:
             found.append(Doubt("The period is not over yet."))
         elif self.end + AHEAD > self._now:
-            found.append(
-                Doubt("The period has only just ended: where samples are stored late, the last of it may be missing.")
-            )
+            text = "The period has only just ended: where samples are stored late, the last of it may be missing."
+            found.append(Doubt(text))
         return found
 
     def _there(self, reader: PodReader) -> _gateway.Object | None:
@@ -267,102 +234,26 @@ class Period:
 
     def _has_ended(self, reader: PodReader) -> bool:
         """Whether a pod is gone, and has not been scraped after the period."""
-        group, presence = reader.group, reader.presence
-        return (
-            self._there(reader) is None
-            and presence.may_be_cut
-            and group.pod not in self._later
-            and group.pod is not None
-        )
+        pod = reader.group.pod
+        is_gone = pod is not None and pod not in self._later and self._there(reader) is None
+        return is_gone and reader.presence.may_be_cut
 
-    def _doubts_of(self, name: str, reader: PodReader, tokens: int, last_moment: float) -> list[Doubt]:
-        """What cannot be known of a pod that was scraped."""
-        presence = reader.presence
-        rate = tokens / presence.scraped if presence.scraped else 0.0
-        there = self._there(reader)
-        if reader.group.pod is None and any(name in at for other, at in self._at.items() if other != name):
-            # What becomes of that pod is told by its name.
-            there = None
-        began = _owners.started_at(there) if there is not None else None
-        alive = None if began is None or began >= last_moment else (max(began, self.start), last_moment)
-        found = []
-        for begin, until in presence.ended(alive):
-            seconds = until - begin
-            bill = "which is billed at the next scrape" if until < last_moment else "which is not billed yet"
-            text = f"{name} was not scraped from {shown(begin)} to {shown(until)}: {traffic(seconds, rate)}, {bill}."
-            found.append(Doubt(text, rate * seconds, seconds))
-        for begin, until in reader.unstored():
-            seconds = until - max(begin, self.start)
-            found.append(
-                Doubt(
-                    f"{name} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: "
-                    f"{traffic(seconds, rate)} then, which is billed late, or not at all.",
-                    rate * seconds,
-                    seconds,
-                )
-            )
-        for begin, until in reader.restarts:
-            if self.start < until <= self.end:
-                seconds = until - begin
-                found.append(
-                    Doubt(
-                        f"The sidecar of {name} has begun anew between {shown(begin)} and {shown(until)}: "
-                        f"{traffic(seconds, rate)} in between, before that, which is lost.",
-                        rate * seconds,
-                        seconds,
-                    )
-                )
-        for time_of_scrape, bound in reader.late.items():
-            seconds = time_of_scrape - bound
-            if seconds > GAP_INTERVALS * presence.step and time_of_scrape > self.start:
-                found.append(
-                    Doubt(
-                        f"{name} was scraped first at {shown(time_of_scrape)}, {seconds:.0f} s after its sidecar "
-                        "began: what it had counted by then is billed to that moment.",
-                        rate * seconds,
-                        seconds,
-                    )
-                )
-        pairs = reader.twins()
-        if pairs:
-            twice = _twins.billed_twice(pairs)
-            found.append(
-                Doubt(
-                    f"Up to {twice} tokens of {name} are billed twice: two scrape it, and one of them edits the "
-                    f"sidecar's labels ({', '.join(_twins.differing(pairs))}). Remove that one, or its "
-                    "metricRelabelings.",
-                    twice,
-                )
-            )
-        if self._has_ended(reader) and reader.counters and presence.last is not None:
-            found.append(
-                Doubt(
-                    f"{name} has ended after its last scrape at {shown(presence.last)}: "
-                    f"{traffic(presence.step, rate)} after that, which is lost.",
-                    rate * presence.step,
-                    presence.step,
-                )
-            )
-        return found
+    def _alive(self, reader: PodReader, last_moment: float) -> tuple[float, float] | None:
+        """From when to when in the period a pod that is there has run; None for one that is gone."""
+        name, there = reader.group.name, self._there(reader)
+        # What becomes of a pod that is scraped by its name as well is told there.
+        is_told = reader.group.pod is None and any(name in at for other, at in self._at.items() if other != name)
+        began = _owners.started_at(there) if there is not None and not is_told else None
+        return None if began is None or began >= last_moment else (max(began, self.start), last_moment)
 
     def _doubts_of_unscraped(self, last_moment: float) -> list[Doubt]:
         """The sidecars that are there and were not scraped at all in the period."""
-        known = {
-            _gateway.name_of(there) for reader in self._readers.values() if (there := self._there(reader)) is not None
-        }
+        there = [self._there(reader) for reader in self._readers.values()]
+        known = {_gateway.name_of(pod) for pod in there if pod is not None}
         found = []
         for sidecar in _gateway.sidecars(self._owners.pods):
             began = _owners.started_at(sidecar.pod)
-            if sidecar.name in known or began is None or began >= last_moment:
-                continue
-            for begin, until in Presence(self.start).ended((max(began, self.start), last_moment)):
-                seconds = until - begin
-                found.append(
-                    Doubt(
-                        f"{sidecar.name} was not scraped from {shown(begin)} to {shown(until)}: "
-                        f"{traffic(seconds, 0.0)}, which is not billed yet.",
-                        0.0,
-                        seconds,
-                    )
-                )
+            if sidecar.name not in known and began is not None and began < last_moment:
+                for span in Presence(self.start).ended((max(began, self.start), last_moment)):
+                    found.append(_doubts.of_gap(sidecar.name, span, 0.0, last_moment))
         return found
