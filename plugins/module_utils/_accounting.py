@@ -78,7 +78,7 @@ class Counter:
             start: when the period begins, in Unix seconds. What was scraped then belongs to the time before.
             end: when it ends. What was scraped then belongs to it.
             is_new: whether a counter that a source (by its number) shows first at some time is known to have begun at 0
-                in the period.
+                while somebody metered.
             has_restarted: whether a source shows that the process has begun anew between two times, or shortly before
                 the first of them.
             has_surely_restarted: whether any source shows that it has begun anew after one time and before another.

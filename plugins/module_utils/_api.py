@@ -29,8 +29,6 @@ from ansible_collections.aigateway.metering.plugins.module_utils._secrets import
 QUERY_SECONDS = 60
 # Alauda's neutral description of what monitors the cluster.
 FEATURES, FEATURE, SECRETS_NAMESPACE = "infrastructure.alauda.io/v1alpha1", "monitoring", "cpaas-system"
-
-
 # What takes credentials in place of the address.
 CREDENTIALS = "scrape_api.username and scrape_api.password, or scrape_api.token"
 
@@ -75,7 +73,7 @@ class Pod:
         try:
             return self.cluster.proxied(*where, query, _seconds(path), self.scheme)
         except BehindError as error:
-            raise _not_let_in(self.name, error) or error from error
+            raise _explain_refusal(self.name, error) or error from error
 
     def hide(self, text: str) -> str:
         return self.cluster.hide(text)
@@ -96,7 +94,7 @@ class Service:
         try:
             found = self.cluster.service(self.service, path, query, _seconds(path))
         except BehindError as error:
-            raise _not_let_in(self.name, error) or error from error
+            raise _explain_refusal(self.name, error) or error from error
         if found is None:
             raise _not_served(self.name, path, "404")
         return found
@@ -169,8 +167,8 @@ class Address:
             ) from error
 
 
-def _not_let_in(name: str, error: BehindError) -> MeteringError | None:
-    """Why something behind the API server lets nobody in; None where that is not what its answer says."""
+def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
+    """Why something behind the API server refuses to be asked this way; None where its answer does not say that."""
     why = "The API server hands on no credentials, so it cannot be asked this way."
     command = (
         "set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
@@ -178,8 +176,8 @@ def _not_let_in(name: str, error: BehindError) -> MeteringError | None:
     )
     if error.status in (401, 403):
         return NotLetInError(
-            f"{name} answered {error.status}: something in front of it, such as kube-rbac-proxy or oauth-proxy, asks "
-            "who comes.",
+            f"{name} answered {error.status}: something in front of it, such as kube-rbac-proxy or oauth-proxy, "
+            "requires authentication.",
             why,
             command,
         )
@@ -227,7 +225,7 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
     """The options for the API, completed by what the platform says of itself.
 
     Raises:
-        MeteringError: an address is none, or the platform was to be asked, and says nothing.
+        MeteringError: an address is not valid, or the platform was to be asked, and says nothing.
     """
     options = dict(module.params.get("api") or {})
     addresses = [("scrape_api.url", options["url"])] if options.get("url") else []

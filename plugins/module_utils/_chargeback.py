@@ -23,7 +23,6 @@ from ansible_collections.aigateway.metering.plugins.module_utils._stored import 
     label,
     of_sidecars,
     once,
-    quoted,
 )
 
 KIND, CATEGORY = "AIGateway", "AIGatewayToken"
@@ -43,10 +42,7 @@ def _increase(stored: Sequence[Form], kind: str, ports: Collection[int]) -> str:
     for form in stored:
         for kinds in form.totals((kind,)):
             matchers = (*kinds, f'{_names.REQUIRED_PAIR[1]}!=""', of_sidecars(ports))
-            expression = once(form.over("increase", STEP, *matchers))
-            if form.model != named:
-                expression = f'label_replace({expression}, {quoted(named)}, "$1", {quoted(form.model)}, "(.*)")'
-            found.append(expression)
+            found.append(form.with_model_as(named, once(form.over("increase", STEP, *matchers))))
     return f"sum by ({_names.REQUIRED_PAIR[1]}, {label(named)}) ({' or '.join(found)})"
 
 

@@ -44,12 +44,8 @@ ATTEMPTS, PROXIED_ATTEMPTS = 4, 2
 FIELD_MANAGER = "aigateway.metering"
 # Of an answer that is no JSON.
 SHOWN_CHARACTERS = 120
-
-
 # As the API server names a field that a kind does not have (apimachinery, strict decoding).
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
-
-
 # As the API server tells that a role is missing (apiserver, responsewriters/errors.go).
 _LACKS_RIGHT = re.compile(r"cannot (create|update|patch|get) resource")
 

@@ -74,12 +74,7 @@ def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], 
         for form in stored:
             for kinds in form.totals(types):
                 own = [*kinds, *matchers, *filters, f"{label(form.model)}=~{quoted(MODEL_VARIABLE)}"]
-                expression = form.over("increase", window, *own)
-                if form.model != model_label:
-                    expression = (
-                        f'label_replace({expression}, {quoted(model_label)}, "$1", {quoted(form.model)}, "(.*)")'
-                    )
-                found.append(expression)
+                found.append(form.with_model_as(model_label, form.over("increase", window, *own)))
         return " or ".join(found)
 
     total, output = _names.TOTAL_TOKEN_TYPES, ("output",)

@@ -67,7 +67,8 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
     found = [
         Doubt(
             f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
-            f"({shown(baseline.since)}) and may be older than the period, or than the metering: they are not billed.",
+            f"({shown(baseline.since)}). They may be older than the period, and than the metering: they are billed in "
+            "no period.",
             baseline.tokens,
         )
         for (who, kind, pod), baseline in sorted(sums.baselines.items())

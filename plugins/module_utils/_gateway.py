@@ -350,9 +350,9 @@ def scope_of(given: Iterable[str]) -> list[str]:
         name = word.strip("[]\"'")
         if name and not _NAMED.match(name):
             raise MeteringError(
-                f"{name!r} is named as a Gateway.",
-                "A Gateway is told by its namespace and its name.",
-                "correct metering_gateways: a list of namespace/name, or a text a/b,c/d: kubectl get gateway -A",
+                f"{name!r} is named as a Gateway, and is not NAMESPACE/NAME.",
+                "A Gateway is told from others by both.",
+                "correct metering_gateways: a list of NAMESPACE/NAME, or a text a/b,c/d: kubectl get gateway -A",
             )
         found += [name] if name else []
     return list(dict.fromkeys(found))

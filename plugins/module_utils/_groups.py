@@ -38,18 +38,13 @@ class Grouping:
         self.created: dict[PodName, float] = {}
         """When pods were made that are gone, as far as kube-state-metrics has stored it."""
 
-    def groups(self, whole: Scraped, *, wants_owners: bool) -> list[Group]:
-        """What was scraped in the period, or shortly before it: each pod with what was stored without its name.
-
-        Args:
-            whole: what was scraped.
-            wants_owners: whether it matters whose the pods were that are gone.
-        """
+    def groups(self, whole: Scraped) -> list[Group]:
+        """What was scraped in the period, or shortly before it: each pod with what was stored without its name."""
         named = set().union(*whole.pods.values())
         # What scrapes without the pod have stored until shortly before the period tells what a counter had reached.
         earlier = self._store.scraped(self._start, _tenure.KEEPS).unnamed if named else set()
-        seen = {address: self._seen_at(address) for address in sorted(whole.unnamed | (named & earlier))}
-        made = self._ask_when_made(whole, seen, wants_owners=wants_owners)
+        seen = self._seen_at(sorted(whole.unnamed | (named & earlier)))
+        made = self._ask_when_made(whole, seen)
         owned: dict[PodName, dict[str, list[_tenure.Span]]] = {pod: {} for pod in whole.pods}
         free: list[Group] = []
         for address, times in seen.items():
@@ -71,24 +66,24 @@ class Grouping:
                 found.append(Group(f"{pod} at {instance}", pod, its_own, instance))
         return [*found, *free]
 
-    def _seen_at(self, address: str) -> list[tuple[float, PodName]]:
-        """When which pod was found at an address by its name, from a day before the period to a day after it.
+    def _seen_at(self, addresses: Sequence[str]) -> Seen:
+        """When which pod was found at addresses by its name, from a day before the period to a day after it.
 
         So a report that is made later attributes what is around a cut as one does that has no cut there.
         """
+        found: dict[str, set[tuple[float, PodName]]] = {address: set() for address in addresses}
         begin, until = self._start - _tenure.KEEPS - AHEAD, self._end + _tenure.KEEPS + AHEAD
-        found: set[tuple[float, PodName]] = set()
-        matchers = (_store.by("__name__", "up"), _store.by("instance", address), 'pod!=""')
-        while begin < until:
+        while addresses and begin < until:
             at = min(begin + _tenure.KEEPS, until)
-            for number in range(len(self._store.replicas)):
-                for item in self._store.samples(number, at, at - begin, *matchers):
-                    pod = PodName(item["metric"].get("namespace", ""), item["metric"]["pod"])
-                    found |= {(time, pod) for time, value in _store.numbers(item["values"]) if value}
+            for item in self._store.named_at(addresses, at, at - begin):
+                labels = item["metric"]
+                pod = PodName(labels.get("namespace", ""), labels["pod"])
+                times = {(time, pod) for time, value in _store.numbers(item["values"]) if value}
+                found[labels["instance"]] |= times
             begin = at
-        return sorted(found)
+        return {address: sorted(times) for address, times in found.items()}
 
-    def _ask_when_made(self, whole: Scraped, seen: Seen, *, wants_owners: bool) -> dict[PodName, float]:
+    def _ask_when_made(self, whole: Scraped, seen: Seen) -> dict[PodName, float]:
         """Times before which there was no such pod, as far as that is known; of pods that are gone the store is asked.
 
         What it tells of them and of their owners is kept.
@@ -102,10 +97,10 @@ class Grouping:
             until = self._end + _tenure.KEEPS
             asked = (until, until - self._start + _tenure.KEEPS)
             self.created |= self._store.creations(gone, *asked)
-            if wants_owners:
-                self._owners.stored = self._store.owners(gone, *asked)
-                replicasets = sorted({name for kind, name in self._owners.stored.values() if kind == "ReplicaSet"})
-                self._owners.deployments = self._store.replicaset_owners(replicasets, *asked)
+            # Also where nobody asks for the Gateway: when an owner was made says what a first sample is worth.
+            self._owners.stored = self._store.owners(gone, *asked)
+            replicasets = sorted({name for kind, name in self._owners.stored.values() if kind == "ReplicaSet"})
+            self._owners.deployments = self._store.replicaset_owners(replicasets, *asked)
         found = {pod: self._owners.beginning(pod, own, self.created.get(pod)).pod for pod, own in at.items()}
         return {pod: time for pod, time in found.items() if time is not None}
 

@@ -16,16 +16,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, name_of
 
 POLICIES = "SecurityPolicy"
 # By kind: the API group, and the plural. `aigateway` is the AI gateway's own group, whichever version is served.
 KINDS = {
-    POLICIES: ("gateway.envoyproxy.io/v1alpha1", "securitypolicies"),
-    "ClientTrafficPolicy": ("gateway.envoyproxy.io/v1alpha1", "clienttrafficpolicies"),
-    "HTTPRouteFilter": ("gateway.envoyproxy.io/v1alpha1", "httproutefilters"),
-    "EnvoyExtensionPolicy": ("gateway.envoyproxy.io/v1alpha1", "envoyextensionpolicies"),
-    "EnvoyPatchPolicy": ("gateway.envoyproxy.io/v1alpha1", "envoypatchpolicies"),
+    POLICIES: (_names.ENVOY_GATEWAY_API, "securitypolicies"),
+    "ClientTrafficPolicy": (_names.ENVOY_GATEWAY_API, "clienttrafficpolicies"),
+    "HTTPRouteFilter": (_names.ENVOY_GATEWAY_API, "httproutefilters"),
+    "EnvoyExtensionPolicy": (_names.ENVOY_GATEWAY_API, "envoyextensionpolicies"),
+    "EnvoyPatchPolicy": (_names.ENVOY_GATEWAY_API, "envoypatchpolicies"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "GRPCRoute": ("gateway.networking.k8s.io/v1", "grpcroutes"),
     "AIGatewayRoute": ("aigateway", "aigatewayroutes"),

@@ -47,7 +47,7 @@ class Price:
     """What a model's tokens cost from a day on."""
 
     model: str
-    """A pattern: * stands for any letters, ? for one. Nothing else is special."""
+    """A pattern: * stands for any characters, ? for one. Nothing else is special."""
     valid_from: datetime.date
     per_million: Mapping[str, Decimal]
     """By type; input and output at least."""
@@ -93,7 +93,7 @@ def _matches(pattern: str, text: str, not_one: str = "") -> bool:
     Args:
         pattern: it.
         text: the text.
-        not_one: letters that a `?` does not stand for.
+        not_one: characters that a `?` does not stand for.
     """
     at = position = 0
     star, resumed = -1, 0
@@ -104,7 +104,7 @@ def _matches(pattern: str, text: str, not_one: str = "") -> bool:
         elif own == text[position] or (own == "?" and text[position] not in not_one):
             at, position = at + 1, position + 1
         elif star >= 0:
-            # The last `*` stands for one letter more.
+            # The last `*` stands for one character more.
             resumed += 1
             at, position = star + 1, resumed
         else:

@@ -79,12 +79,12 @@ class Beginning:
     """What is known, beside what is stored, of when a pod and its sidecar's processes began (Unix seconds)."""
 
     processes: Sequence[float] = ()
-    """Times at or before which a process of it began, none of them later than what that process tells: each is known by
-    when its pod was made, its ReplicaSet, or its container started."""
+    """Times at or after which a process of it began: when its ReplicaSet or its pod was made, or its container
+    started."""
     pod: float | None = None
     """A time before which there was no such pod."""
     exact: Sequence[float] = ()
-    """Those of the processes' times that are their own, and not only no later than these."""
+    """Those of these times that are the pod's or the container's own, and not only its ReplicaSet's."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ class PodReader:
     tokens: Presence = field(init=False)
     """When some counter of it was stored."""
     late: dict[float, float] = field(default_factory=dict)
-    """For each moment at which first samples were billed, since when their process was there at the latest."""
+    """By the time of a scrape whose first samples were billed, when their process began (Unix seconds)."""
     _sources: dict[Key, dict[Origin, int]] = field(default_factory=dict)
     _scrapes: dict[Target, Scrapes] = field(default_factory=dict)
     _steps: dict[Target, float] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._stored import 
     of_sidecars,
     once,
     quoted,
+    relabeled,
 )
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
@@ -59,7 +60,7 @@ def _underscored(form: Form, expression: str) -> str:
         (_names.REQUEST_MODEL_LABELS[0], form.model),
     ):
         if ours != theirs:
-            expression = f'label_replace({expression}, "{ours}", "$1", {quoted(theirs)}, "(.*)")'
+            expression = relabeled(expression, ours, theirs)
     return expression
 
 

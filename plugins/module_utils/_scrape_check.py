@@ -103,6 +103,16 @@ class Seen:
     """What the sidecars exposed once their targets were right, by namespace/pod."""
     unstored: dict[str, int] = field(default_factory=dict)
     """By pod, how many tokens of that are not stored."""
+    silent: MeteringError | None = None
+    """Why the store could not be asked what is stored; None where it could."""
+
+    def problems(self, strict: bool) -> list[str]:
+        """What is wrong with the targets; unless it is strict, a sidecar may be scraped several times."""
+        return [
+            f"{name}: {problem}"
+            for name, verdict in sorted(self.verdicts.items())
+            for problem in (verdict.problems() if strict else verdict.losses())
+        ]
 
 
 def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
@@ -110,12 +120,14 @@ def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Seq
     seen = seen_within(cluster, view, timeout, strict, scope)
     if seen.still and not seen.verdicts:
         raise not_known(view, seen)
-    if seen.still and seen.unmetered and not any(verdict.problems() for verdict in seen.verdicts.values()):
+    if seen.still and seen.unmetered and not seen.problems(strict):
         raise MeteringError(
             f"{'; '.join(map(str, seen.unmetered))}.",
             "What these proxies serve is counted by nobody, and is in no bill.",
             "; ".join(dict.fromkeys(item.command for item in seen.unmetered)),
         )
+    if seen.still and seen.silent is not None:
+        raise seen.silent
     if seen.still and seen.unstored:
         raise not_stored(view, seen)
     if seen.still:
@@ -175,7 +187,7 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
         seen.sidecars = _gateway.within(_gateway.sidecars(pods), scope)
         _gateway.require_sidecars(seen.sidecars, scope)
         seen.unmetered = _unmetered.unmetered(pods, expected, scope)
-        seen.unstored = {}
+        seen.unstored, seen.silent = {}, None
         try:
             seen.verdicts = {replica.name: verdict_of(replica, seen, watch) for replica in view.backend.scraping()}
         except (NotLetInError, NotServedError):  # waiting does not help
@@ -183,11 +195,7 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
             seen.verdicts = {}
             return error.found
-        problems = [
-            f"{name}: {problem}"
-            for name, verdict in sorted(seen.verdicts.items())
-            for problem in (verdict.problems() if strict else verdict.losses())
-        ]
+        problems = seen.problems(strict)
         wanted = len(seen.sidecars) * len(seen.verdicts)
         right = wanted - len(problems)
         told = f"{right} of {wanted} targets to be right: {'; '.join(problems)}" if problems else ""
@@ -222,25 +230,18 @@ def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
     """What the sidecars exposed when their targets were right, and is not stored yet."""
     if not view.backend.has_a_store:
         return ""
-    try:
-        replicas = view.backend.storing()
-    except MeteringError as error:
-        return error.found
     if not seen.exposed:
         seen.exposed, dummy = _state.readable_samples(cluster, seen.sidecars)
     counted = [sidecar for sidecar in seen.sidecars if seen.exposed.get(sidecar.name)]
     if not counted:
         return ""
     try:
-        stored = [_stored_tokens.read(replica, counted) for replica in replicas]
+        stored = [_stored_tokens.read(replica, counted) for replica in view.backend.storing()]
     except MeteringError as error:
+        seen.silent = error
         return error.found
     for sidecar in counted:
-        # What one replica lacks another may have.
-        lacking = min(
-            _stored_tokens.unstored(seen.exposed[sidecar.name], _stored_tokens.of(sidecar, counted, items))
-            for items in stored
-        )
+        lacking = _stored_tokens.unstored_of(sidecar, counted, seen.exposed[sidecar.name], stored)
         if lacking:
             seen.unstored[sidecar.name] = lacking
     told = [f"{pod} to have {lacking} more tokens stored" for pod, lacking in sorted(seen.unstored.items())]

@@ -159,9 +159,9 @@ class Scraper:
     def scheme(self) -> str:
         """How its API is spoken to."""
         args = self.spec.get("extraArgs") or {}
-        is_secure = (self.spec.get("web") or {}).get("tlsConfig") or str(args.get("tls", "")).partition(",")[
-            0
-        ] == "true"
+        # VictoriaMetrics has a flag, with a value for each of several addresses.
+        flag = str(args.get("tls", "")).split(",")[0]
+        is_secure = (self.spec.get("web") or {}).get("tlsConfig") or flag == "true"
         return "https" if is_secure else "http"
 
     @property

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
@@ -28,6 +28,8 @@ HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 LONG = 8
 # Options whose value is an address, or a list of these.
 ADDRESSES = frozenset({"url", "targets_urls", "address", "host", "proxy"})
+# The keys of a kubeconfig whose values are secret (client-go, clientcmd/api/v1/types.go).
+KUBECONFIG_SECRETS = frozenset({"token", "password", "client-key-data"})
 HEADERS, SECRET_HEADERS = "headers", "secret_headers"
 _SECRET_HEADER = re.compile("auth|cookie|token|secret|pass|key|credential|session|signature|bearer", re.IGNORECASE)
 
@@ -68,8 +70,9 @@ def check_address(address: str, variable: str, instead: str) -> None:
         is_one = False
     if not is_one or "?" in address or "#" in address or any(it.isspace() or not it.isprintable() for it in address):
         raise MeteringError(
-            f"{variable} is {shown!r}{' and something after it' if shown != address else ''}, and no address.",
-            "Nothing can be asked there.",
+            f"{variable} is {shown!r}{' with a query or a fragment, which is not shown' if shown != address else ''}: "
+            "this is no address that can be asked.",
+            "Nothing is known without it.",
             f"set {variable} to http://HOST or https://HOST:PORT/PREFIX, without a query.",
         )
 
@@ -114,6 +117,16 @@ def _shown(name: str, value: Any, own: Mapping[str, Any], secret_headers: Iterab
     return value
 
 
+def _secrets_within(kubeconfig: Any) -> list[Any]:
+    """The secrets in a kubeconfig that was given as a dictionary; a path has none."""
+    if isinstance(kubeconfig, Mapping):
+        own = [value for key, value in kubeconfig.items() if key in KUBECONFIG_SECRETS]
+        return own + [secret for value in kubeconfig.values() for secret in _secrets_within(value)]
+    if isinstance(kubeconfig, list):
+        return [secret for item in kubeconfig for secret in _secrets_within(item)]
+    return []
+
+
 class Secrets:
     """Values that text from outside must not show."""
 
@@ -133,7 +146,7 @@ class Secrets:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Secrets:
-        """The secrets among the options for an API or a cluster."""
+        """The secrets among the options for an API, a cluster or a gateway."""
         return cls(cls.values_of(options))
 
     @staticmethod
@@ -144,6 +157,10 @@ class Secrets:
         values = [options.get(key) for key in ("password", "token", "api_key")]
         values += [value for name, value in headers.items() if is_secret_header(str(name), named)]
         values += [proxy.get(key) for key in ("basic_auth", "proxy_basic_auth")]
+        values += options.get("tokens") or ()
+        user = str(options.get("proxy") or "").rpartition("://")[2].rpartition("@")[0]
+        values += [user, unquote(user.partition(":")[2]), user.partition(":")[2]]
+        values += _secrets_within(options.get("kubeconfig"))
         if options.get("password"):
             both = f"{options.get('username') or ''}:{options['password']}"
             values.append(base64.b64encode(both.encode()).decode())

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _gateway,
@@ -55,10 +55,10 @@ def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[_gateway.Proxy]
 def routes(cluster: Cluster) -> list[_gateway.Object]:
     """The AIGatewayRoutes; none where their kind is not served."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    if not group:
+        return []
     # Some kinds demand no spec.
-    return (
-        [{**item, "spec": item.get("spec") or {}} for item in cluster.list(group, "aigatewayroutes")] if group else []
-    )
+    return [{**item, "spec": item.get("spec") or {}} for item in cluster.list(group, "aigatewayroutes")]
 
 
 def unused_sidecars(
@@ -156,7 +156,7 @@ def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monito
     )
 
 
-def header_setters(cluster: Cluster, headers: Iterable[str]) -> _headers.Setters:
+def header_setters(cluster: Cluster, headers: Collection[str]) -> _headers.Setters:
     """What sets some request headers.
 
     Security policies commonly set them all. Others are looked at only where there is a header that these do not set,

@@ -20,7 +20,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _names, 
 from ansible_collections.aigateway.metering.plugins.module_utils._identity import Identity
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
-from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ALWAYS, Span
+from ansible_collections.aigateway.metering.plugins.module_utils._tenure import Span
 
 # So many names fit into one query.
 NAMES_AT_ONCE = 100
@@ -142,8 +142,9 @@ class Store:
         self.ports = frozenset(map(str, ports))
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
         self._scraped_since = math.inf
-        """Before this a sidecar is known to have been scraped."""
+        """By this time some sidecar had been scraped; it may have been earlier."""
         self._not_scraped_until = -math.inf
+        """Until this time none had."""
 
     @property
     def _of_ports(self) -> str:
@@ -191,9 +192,16 @@ class Store:
         )
 
     def has_any(self, number: int, before: float, selector: str) -> bool:
-        """Whether a replica has anything of a pod before a time."""
-        question = f"group ({self.over('last_over_time', LOOK_BACK[-1], SCRAPES, selector)})"
-        return bool(self.replicas[number].query(question, before, apart=True))
+        """Whether a replica has anything of a pod before a time: a scrape, or a counter without one."""
+        kinds = (self.over("last_over_time", LOOK_BACK[-1], own, selector) for own in (SCRAPES, SERIES))
+        return any(self.replicas[number].query(f"group ({kind})", before, apart=True) for kind in kinds)
+
+    def named_at(self, addresses: Sequence[str], until: float, seconds: float) -> Iterator[dict[str, Any]]:
+        """The samples of `up` of scrapes that say the pod, at addresses, in the seconds before a time."""
+        for first in range(0, len(addresses), NAMES_AT_ONCE):
+            some = _prometheus.alternatives(addresses[first : first + NAMES_AT_ONCE])
+            for number in range(len(self.replicas)):
+                yield from self.samples(number, until, seconds, by("__name__", "up"), f"instance=~{some}", 'pod!=""')
 
     def latest(self, number: int, before: float, width: float, *matchers: str) -> float | None:
         """A time shortly after the last sample before another time: by so many seconds at most. None for no sample."""
@@ -346,8 +354,3 @@ def numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
         value = float(text)
         if not math.isnan(value):
             yield float(time), value
-
-
-def whole(name: str, pod: PodName | None, addresses: Iterable[str]) -> Group:
-    """A group whose addresses were its own all the time."""
-    return Group(name, pod, dict.fromkeys(addresses, (ALWAYS,)))

@@ -32,6 +32,11 @@ def label(name: str) -> str:
     return name if LEGACY_NAME.match(name) else quoted(name)
 
 
+def relabeled(expression: str, name: str, source: str) -> str:
+    """An expression whose result has the value of one label under another as well."""
+    return f'label_replace({expression}, {quoted(name)}, "$1", {quoted(source)}, "(.*)")'
+
+
 @dataclass(frozen=True)
 class Form:
     """One form in which the token metric is stored: its names are of one family, and its histogram of one kind."""
@@ -75,6 +80,10 @@ class Form:
             return f"histogram_count({function}({self.selector(*matchers)}[{window}]))"
         counts = Form(tuple(name.removesuffix("_sum") + "_count" for name in self.metrics), self.family)
         return counts.over(function, window, *matchers)
+
+    def with_model_as(self, name: str, expression: str) -> str:
+        """An expression whose result has the model under a label of that name."""
+        return expression if name == self.model else relabeled(expression, name, self.model)
 
     def of_types(self, types: Collection[str]) -> str:
         """A matcher of token types."""

@@ -87,6 +87,20 @@ def unstored(samples: Sequence[Sample], items: Sequence[Item]) -> int:
     return round(max(0.0, min(missing, total(samples) - max(by_scrape.values(), default=0.0))))
 
 
+def unstored_of(
+    sidecar: Sidecar, among: Sequence[Sidecar], samples: Sequence[Sample], stored: Sequence[Sequence[Item]]
+) -> int:
+    """How many tokens that a sidecar exposes no replica has stored: what one lacks another may have.
+
+    Args:
+        sidecar: the sidecar.
+        among: all that were asked for.
+        samples: what it exposes.
+        stored: by replica, what is stored of all of them.
+    """
+    return min(unstored(samples, of(sidecar, among, items)) for items in stored)
+
+
 def _is_known(sample: Sample, known: Sequence[set[tuple[str, str]]]) -> bool:
     own = set(_identity.identity_of(sample.labels, {}, ""))
     return any(own <= labels for labels in known)

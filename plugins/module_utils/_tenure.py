@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 # A pod that was seen at an address keeps it for so long at the most, if no other is seen there (seconds).
 KEEPS = 86400.0
-# A pod that is about to be seen there for the first time may have it already.
+# A pod that is about to be seen there for the first time may have it already (seconds).
 ABOUT = 600.0
 
 
@@ -28,7 +28,6 @@ class Span(NamedTuple):
     until: float
 
 
-ALWAYS = Span(-math.inf, math.inf)
 T = TypeVar("T", bound=Hashable)
 
 
@@ -38,8 +37,8 @@ def tenures(
     """When an address was whose, and when it was no known pod's.
 
     At each moment it is that of the pod that was seen there last, if that was not too long ago; else that of the pod
-    that is about to be seen there: since it was made, where that is known. Where these are two it could be either's:
-    such a moment is in no span at all.
+    that is seen there next: from when that was made, where that is known and no pod was seen there since, else from ten
+    minutes before. Where these are two it could be either's: such a moment is in no span at all.
 
     Args:
         seen: when a scrape that says the pod has found which one there, in the order of time.

@@ -63,12 +63,13 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
     if not options["by"]:
         raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
     days = _period.days(start, end, options["zone"])
-    store = Store(backend.storing(), {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
+    replicas = backend.storing()
+    store = Store(replicas, {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
     period = Period(store, start, end, time.time(), Owners(pods, workloads(cluster)))
     by = options["by"]
     sums = Sums(by, [Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
-    found = [*period.doubts(sums), *present_doubts(cluster, backend.storing(), sidecars, end)]
+    found = [*period.doubts(sums), *present_doubts(cluster, replicas, sidecars, end)]
     return {
         "changed": False,
         "prometheus": backend.scraper.name,
@@ -128,8 +129,7 @@ def present_doubts(
     stored = [_stored_tokens.read(replica, counted, "1h") for replica in replicas]
     for sidecar in counted:
         own = samples[sidecar.name]
-        # What one replica lacks another may have.
-        lacking = min(_stored_tokens.unstored(own, _stored_tokens.of(sidecar, counted, items)) for items in stored)
+        lacking = _stored_tokens.unstored_of(sidecar, counted, own, stored)
         if lacking:
             shows = _stored_tokens.total(own)
             found.append(
@@ -175,7 +175,7 @@ class Period:
         active = [self._store.scraped(until, until - begin + AHEAD) for begin, until in days]
         whole = functools.reduce(operator.or_, active, Scraped())
         grouping = Grouping(self._store, self._owners, self.start, self.end)
-        groups = grouping.groups(whole, wants_owners="gateway" in sums.by)
+        groups = grouping.groups(whole)
         pace = _progress.Pace("reading what was stored of pods")
         for number, group in enumerate(groups, start=1):
             addresses = self._at[group.name] = group.scraped_at(whole)

@@ -83,7 +83,8 @@ drifts:
   elements: dict
   contains:
     kind:
-      description: What kind of drift it is, such as C(stale), C(vanished), C(duplicate) or C(target down).
+      description: What kind of drift it is, such as C(stale), C(vanished), C(duplicate), C(target down), C(unmetered)
+        or C(unstored).
       type: str
     where:
       description: The object, as namespace/name.

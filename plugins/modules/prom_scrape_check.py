@@ -18,6 +18,8 @@ description:
     come true in time.
   - Targets are matched by pod IP and port, so it does not matter which kind of object, or which hand-written job, a
     target comes from.
+  - Then waits until what the sidecars expose is stored. Fails, with how many tokens are not, where that does not come
+    true in time; and where a proxy serves a Gateway with an AIGatewayRoute and has no sidecar.
   - Then says under which name the token metric is stored and which of the mapped labels carry data.
   - It asserts, so it is not named C(_info). It changes nothing.
 extends_documentation_fragment:
@@ -31,8 +33,8 @@ extends_documentation_fragment:
   - aigateway.metering.common.requirements
 options:
   timeout:
-    description: How many seconds the targets may take to become right. Prometheus reloads its configuration some time
-      after a PodMonitor has changed.
+    description: How many seconds the targets and the store may take to become right. Prometheus reloads its
+      configuration some time after a PodMonitor has changed.
     type: int
     default: 180
   on_duplicate:

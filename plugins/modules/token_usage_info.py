@@ -101,7 +101,7 @@ rows:
   type: list
   elements: dict
 days:
-  description: For each day of the period its C(date), and C(tokens), C(total) and C(requests) as of the rows.
+  description: For each day of the period its C(date), and C(tokens), C(beside), C(total) and C(requests) as of rows.
   returned: success
   type: list
   elements: dict
@@ -109,8 +109,12 @@ tokens:
   description: All tokens by type.
   returned: success
   type: dict
+beside:
+  description: Of these, by type, the tokens that v0.4 and older counted beside input or output; none elsewhere.
+  returned: success
+  type: dict
 total:
-  description: All input and output tokens.
+  description: Input and output tokens, and those in RV(beside).
   returned: success
   type: int
 requests:

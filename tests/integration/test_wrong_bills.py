@@ -250,6 +250,7 @@ def test_tokens_as_a_survey_gives_them_are_in_no_output(metered: Stand) -> None:
     assert run.code == 0, run.output
     # Ansible's own header shows what was given with -e.
     results = run.output.partition("PLAY [")[2]
+    assert results
     assert [token for token in tokens if token in results] == []
 
 
@@ -456,5 +457,6 @@ def test_a_period_cut_anywhere_is_the_sum_of_its_parts(metered: Stand) -> None:
     # Right around the births of the new proxies, to the second.
     cuts += [cuts[1] - 7, cuts[1] - 3, cuts[1] + 4]
     whole = accuracy.account(metered, start, end).counted
+    assert whole
     for cut in sorted(cut for cut in cuts if start < cut < end):
         assert accuracy.parts(metered, start, cut, end) == whole, cut - start

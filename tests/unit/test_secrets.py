@@ -146,5 +146,19 @@ def test_a_part_of_a_word_is_no_secret(text):
     assert hidden == " ".join("********" if word == "team" else word for word in text.split(" "))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tokens": ["x", SECRET]},
+        {"proxy": f"http://u:{SECRET}@proxy:3128"},
+        {"kubeconfig": {"users": [{"name": "u", "user": {"token": SECRET}}]}},
+        {"proxy_headers": {"proxy_basic_auth": SECRET}},
+    ],
+    ids=["tokens of callers", "a proxy", "a kubeconfig as a dictionary", "headers of a proxy"],
+)
+def test_whatever_holds_a_secret_its_text_is_hidden(options):
+    assert SECRET not in _secrets.Secrets.of(options).hide(f"an error that repeats {SECRET}")
+
+
 def test_without_secrets_nothing_is_hidden():
     assert _secrets.Secrets([None, ""]).hide("a b") == "a b"

@@ -12,19 +12,21 @@ from hypothesis import strategies as st
 from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ABOUT, KEEPS, Span, tenures
 
 
-def owner(seen, time):
+def owner(seen, time, made):
     """Who has an address at a time: a pod, `free`, or `nobody`, straight from the rule's words."""
-    before = [(at, pod) for at, pod in seen if time - KEEPS < at <= time]
-    after = [(at, pod) for at, pod in seen if time < at <= time + ABOUT]
-    if before and after and before[-1][1] != after[0][1]:
+    before = [(at, pod) for at, pod in seen if at <= time][-1:]
+    after = [(at, pod) for at, pod in seen if at > time][:1]
+    # A pod that was made before another was seen there may have the address only since shortly before it is seen.
+    kept = [pod for at, pod in before if time - KEEPS < at]
+    known = [made[pod] if pod in made and (not before or made[pod] > before[0][0]) else at - ABOUT for at, pod in after]
+    coming = [pod for (dummy, pod), since in zip(after, known, strict=True) if time >= since]
+    if kept and coming and kept != coming:
         return "nobody"
-    if before or after:
-        return (before or after)[-1 if before else 0][1]
-    return "free"
+    return (kept or coming or ["free"])[0]
 
 
-def told(seen, time):
-    owned, free = tenures(seen)
+def told(seen, time, made=None):
+    owned, free = tenures(seen, made)
     found = [pod for pod, spans in owned.items() if any(span.begin <= time < span.until for span in spans)]
     found += ["free"] if any(span.begin <= time < span.until for span in free) else []
     assert len(found) <= 1
@@ -35,9 +37,12 @@ TIMES = st.one_of(st.integers(0, 4000), st.integers(0, 400_000))
 SEEN = st.lists(st.tuples(TIMES, st.sampled_from("ab")), max_size=6, unique_by=lambda item: item[0]).map(sorted)
 
 
-@given(SEEN, TIMES)
-def test_an_address_is_whose_the_rule_says(seen, time):
-    assert told(seen, time) == owner(seen, time)
+MADE = st.dictionaries(st.sampled_from("ab"), TIMES)
+
+
+@given(SEEN, TIMES, MADE)
+def test_an_address_is_whose_the_rule_says(seen, time, made):
+    assert told(seen, time, made) == owner(seen, time, made)
 
 
 @given(SEEN, TIMES, TIMES)

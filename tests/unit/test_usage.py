@@ -1181,3 +1181,37 @@ def test_pods_of_one_name_that_followed_each_other_under_an_enforced_namespace_a
 
     assert billed(LONG, START) + billed(START, END) == billed(LONG, END)
     assert billed(LONG, END)["b/gw"] == 2 * (END - START - 300)
+
+
+@pytest.mark.parametrize("by", [("namespace",), ("gateway",), ("pod", "model")])
+def test_what_is_billed_does_not_depend_on_what_it_is_summed_by(by):
+    store = metered_before(Replica())
+    store.scrape(ONE, START + 60, END, lambda time: 500 + int(time - START))
+    known = {"namespace": "gateways", "pod": "p", "owner_kind": "DaemonSet", "owner_name": "proxies"}
+    store.put("kube_pod_owner", known, dict.fromkeys((START, END - STEP), 1.0))
+    owner = _owners.Workload("DaemonSet", "gateways", "proxies", "team/a", START - 300)
+    dummy, sums = summed([store], workloads=[owner], by=by)
+    assert sum(usage.total for usage in sums.used.values()) == 500 + END - START
+
+
+def test_a_name_that_is_known_only_days_later_changes_no_sum():
+    store = metered_before(Replica())
+    day = 86_400
+    store.scrape(BY_HAND, START, START + 3 * day, since(START - 60), step=300)
+    store.scrape(ONE, START + 2.5 * day, START + 3 * day, since(START - 60), step=300)
+    pods = [running("p", START - 70)]
+
+    def billed(start, end):
+        dummy, sums = summed([store], pods=pods, start=start, end=end)
+        return sum(usage.total for usage in sums.used.values())
+
+    days = [billed(START + number * day, START + (number + 1) * day) for number in range(3)]
+    assert sum(days) == billed(START, START + 3 * day) == 3 * day
+
+
+def test_what_a_store_without_scrapes_has_of_the_past_is_read():
+    store = Replica()
+    store.scrape_at([time for time in EVERY if not START - 1200 < time < START + 600], ONE, rising)
+    store.series = [(labels, samples) for labels, samples in store.series if labels["__name__"] == SUM]
+    dummy, sums = summed([store])
+    assert [usage.total for usage in sums.used.values()] == [END - START + 1200]

@@ -1,0 +1,93 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the check of the live scrape says once the targets are right: proven, on its way out, or not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.aigateway.metering.plugins.module_utils import _scrape_check, _state, _targets
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered
+from ansible_collections.aigateway.metering.plugins.module_utils._view import View
+from ansible_collections.aigateway.metering.tests.unit.objects import (
+    monitoring,
+    pod_monitor,
+    prometheus,
+    sidecar,
+    target,
+)
+
+P = sidecar("p", ip="10.0.0.1")
+POOL = "podMonitor/gateways/monitor/0"
+RIGHT = {"main-0": _targets.verdict([target("10.0.0.1:1064", POOL)], [P])}
+
+
+class Cluster:
+    """An API server that has one monitor, or none."""
+
+    def __init__(self, monitor=None):
+        self.monitor = monitor
+
+    def get(self, api, plural, namespace, name):
+        del api, plural
+        return self.monitor if (namespace, name) == ("gateways", "monitor") else None
+
+
+class Backend:
+    """A store that answers nothing but why it cannot."""
+
+    has_a_store = True
+
+    def storing(self):
+        raise MeteringError("store-0 does not answer.", "Nothing is known.", "look at store-0.")
+
+
+def view(**known: Any) -> View:
+    backend: Any = known.get("backend")
+    return View([P], [], monitoring(), prometheus(**known.get("scraper", {})), backend)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "scraper", "said"),
+    [
+        pytest.param(pod_monitor("monitor"), {}, "", id="it is there and selected"),
+        pytest.param(None, {}, "PodMonitor gateways/monitor is gone", id="it was deleted"),
+        pytest.param(
+            pod_monitor("monitor"),
+            {"selector": {"matchLabels": {"team": "other"}}},
+            "PodMonitor gateways/monitor is not selected any more",
+            id="it is not selected any more",
+        ),
+    ],
+)
+def test_a_target_whose_monitor_has_just_been_withdrawn_proves_nothing(monitor, scraper, said):
+    cluster: Any = Cluster(monitor)
+    found = _scrape_check.withdrawn(cluster, view(scraper=scraper), _scrape_check.Seen([P], RIGHT))
+    assert [text.partition(", and")[0] for text in found] == ([said] if said else [])
+
+
+def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypatch):
+    counted = Sample({"gen_ai_token_type": "input"}, 10.0)
+    monkeypatch.setattr(_state, "readable_samples", lambda *_: ({P.name: [counted]}, {}))
+    seen = _scrape_check.Seen([P], RIGHT)
+    cluster: Any = Cluster()
+    seen.still = _scrape_check.still_unstored(cluster, view(backend=Backend()), seen)
+    monkeypatch.setattr(_scrape_check, "seen_within", lambda *_: seen)
+    with pytest.raises(MeteringError, match=r"store-0 does not answer\. .* Next: look at store-0"):
+        _scrape_check.settled(cluster, view(), 0, strict=True)
+
+
+def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
+    doubled = _targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
+    unmetered = Unmetered("gateways/q", "team-a/chat", "it runs without it", "kubectl delete pod q")
+    seen = _scrape_check.Seen([P], {"main-0": doubled}, "gateways/q", unmetered=[unmetered])
+    monkeypatch.setattr(_scrape_check, "seen_within", lambda *_: seen)
+    cluster: Any = Cluster()
+    with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
+        _scrape_check.settled(cluster, view(), 0, strict=False)
