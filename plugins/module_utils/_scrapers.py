@@ -160,7 +160,7 @@ class Scraper:
         """How its API is spoken to."""
         args = self.spec.get("extraArgs") or {}
         # VictoriaMetrics has a flag, with a value for each of several addresses.
-        flag = str(args.get("tls", "")).split(",")[0]
+        flag = str(args.get("tls", "")).partition(",")[0]
         is_secure = (self.spec.get("web") or {}).get("tlsConfig") or flag == "true"
         return "https" if is_secure else "http"
 
