@@ -51,6 +51,8 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
     if not seen.verdicts:
         raise _scrape_check.not_known(view, seen)
     samples, silent = _state.readable_samples(cluster, sidecars)
+    if seen.silent is not None:
+        silent = {**silent, view.scraper.name: seen.silent}
     setters = _state.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
     states = _inspection.label_states(controller, sidecars, samples, setters)
     drifts = [
@@ -63,7 +65,7 @@ def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
             view.scraper.name,
         ),
         *_drift.of_labels(states, samples),
-        *(_drift.Drift("silent", pod, error.found, error.why, error.command) for pod, error in silent.items()),
+        *(_drift.Drift("silent", who, error.found, error.why, error.command) for who, error in silent.items()),
     ]
     return {
         "changed": False,

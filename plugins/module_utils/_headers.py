@@ -39,8 +39,13 @@ class Setter(NamedTuple):
 
     name: str
     """namespace/name of a SecurityPolicy; of other objects with their kind before it."""
-    claim: str = ""
-    """The claim of a JSON Web Token that it takes the value from, a dot before each nested one; or none."""
+    claim: tuple[str, ...] = ()
+    """The keys that lead to the claim of a JSON Web Token that it takes the value from; or none."""
+
+    @property
+    def shown(self) -> str:
+        """The claim for a person: a dot before each nested key."""
+        return ".".join(self.claim)
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,10 @@ class Setters:
         return f"no policy or route is seen to set {header}; whether {', '.join(self.opaque)} does cannot be told"
 
 
-def claim_at(claims: Mapping[str, Any], path: str) -> Any:
-    """The value of a claim, a dot before each nested one; None where there is none."""
-    found: Any = claims
-    for key in path.split("."):
+def claim_at(claims: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The value of a claim, by the keys that lead to it; None where there is none."""
+    found: Any = claims if path else None
+    for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
@@ -101,8 +106,9 @@ def _of_security_policy(policy: Object, dummy: str) -> Settings:
     spec, name = policy.get("spec") or {}, name_of(policy)
     for provider in (spec.get("jwt") or {}).get("providers") or ():
         for item in provider.get("claimToHeaders") or ():
-            path = item.get("claimPath") or item.get("claim") or ""
-            yield item.get("header", ""), Setter(name, path if isinstance(path, str) else ".".join(path))
+            # A dot in `claim` stands before a nested key; in `claimPath` it is a part of one.
+            path = item.get("claimPath") or (item.get("claim") or "").split(".")
+            yield item.get("header", ""), Setter(name, tuple(filter(None, path)))
     for key, setting in (("apiKeyAuth", "forwardClientIDHeader"), ("basicAuth", "forwardUsernameHeader")):
         header = (spec.get(key) or {}).get(setting)
         if header:

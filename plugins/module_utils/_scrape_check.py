@@ -237,6 +237,8 @@ def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
         return ""
     try:
         stored = [_stored_tokens.read(replica, counted) for replica in view.backend.storing()]
+    except (NotLetInError, NotServedError):  # waiting does not help
+        raise
     except MeteringError as error:
         seen.silent = error
         return error.found

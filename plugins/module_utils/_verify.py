@@ -69,11 +69,24 @@ def claims_of(token: str) -> dict[str, Any] | None:
     return claims if isinstance(claims, dict) else None
 
 
-def _scalar(value: Any) -> str:
-    """A claim's value as Envoy writes it into a header; an empty text for what is no scalar."""
+def _written(value: Any) -> set[str]:
+    """How Envoy may write a claim's value into a header; nothing for what is no scalar.
+
+    It reads every number as a double, and writes one without a fraction as an integer, another with six digits
+    (envoy v1.38, source/extensions/filters/http/jwt_authn/authenticator.cc).
+    """
     if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (str, int, float)) else ""
+        return {str(value).lower()}
+    if isinstance(value, str):
+        return {value} - {""}
+    if not isinstance(value, (int, float)):
+        return set()
+    try:
+        number = float(value)
+    except OverflowError:
+        return {str(value)}
+    whole = {str(int(number))} if number.is_integer() else set()
+    return {str(value), f"{number:g}", *whole}
 
 
 @dataclass(frozen=True)
@@ -87,14 +100,16 @@ class Identity:
     stale: Sequence[str] = ()
     """Proxy pods whose sidecar has another mapping."""
 
-    def expected(self, claims: Mapping[str, Any] | None) -> dict[str, str]:
-        """The labels that a caller's samples are to carry."""
+    def expected(self, claims: Mapping[str, Any] | None) -> dict[str, set[str]]:
+        """By label, the values that a caller's samples can carry; a label of which that is not known is left out.
+
+        Several policies may set one header, each for other requests.
+        """
         found = {}
         for header, label in self.mapping.items():
-            for setter in self.setters.of(header):
-                value = _scalar(claim_at(claims or {}, setter.claim)) if setter.claim else ""
-                if value:
-                    found[label] = value
+            values = [_written(claim_at(claims or {}, setter.claim)) for setter in self.setters.of(header)]
+            if values and all(values):
+                found[label] = set().union(*values)
         return found
 
     def why_absent(self, label: str, claims: Mapping[str, Any] | None) -> str:
@@ -115,10 +130,9 @@ class Identity:
             return f"the caller has no JSON Web Token, and {names} sets {headers[0]} from a claim of one"
         for setter in setters:
             if isinstance(claim_at(claims, setter.claim), list):
-                return f"its claim {setter.claim} is an array, which {setter.name} cannot turn into one value"
-        wanted = sorted({setter.claim for setter in setters})
-        if all(claim_at(claims, claim) is None for claim in wanted):
-            return f"its token has no claim {', '.join(wanted)}"
+                return f"its claim {setter.shown} is an array, which {setter.name} cannot turn into one value"
+        if all(claim_at(claims, setter.claim) is None for setter in setters):
+            return f"its token has no claim {', '.join(sorted({setter.shown for setter in setters}))}"
         return f"{names} should set {headers[0]}, and did not"
 
 
@@ -159,7 +173,7 @@ def own(grown: Counts, caller: Caller, model: str, identity: Identity) -> dict[S
     for key, value in grown.items():
         labels = key.values
         models = {labels.get(name) for name in _names.MODEL_LABELS}
-        others = [name for name, wanted in expected.items() if labels.get(name, wanted) != wanted]
+        others = [name for name, wanted in expected.items() if name in labels and labels[name] not in wanted]
         if model in models and not others:
             found[key] = value
     return found

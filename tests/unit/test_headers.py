@@ -31,14 +31,14 @@ def claims(*entries):
             "SecurityPolicy",
             claims({"claim": "tenant.id", "header": "x-team"}),
             "x-team",
-            Setter("team-a/n", "tenant.id"),
+            Setter("team-a/n", ("tenant", "id")),
             id="a nested claim",
         ),
         pytest.param(
             "SecurityPolicy",
-            claims({"claimPath": ["tenant", "id"], "header": "x-team"}),
+            claims({"claimPath": ["https://id.example", "tenant"], "header": "x-team"}),
             "x-team",
-            Setter("team-a/n", "tenant.id"),
+            Setter("team-a/n", ("https://id.example", "tenant")),
             id="a claim's path",
         ),
         pytest.param(
@@ -149,11 +149,13 @@ def test_headers_are_compared_in_lower_case_and_all_that_set_one_are_told():
 @pytest.mark.parametrize(
     ("claims", "path", "value"),
     [
-        ({"tenant": {"id": "a"}}, "tenant.id", "a"),
-        ({"tenant.id": "a"}, "tenant.id", None),
-        ({"tenant": "a"}, "tenant.id", None),
-        ({"group": "a"}, "group", "a"),
-        ({}, "group", None),
+        ({"tenant": {"id": "a"}}, ["tenant", "id"], "a"),
+        ({"tenant.id": "a"}, ["tenant", "id"], None),
+        ({"tenant.id": "a"}, ["tenant.id"], "a"),
+        ({"tenant": "a"}, ["tenant", "id"], None),
+        ({"group": "a"}, ["group"], "a"),
+        ({}, ["group"], None),
+        ({"": "a"}, [], None),
     ],
 )
 def test_a_claim_is_found_where_envoy_finds_it(claims, path, value):

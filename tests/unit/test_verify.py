@@ -18,7 +18,9 @@ from ansible_collections.aigateway.metering.plugins.module_utils._verify import 
 MAPPING = {"x-user-namespace": "user_namespace", "x-user-group": "department", "x-other": "other"}
 IDENTITY = Identity(
     MAPPING,
-    Setters({"x-user-namespace": [Setter("team-a/jwt", "namespace")], "x-user-group": [Setter("team-a/jwt", "group")]}),
+    Setters(
+        {"x-user-namespace": [Setter("team-a/jwt", ("namespace",))], "x-user-group": [Setter("team-a/jwt", ("group",))]}
+    ),
 )
 CLAIMS = {"namespace": "team-a", "group": "research"}
 
@@ -57,16 +59,34 @@ def test_what_is_no_token_has_no_claims(text):
 @pytest.mark.parametrize(
     ("claims", "labels"),
     [
-        pytest.param(CLAIMS, {"user_namespace": "team-a", "department": "research"}, id="scalars"),
-        pytest.param({"namespace": "team-a", "group": ["a"]}, {"user_namespace": "team-a"}, id="an array"),
+        pytest.param(CLAIMS, {"user_namespace": {"team-a"}, "department": {"research"}}, id="texts"),
+        pytest.param({"namespace": "team-a", "group": ["a"]}, {"user_namespace": {"team-a"}}, id="an array"),
         pytest.param({"namespace": {"id": "a"}}, {}, id="an object"),
-        pytest.param({"namespace": 7, "group": True}, {"user_namespace": "7", "department": "true"}, id="no texts"),
+        pytest.param({"namespace": 7, "group": True}, {"user_namespace": {"7"}, "department": {"true"}}, id="no texts"),
+        pytest.param({"namespace": 7.0}, {"user_namespace": {"7", "7.0"}}, id="a number with a point"),
+        pytest.param({"namespace": 0.12345678}, {"user_namespace": {"0.123457", "0.12345678"}}, id="six digits"),
+        pytest.param({"namespace": 10**400}, {"user_namespace": {str(10**400)}}, id="no double"),
         pytest.param({}, {}, id="no claim"),
         pytest.param(None, {}, id="no token"),
     ],
 )
 def test_the_labels_that_a_caller_is_to_have_come_from_its_claims(claims, labels):
     assert IDENTITY.expected(claims) == labels
+
+
+@pytest.mark.parametrize(
+    ("setters", "expected"),
+    [
+        pytest.param([Setter("a/one", ("namespace",)), Setter("a/two", ("group",))], {"team-a", "research"}, id="each"),
+        pytest.param([Setter("a/one", ("namespace",)), Setter("HTTPRoute a/two")], None, id="one without a claim"),
+        pytest.param(
+            [Setter("a/one", ("namespace",)), Setter("a/two", ("team",))], None, id="a claim that is not there"
+        ),
+    ],
+)
+def test_several_policies_that_set_one_header_leave_open_which_of_them_did(setters, expected):
+    identity = Identity(MAPPING, Setters({"x-user-namespace": setters}))
+    assert identity.expected(CLAIMS).get("user_namespace") == expected
 
 
 # --- growth -----------------------------------------------------------------------------------------------------------
@@ -170,13 +190,43 @@ def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expecte
             id="set by a route",
         ),
         pytest.param(
-            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", "tenant.group")]})),
+            Identity(
+                MAPPING,
+                Setters(
+                    {
+                        "x-user-group": [
+                            Setter(
+                                "team-a/jwt",
+                                (
+                                    "tenant",
+                                    "group",
+                                ),
+                            )
+                        ]
+                    }
+                ),
+            ),
             {"tenant": {"id": 7}},
             "its token has no claim tenant.group",
             id="no nested claim",
         ),
         pytest.param(
-            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", "tenant.group")]})),
+            Identity(
+                MAPPING,
+                Setters(
+                    {
+                        "x-user-group": [
+                            Setter(
+                                "team-a/jwt",
+                                (
+                                    "tenant",
+                                    "group",
+                                ),
+                            )
+                        ]
+                    }
+                ),
+            ),
             {"tenant": {"group": "a"}},
             "team-a/jwt should set x-user-group, and did not",
             id="a nested claim that is there",
