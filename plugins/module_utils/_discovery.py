@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _names, _selectors
+from ansible_collections.aigateway.metering.plugins.module_utils import _names, _patterns, _selectors
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import (
     Object,
     Sidecar,
@@ -134,10 +134,8 @@ def _is_target_port(target: Any, name: str, number: int) -> bool:
 
 def _is_named(pattern: str, name: str) -> bool:
     """Whether an anchored regular expression matches a port's name."""
-    try:
-        return re.fullmatch(pattern, name) is not None
-    except re.error:
-        return False
+    known = _patterns.compiled(pattern)
+    return known is not None and known.fullmatch(name) is not None
 
 
 def _called(endpoint: Mapping[str, Any]) -> Labels:

@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _patterns
+
 Labels = dict[str, str]
 Rule = Mapping[str, Any]
 # In monitors the keys are written in camelCase, in Prometheus's own configuration with underscores.
@@ -95,7 +97,7 @@ def of_monitors(rules: Sequence[Rule]) -> list[Rule]:
 def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
     """The labels after the rules; None where these drop the target or the sample.
 
-    A rule whose regular expression Python does not know, or of an action that is not Prometheus's, is passed over.
+    A rule whose regular expression cannot be tried, or of an action that is not Prometheus's, is passed over.
 
     Args:
         rules: relabel_configs, as in Prometheus's configuration or as in a monitor.
@@ -106,9 +108,8 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
         # VictoriaMetrics's condition on a rule is not read here: for what it does not hold, it does nothing.
         if "if" in rule or "match" in rule:
             continue
-        try:
-            pattern = re.compile(str(rule.get("regex", "(.*)")), re.DOTALL)
-        except (re.error, RecursionError, OverflowError):
+        pattern = _patterns.compiled(str(rule.get("regex", "(.*)")))
+        if pattern is None:
             continue
         value = str(rule.get("separator", ";")).join(found.get(name, "") for name in rule.get("source_labels") or ())
         same = found.get(rule.get("target_label", ""), "") == value

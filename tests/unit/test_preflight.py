@@ -100,12 +100,12 @@ def test_hooks_or_nothing_to_judge_are_none(configuration):
 
 
 def test_headers_that_no_policy_sets_are_a_caution_by_pair():
-    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", "b")]}))
+    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", ("b",))]}))
     assert said.startswith("No policy or route is seen to set the header of x-a:a, x-c:c.")
 
 
 def test_headers_that_a_policy_sets_are_none():
-    assert _preflight.unset_headers(pairs("x-b:b"), Setters({"x-b": [Setter("ns/jwt", "b")]})) == []
+    assert _preflight.unset_headers(pairs("x-b:b"), Setters({"x-b": [Setter("ns/jwt", ("b",))]})) == []
 
 
 def test_per_user_pairs_that_are_there_are_a_caution_by_pair():

@@ -137,7 +137,7 @@ def test_arrays_are_told_once_for_each_wanted_label():
 
 
 MAPPING = {"x-user-group": "department"}
-SET = Setters({"x-user-group": [Setter("team-a/jwt", "group")]})
+SET = Setters({"x-user-group": [Setter("team-a/jwt", ("group",))]})
 
 
 @pytest.mark.parametrize(
