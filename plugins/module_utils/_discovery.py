@@ -151,6 +151,7 @@ def _first(endpoint: Mapping[str, Any], *keys: str) -> list[Rule]:
 
 # As the operators write them: of Prometheus, and of VictoriaMetrics.
 _RELABELINGS, _METRIC_RELABELINGS = ("relabelings", "relabelConfigs"), ("metricRelabelings", "metricRelabelConfigs")
+_TEMPLATES = {"VMPodScrape": "podScrapeRelabelTemplate"}
 _RESOURCES = {"PodMonitor": "podmonitors", "ServiceMonitor": "servicemonitors", "ScrapeConfig": "scrapeconfigs"}
 
 
@@ -181,9 +182,11 @@ def _endpoint(
     if scrape_class is None:
         return []
     last = _enforced(monitor, scraper, kind)
+    # What the VictoriaMetrics operator appends for every monitor of a kind, and what vmagent does to every sample.
+    added = (scraper.spec.get(_TEMPLATES.get(kind, "")), scraper.spec.get("inlineRelabelConfig"))
     rules, metric_rules = (
-        [*of_monitors([*_first(scrape_class, *keys), *_first(written, *keys)]), *last]
-        for keys in (_RELABELINGS, _METRIC_RELABELINGS)
+        [*of_monitors([*_first(scrape_class, *keys), *_first(written, *keys), *(more or ())]), *last]
+        for keys, more in zip((_RELABELINGS, _METRIC_RELABELINGS), added, strict=True)
     )
     return [Endpoint(discovered, rules, metric_rules)]
 

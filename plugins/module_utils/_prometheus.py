@@ -239,14 +239,15 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
     """
     kind = scraper.known
     labels = kind.pods.format(name=scraper.document["metadata"]["name"])
-    prefix = (scraper.spec.get("routePrefix") or "").rstrip("/")
     pods = cluster.list("v1", "pods", namespace=scraper.namespace, labels=labels)
     by_ordinal: dict[str, list[Api]] = {}
     for pod in sorted(pods, key=lambda item: item["metadata"]["name"]):
         if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"):
             # A StatefulSet for each shard; the pods of one ordinal share the targets among them.
             ordinal = pod["metadata"]["name"].rpartition("-")[2]
-            own = Pod(cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), prefix, scraper.scheme)
+            own = Pod(
+                cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), scraper.prefix, scraper.scheme
+            )
             by_ordinal.setdefault(ordinal, []).append(own)
     # One for each node, or shards whose names tell nothing: together they scrape everything once.
     shared = scraper.is_on_every_node or (scraper.kind == "VMAgent" and scraper.spec.get("shardCount"))

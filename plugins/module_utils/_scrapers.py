@@ -165,6 +165,12 @@ class Scraper:
         return "https" if is_secure else "http"
 
     @property
+    def prefix(self) -> str:
+        """The path before that of its API."""
+        args = self.spec.get("extraArgs") or {}
+        return str(self.spec.get("routePrefix") or args.get("http.pathPrefix") or "").rstrip("/")
+
+    @property
     def edit(self) -> str:
         """The command with which its owner changes it."""
         return f"kubectl -n {self.namespace} edit {self.kind.lower()} {self.document['metadata']['name']}"

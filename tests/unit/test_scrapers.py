@@ -378,6 +378,32 @@ def test_an_enforced_label_has_the_namespace_of_the_monitor(spec, namespace):
     assert [dict(target.labels)["namespace"] for target in found.targets] == [namespace]
 
 
+@pytest.mark.parametrize(
+    ("spec", "covers"),
+    [
+        pytest.param({}, True, id="nothing is added"),
+        pytest.param(
+            {"podScrapeRelabelTemplate": [{"action": "drop", "source_labels": ["pod"], "regex": "p"}]},
+            False,
+            id="a rule for every VMPodScrape that drops the pod",
+        ),
+        pytest.param(
+            {"inlineRelabelConfig": [{"action": "drop_metrics", "regex": "gen_ai.*"}]},
+            False,
+            id="a rule for every sample that drops the tokens",
+        ),
+        pytest.param(
+            {"serviceScrapeRelabelTemplate": [{"action": "drop", "source_labels": ["pod"], "regex": "p"}]},
+            True,
+            id="a rule for another kind",
+        ),
+    ],
+)
+def test_what_a_vmagent_adds_to_every_monitor_counts(spec, covers):
+    found = _sources.source_of("VMPodScrape", pod_scrape(), vmagent(**EVERYTHING, **spec), [sidecar("p")])
+    assert bool(found.covered) is covers
+
+
 def vmsingle(**spec):
     return _scrapers.Scraper({"metadata": {"name": "vm", "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMSingle")
 
@@ -443,3 +469,16 @@ def test_what_serves_its_api_by_tls_is_asked_so(spec, scheme):
 def test_a_scraper_that_says_nothing_selects_nothing_and_is_no_error():
     document = {"metadata": {"namespace": "monitoring", "name": "vm"}}
     assert _scrapers.Scraper(document, {}, "VMAgent").spec == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "prefix"),
+    [
+        ({}, ""),
+        ({"routePrefix": "/"}, ""),
+        ({"routePrefix": "/prometheus/"}, "/prometheus"),
+        ({"extraArgs": {"http.pathPrefix": "/vm"}}, "/vm"),
+    ],
+)
+def test_an_api_below_a_path_is_asked_there(spec, prefix):
+    assert vmagent(**spec).prefix == prefix
