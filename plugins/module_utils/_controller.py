@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _flags,
     _gateway,
     _generations,
     _mapping,
@@ -173,16 +172,9 @@ def ignored_warning(controller: Controller, text: str) -> str:
 
 def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record) -> None:
     """Write flag and record. Raises ConflictError where the Deployment has changed since it was read."""
-    if tuple(pairs) == controller.pairs:
-        words = list(controller.words)
-    elif pairs:
-        words = _flags.replaced(controller.words, controller.flag, _mapping.render(pairs))
-    else:
-        words = list(controller.words)
-        for flag in _generations.HEADER_FLAGS:
-            words = _flags.removed(words, flag)
+    changed = controller.lists_with(pairs) if tuple(pairs) != controller.pairs else {}
     current = controller.deployment
-    container = {"name": controller.container, controller.field: [*controller.program, *words]}
+    container = {"name": controller.container, **changed}
     spec = current["spec"]["template"]["spec"]
     in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
     annotations = {
@@ -284,8 +276,8 @@ def taken_back(
 def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:
     for container in _gateway.containers(pod["spec"]):
         if container["name"] == controller.container:
-            dummy, words = _flags.split_program(container.get(controller.field) or (), controller.field)
-            return _gateway.mapping_of(words, f"Pod {_gateway.name_of(pod)}") == tuple(wanted)
+            found = _gateway.mapping_of(_gateway.flags_of(container), f"Pod {_gateway.name_of(pod)}")
+            return found == tuple(wanted)
     return False
 
 

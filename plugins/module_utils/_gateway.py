@@ -28,6 +28,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair, Record
 
 Object = Mapping[str, Any]
+# Of a container, in the order in which its program gets them.
+_LISTS = ("command", "args")
 _NAMED = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+\Z")
 
 
@@ -55,12 +57,8 @@ class Controller:
 
     deployment: Object
     container: str
-    field: str
-    """Which of the container's lists holds its flags: `args`, or `command` where there are no args."""
-    program: tuple[str, ...]
-    """What stands before the flags in that list: nothing in `args`, the program in `command`."""
-    words: tuple[str, ...]
-    """Its flags."""
+    lists: Mapping[str, Sequence[str]]
+    """The container's `command` and `args`, those of them that it has."""
     flag: str
     """Which of them maps headers to labels of metrics, or is to do so."""
     pairs: tuple[Pair, ...]
@@ -85,6 +83,32 @@ class Controller:
                 for name in (_names.ADDED_ANNOTATION, _names.REMOVED_ANNOTATION, _names.MAPPING_ANNOTATION)
             )
         )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its flags."""
+        return flags_of(self.lists)
+
+    @property
+    def field(self) -> str:
+        """Which of its lists has the flag for the mapping, or is to get it."""
+        holding = [name for name in reversed([*self.lists]) if _flags.find(_split(self.lists, name)[1], self.flag)]
+        return next(iter([*holding, *reversed([*self.lists])]))
+
+    def lists_with(self, pairs: Sequence[Pair]) -> dict[str, list[str]]:
+        """Those of its lists that have to change for a mapping, as they are then."""
+        found = {}
+        for name, before in self.lists.items():
+            program, words = _split(self.lists, name)
+            if pairs and name == self.field:
+                words = tuple(_flags.replaced(words, self.flag, _mapping.render(pairs)))
+            else:
+                # Where the flag stands in both lists, one of them does not count.
+                for flag in (self.flag,) if pairs else _generations.HEADER_FLAGS:
+                    words = tuple(_flags.removed(words, flag))
+            if (*program, *words) != tuple(before):
+                found[name] = [*program, *words]
+        return found
 
     @property
     def value(self) -> str:
@@ -145,6 +169,15 @@ class Controller:
         return max(found)[1] if found else ""
 
 
+def _split(lists: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return _flags.split_program(lists.get(name) or (), name)
+
+
+def flags_of(container: Mapping[str, Any]) -> tuple[str, ...]:
+    """The flags that a container's program gets: those in its `command`, and then its `args`."""
+    return tuple(word for name in _LISTS for word in _split(container, name)[1])
+
+
 def _mapping_in(words: Sequence[str]) -> tuple[str, str]:
     """The flag that maps headers to labels of metrics, and its value; the newest one where there is none.
 
@@ -162,21 +195,18 @@ def mapping_of(words: Sequence[str], where: str) -> tuple[Pair, ...]:
 
 def _controller(deployment: Object) -> Controller | None:
     for container in containers(deployment["spec"]["template"]["spec"]):
-        for field_name in ("args", "command"):
-            program, words = _flags.split_program(container.get(field_name) or (), field_name)
-            if any(_flags.find(words, flag) for flag in (_names.CONTROLLER_FLAG, *_generations.HEADER_FLAGS)):
-                flag = _mapping_in(words)[0]
-                where = f"The flag --{flag} of deployment {name_of(deployment)}"
-                return Controller(
-                    deployment,
-                    container["name"],
-                    field_name,
-                    program,
-                    words,
-                    flag,
-                    mapping_of(words, where),
-                    tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
-                )
+        words = flags_of(container)
+        if any(_flags.find(words, flag) for flag in (_names.CONTROLLER_FLAG, *_generations.HEADER_FLAGS)):
+            flag = _mapping_in(words)[0]
+            where = f"The flag --{flag} of deployment {name_of(deployment)}"
+            return Controller(
+                deployment,
+                container["name"],
+                {name: container[name] for name in _LISTS if container.get(name)},
+                flag,
+                mapping_of(words, where),
+                tuple(_mapping.parse(_flags.value(words, _names.BASE_FLAG) or "", where)),
+            )
     return None
 
 
@@ -318,8 +348,7 @@ def sidecar_of(pod: Object) -> Sidecar | None:
         return None
     for container in containers(pod["spec"]):
         if container["name"] == _names.SIDECAR:
-            dummy, command = _flags.split_program(container.get("command") or (), "command")
-            words = [*command, *(container.get("args") or ())]
+            words = flags_of(container)
             where = f"The sidecar of pod {name_of(pod)}"
             ports = {flag: _flags.value(words, flag) or "" for flag in _generations.PORT_FLAGS}
             port_flag = next((flag for flag, text in ports.items() if text.isdigit()), "")

@@ -62,6 +62,63 @@ def test_the_controller_is_told_by_its_flags(carrier):
     assert (found.name, found.container) == ("system/controller", "c")
 
 
+FLAG = "-metricsRequestHeaderAttributes"
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "changed"),
+    [
+        pytest.param(
+            ["/c", "--extProcImage=i"],
+            [f"-{FLAG}=x-a:a"],
+            {"args": [f"-{FLAG}=x-b:b"]},
+            id="in args, the others in command",
+        ),
+        pytest.param(
+            ["/c", "--extProcImage=i", FLAG, "x-a:a"],
+            ["--logLevel=info"],
+            {"command": ["/c", "--extProcImage=i", FLAG, "x-b:b"]},
+            id="in command, others in args",
+        ),
+        pytest.param(
+            ["/c", f"{FLAG}=x-old:old"],
+            ["--extProcImage=i", f"{FLAG}=x-a:a"],
+            {"command": ["/c"], "args": ["--extProcImage=i", f"{FLAG}=x-b:b"]},
+            id="in both: the last one counts",
+        ),
+        pytest.param(
+            ["/c"],
+            ["--extProcImage=i"],
+            {"args": [f"-{FLAG}=x-b:b", "--extProcImage=i"]},
+            id="in neither",
+        ),
+        pytest.param(
+            ["/c", "--extProcImage=i"],
+            [],
+            {"command": ["/c", f"-{FLAG}=x-b:b", "--extProcImage=i"]},
+            id="in neither, and no args",
+        ),
+    ],
+)
+def test_the_flag_is_set_where_it_stands_in_command_and_args(command, args, changed):
+    document = deployment("controller", containers=[container("c", command=command, args=args)])
+    before = _gateway.find_controller([document])
+    lists = before.lists_with(pairs("x-b:b"))
+    after = _gateway.find_controller(
+        [deployment("controller", containers=[container("c", **{"command": command, "args": args} | lists)])]
+    )
+    assert (lists, list(after.pairs)) == (changed, pairs("x-b:b"))
+
+
+def test_a_flag_in_both_lists_is_told_and_goes_from_both():
+    document = deployment(
+        "controller", containers=[container("c", command=["/c", f"{FLAG}=x-a:a"], args=[f"{FLAG}=x-b:b"])]
+    )
+    found = _gateway.find_controller([document])
+    assert (list(found.pairs), found.ignored) == (pairs("x-b:b"), [f"-{FLAG}=x-a:a"])
+    assert found.lists_with([]) == {"command": ["/c"], "args": []}
+
+
 def test_a_deployment_of_the_controllers_name_without_its_flags_is_none():
     with pytest.raises(MeteringError, match="No AI gateway controller was found"):
         _gateway.find_controller([deployment("ai-gateway-controller", containers=[container("c", args=["--a=b"])])])
