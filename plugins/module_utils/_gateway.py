@@ -21,6 +21,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _durations,
     _flags,
     _generations,
+    _lists,
     _mapping,
     _names,
 )
@@ -368,22 +369,20 @@ def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
     return sorted(found, key=lambda sidecar: sidecar.name)
 
 
-def scope_of(given: Iterable[str]) -> list[str]:
+def scope_of(given: Sequence[str]) -> list[str]:
     """The Gateways that are meant, whatever a survey or a file makes of a list of them: lines, commas, JSON.
 
     Raises:
         MeteringError: something among them is no namespace/name.
     """
-    found: list[str] = []
-    for word in re.split(r"[\s,]+", " ".join(given)):
-        name = word.strip("[]\"'")
-        if name and not _NAMED.match(name):
+    found = [name for word in _lists.words_of(given) for name in word.split()]
+    for name in found:
+        if not _NAMED.match(name):
             raise MeteringError(
                 f"{name!r} is named as a Gateway, and is not NAMESPACE/NAME.",
                 "A Gateway is told from others by both.",
                 "correct metering_gateways: a list of NAMESPACE/NAME, or a text a/b,c/d: kubectl get gateway -A",
             )
-        found += [name] if name else []
     return list(dict.fromkeys(found))
 
 

@@ -20,6 +20,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
     Cluster,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._lists import words_of
 
 ATTEMPTS = 5
 CONTROLLER_OPTION: dict[str, Any] = {"controller": {"type": "str", "default": ""}}
@@ -48,6 +49,10 @@ API_OPTION: dict[str, Any] = {
 }
 
 
+# Options that are lists of single words, in a module or in its `api`: a survey gives them as one text.
+WORDS = ("by", "gateways", "secret_headers", "targets_urls", "tokens")
+
+
 class DiscreetModule(AnsibleModule):
     """An AnsibleModule that hides secrets where they stand in its arguments, and leaves what it returns as it is.
 
@@ -68,11 +73,21 @@ class DiscreetModule(AnsibleModule):
         super().fail_json(msg, **self._with_invocation(result))
         raise AssertionError("a module ends with what it returns")
 
+    def log(self, msg: Any, log_args: Any = None) -> None:
+        """Write to the system's log; Ansible writes the arguments there, of which it knows fewer secrets."""
+        if log_args:
+            log_args = {key: str(value) for key, value in self._shown_arguments().items()}
+            msg = f"Invoked with {' '.join(f'{key}={value}' for key, value in log_args.items())}"
+        super().log(msg, log_args=log_args)
+
+    def _shown_arguments(self) -> dict[str, Any]:
+        return _secrets.shown_arguments(self.params, self.argument_spec)
+
     def _with_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
         # What is said of arguments that are wrong is Ansible's text, and may quote one.
         if self._takes_its_arguments:
             self.no_log_values.clear()
-        return {"invocation": {"module_args": _secrets.shown_arguments(self.params, self.argument_spec)}, **result}
+        return {"invocation": {"module_args": self._shown_arguments()}, **result}
 
 
 def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, Any]]) -> None:
@@ -85,6 +100,8 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
         module_class=DiscreetModule, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
     )
     try:
+        for own in (module.params, module.params.get("api") or {}):
+            own.update({name: words_of(own[name]) for name in WORDS if name in own})
         if "gateways" in options:
             module.params["gateways"] = _gateway.scope_of(module.params["gateways"])
         cluster = Cluster(module)

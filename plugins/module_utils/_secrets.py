@@ -14,13 +14,16 @@ Pure: no input or output, no Ansible, no clock.
 from __future__ import annotations
 
 import base64
+import contextlib
+import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._lists import words_of
 
 # What Ansible itself writes in place of a secret argument.
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -31,12 +34,14 @@ ADDRESSES = frozenset({"url", "targets_urls", "address", "host", "proxy"})
 # The keys of a kubeconfig whose values are secret (client-go, clientcmd/api/v1/types.go).
 KUBECONFIG_SECRETS = frozenset({"token", "password", "client-key-data"})
 HEADERS, SECRET_HEADERS = "headers", "secret_headers"
-_SECRET_HEADER = re.compile("auth|cookie|token|secret|pass|key|credential|session|signature|bearer", re.IGNORECASE)
+_SECRET_HEADER = re.compile(
+    "assertion|auth|bearer|cookie|credential|jwt|key|pass|secret|session|signature|token", re.IGNORECASE
+)
 
 
-def is_secret_header(name: str, named: Iterable[str] = ()) -> bool:
-    """Whether the value of a header is a secret: by its own name, or because the user says so."""
-    return bool(_SECRET_HEADER.search(name)) or name.strip().lower() in {str(item).lower() for item in named}
+def is_secret_header(name: str, named: Any = ()) -> bool:
+    """Whether the value of a header is a secret: by its own name, or because the user says so, as a list or a text."""
+    return bool(_SECRET_HEADER.search(name)) or name.strip().lower() in {word.lower() for word in words_of(named)}
 
 
 def without_credentials(address: str) -> str:
@@ -87,14 +92,15 @@ def shown_arguments(arguments: Mapping[str, Any], spec: Mapping[str, Any]) -> di
     known = {**spec, **{alias: own for own in spec.values() for alias in own.get("aliases") or ()}}
     named = arguments.get(SECRET_HEADERS)
     return {
-        name: _shown(name, value, known[name], named if isinstance(named, list) else ()) if name in known else HIDDEN
-        for name, value in arguments.items()
+        name: _shown(name, value, known[name], named) if name in known else HIDDEN for name, value in arguments.items()
     }
 
 
-def _shown(name: str, value: Any, own: Mapping[str, Any], secret_headers: Iterable[str]) -> Any:
+def _shown(name: str, value: Any, own: Mapping[str, Any], secret_headers: Any) -> Any:
     if value in (None, "", [], {}):
         return value
+    if "PRIVATE KEY-----" in str(value):  # a key where the path of one is asked for
+        return HIDDEN
     options = own.get("options")
     if options is not None:
         if isinstance(value, Mapping):
@@ -127,22 +133,46 @@ def _secrets_within(kubeconfig: Any) -> list[Any]:
     return []
 
 
+def _parts(text: str) -> Iterator[str]:
+    """What of a header's value is a secret by itself: what follows a scheme, the values of cookies and parameters."""
+    dummy, gap, rest = text.partition(" ")
+    if gap:
+        yield rest.strip()
+        with contextlib.suppress(ValueError):
+            # `Basic` has user and password.
+            both = base64.b64decode(rest, validate=True).decode()
+            yield from (both, both.partition(":")[2])
+    # A short one is `1` or `true` and would hide these everywhere.
+    yield from (value for value in re.findall(r"=\"?([^\s;,\"]+)", text) if len(value) >= LONG)
+
+
+def _written(text: str) -> Iterator[str]:
+    """A secret as an answer may repeat it: as it is, in an address, a form, JSON, a page."""
+    for form in (text, quote(text, safe=""), quote_plus(text)):
+        yield form
+        yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form)
+    for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield form
+        # Go writes these so, because of browsers.
+        yield form.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    yield html.escape(text)
+    yield html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
 class Secrets:
     """Values that text from outside must not show."""
 
     def __init__(self, values: Iterable[Any]) -> None:
-        texts = {str(value) for value in values if value not in (None, "")}
-        # As they may be repeated: in an address, in JSON, one after the scheme in a header.
-        forms = {*texts, *(quote(text, safe="") for text in texts), *(json.dumps(text)[1:-1] for text in texts)}
-        forms |= {word for text in texts for scheme, gap, word in [text.partition(" ")] if gap and word}
+        texts = {str(value).strip() for value in values if value is not None} - {""}
+        forms = {form for text in texts for part in (text, *_parts(text)) for form in _written(part)}
         self._pattern = re.compile(
             "|".join(
                 # A short one only whole: a password `team` does not hide a part of the name team-a.
                 re.escape(form) if len(form) >= LONG else rf"(?<![\w-]){re.escape(form)}(?![\w-])"
-                for form in sorted(forms, key=len, reverse=True)
+                for form in sorted(filter(None, forms), key=len, reverse=True)
             )
         )
-        self._is_empty = not forms
+        self._is_empty = not any(forms)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Secrets:
@@ -153,11 +183,11 @@ class Secrets:
     def values_of(options: Mapping[str, Any]) -> list[Any]:
         """Their values, some of them perhaps empty."""
         headers, proxy = (options.get(key) or {} for key in (HEADERS, "proxy_headers"))
-        named = options.get(SECRET_HEADERS) or ()
+        named = options.get(SECRET_HEADERS)
         values = [options.get(key) for key in ("password", "token", "api_key")]
         values += [value for name, value in headers.items() if is_secret_header(str(name), named)]
         values += [proxy.get(key) for key in ("basic_auth", "proxy_basic_auth")]
-        values += options.get("tokens") or ()
+        values += words_of(options.get("tokens"))
         user = str(options.get("proxy") or "").rpartition("://")[2].rpartition("@")[0]
         values += [user, unquote(user.partition(":")[2]), user.partition(":")[2]]
         values += _secrets_within(options.get("kubeconfig"))

@@ -471,6 +471,7 @@ def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
         pytest.param(["a/b\nc/d\n"], ["a/b", "c/d"], id="lines"),
         pytest.param(['["a/b"', '"c/d"]'], ["a/b", "c/d"], id="JSON, as Ansible splits it"),
         pytest.param(["[]"], [], id="an empty list as a text"),
+        pytest.param(["a/b c/d"], ["a/b", "c/d"], id="blanks"),
         pytest.param([""], [], id="an empty answer"),
         pytest.param(["a/b", "a/b"], ["a/b"], id="one twice"),
     ],

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,16 @@ SHAPES = [
     pytest.param({"api": json.dumps({"pasword": SECRET})}, id="a mistyped key in JSON"),
     pytest.param({"api": {"headers": {"Authorization": f"Bearer {SECRET}"}}}, id="a header"),
     pytest.param({"api": {"headers": {"X-Mine": SECRET}, "secret_headers": ["x-mine"]}}, id="a header that is named"),
+    pytest.param(
+        {"api": {"headers": {"X-Mine": SECRET}, "secret_headers": "x-other, x-mine"}}, id="a header named in a text"
+    ),
+    pytest.param(
+        {"headers": {"X-Mine": SECRET}, "secret_headers": '["x-other", "X-Mine"]'}, id="a header named in JSON"
+    ),
+    pytest.param({"headers": {"X-JWT-Assertion": SECRET}}, id="a header whose name says so"),
+    pytest.param(
+        {"api": {"client_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n"}}, id="a key where its path is asked for"
+    ),
     pytest.param({"api": {"headers": f"X-Auth-Token={SECRET}"}}, id="a header as text"),
     pytest.param({"headers": json.dumps({"Cookie": SECRET})}, id="a header of the requests, as JSON"),
     pytest.param({"api": {"url": f"https://u:{SECRET}@prometheus"}}, id="an address"),
@@ -129,14 +141,26 @@ def test_an_address_is_taken(address):
         f"Basic {base64.b64encode(f'u:{SECRET}'.encode()).decode()}",
         "?token=s3cr3t-of-team-a&x=1",
         pytest.param(f"prefix_{SECRET}-suffix", id="a long one within a word"),
+        pytest.param("the password cl&v<r p%ss is wrong", id="as it is"),
+        pytest.param(r'{"error":"cl\u0026v\u003cr p%ss"}', id="as Go writes JSON"),
+        pytest.param("<p>cl&amp;v&lt;r p%ss</p>", id="in a page"),
+        pytest.param("?password=cl%26v%3Cr%20p%25ss", id="in an address"),
+        pytest.param("password=cl%26v%3cr+p%25ss", id="in a form, in small letters"),
+        pytest.param("no session c00kie-value", id="a cookie's value"),
     ],
 )
 def test_a_whole_secret_is_hidden_in_text_from_outside(text):
     secrets = _secrets.Secrets.of(
-        {"username": "u", "password": SECRET, "headers": {"Authorization": f"Bearer {SECRET}"}}
+        {
+            "username": "u",
+            "password": SECRET,
+            "token": "cl&v<r p%ss\n",
+            "headers": {"Authorization": f"Bearer {SECRET}", "Cookie": "theme=dark; session=c00kie-value"},
+        }
     )
     hidden = secrets.hide(text)
     assert (SECRET in hidden, "********" in hidden) == (False, True)
+    assert not {"p%ss", "p%25ss", "c00kie-value"} & set(re.split(r"[\s&=<>\"+]|%20", hidden))
     assert base64.b64encode(f"u:{SECRET}".encode()).decode() not in hidden
 
 
@@ -158,6 +182,20 @@ def test_a_part_of_a_word_is_no_secret(text):
 )
 def test_whatever_holds_a_secret_its_text_is_hidden(options):
     assert SECRET not in _secrets.Secrets.of(options).hide(f"an error that repeats {SECRET}")
+
+
+def test_the_password_within_basic_authentication_is_hidden():
+    basic = base64.b64encode(f"u:{SECRET}".encode()).decode()
+    assert SECRET not in _secrets.Secrets.of({"headers": {"Authorization": f"Basic {basic}"}}).hide(f"bad: {SECRET}")
+
+
+@pytest.mark.parametrize("arguments", SHAPES)
+def test_a_secret_is_not_in_the_systems_log(arguments, monkeypatch):
+    logged = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda dummy, msg, log_args=None: logged.append(f"{msg} {log_args}"))
+    with patch_module_args(arguments), contextlib.suppress(SystemExit):
+        _module.DiscreetModule(argument_spec=dict(OPTIONS))
+    assert SECRET not in "".join(logged)
 
 
 def test_without_secrets_nothing_is_hidden():
