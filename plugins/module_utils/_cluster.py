@@ -210,6 +210,18 @@ class Cluster:
         answer = self._checked(group, "get", f"/apis/{group}")
         return "" if answer is None else json.loads(answer)["preferredVersion"]["groupVersion"]
 
+    def fields_of(self, api: str, kind: str) -> set[str] | None:
+        """The names of all fields that a kind (as PodMonitor) has, at any depth; None where its schema is not told."""
+        group, dummy, version = api.partition("/")
+        try:
+            answer = self._checked(f"the schema of {kind}", "get", f"/openapi/v3/apis/{api}")
+        except MeteringError:
+            return None
+        schemas = json.loads(answer)["components"]["schemas"].values() if answer else ()
+        wanted = {"group": group, "version": version, "kind": kind}
+        own = [schema for schema in schemas if wanted in schema.get("x-kubernetes-group-version-kind", ())]
+        return {name for schema in own for name in _property_names(schema)} or None
+
     def get(self, api: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         answer = self._checked(f"{kind} {namespace}/{name}", "get", _path(api, kind, namespace, name))
         return None if answer is None else json.loads(answer)
@@ -408,6 +420,15 @@ class Cluster:
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         answer = self._checked("selfsubjectaccessreviews", "post", path, body=review)
         return answer is not None and bool(json.loads(answer)["status"].get("allowed"))
+
+
+def _property_names(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The names of a schema's properties, and of theirs."""
+    for name, own in (schema.get("properties") or {}).items():
+        yield name
+        yield from _property_names(own)
+    if "items" in schema:
+        yield from _property_names(schema["items"])
 
 
 def _is_of_the_api_server(error: Any) -> bool:

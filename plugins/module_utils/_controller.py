@@ -158,6 +158,8 @@ def refuse_what_would_wait_in_vain(
     rolling = [("Deployment", controller.deployment)] if pairs != controller.pairs else []
     if restart:
         rolling += [(proxy.kind, proxy.workload) for proxy in proxies if proxy.stale(wanted)]
+    if rolling:
+        _gateway.refuse_without_pods(controller)
     _gateway.refuse_what_never_rolls(rolling)
 
 

@@ -117,9 +117,13 @@ def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
         stored = cluster.rehearse(cluster.create if plan.create else cluster.replace, known.api, known.plural, wish)
     except UnknownFieldsError as error:
         return {field.rpartition(".")[2] for field in error.fields} & _scrape.OPTIONAL_FIELDS
-    # Where it may not be tried, what stands shows what the kind has.
-    there = stored if stored is not None else plan.own
-    return frozenset() if there is None else (_fields(wish) - _fields(there))
+    if stored is not None:
+        return _fields(wish) - _fields(stored)
+    # It may not be tried. The schema tells what the kind has; where that may not be read either, what stands shows it.
+    served = cluster.fields_of(known.api, plan.prometheus.monitor)
+    if served is not None:
+        return _fields(wish) - served
+    return frozenset() if plan.own is None else (_fields(wish) - _fields(plan.own))
 
 
 def _fields(monitor: Object) -> set[str]:

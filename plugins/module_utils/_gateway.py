@@ -476,6 +476,22 @@ def refuse_what_never_rolls(found: Iterable[tuple[str, Object]]) -> None:
     )
 
 
+def refuse_without_pods(controller: Controller) -> None:
+    """Refuse to go on with a controller that is scaled to nothing: it gives new proxy pods their sidecar.
+
+    Raises:
+        MeteringError: it is.
+    """
+    if controller.deployment["spec"].get("replicas", 1) == 0:
+        raise MeteringError(
+            f"Deployment {controller.name} is scaled to 0 (spec.replicas), so no controller runs.",
+            "It is what gives new proxy pods their sidecar and the mapping; without it they would serve unmetered or "
+            "not start. Nothing was changed.",
+            f"kubectl -n {controller.namespace} scale deployment/{controller.deployment['metadata']['name']} "
+            "--replicas=1, then run this again.",
+        )
+
+
 def is_rolled_out(kind: str, workload: Object) -> bool:
     """What `kubectl rollout status` waits for, for a Deployment or a DaemonSet."""
     return not missing_in_rollout(kind, workload)

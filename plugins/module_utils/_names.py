@@ -59,9 +59,10 @@ PER_USER_HEADERS = frozenset({"x-user-id", "x-user-name", "x-user-email"})
 PER_USER_LABELS = frozenset({"user", "user_id", "user_name", "username", "user_email", "email"})
 
 # Envoy's claim_to_headers writes an array claim as base64 of its JSON text (seen with Envoy 1.38.3; its documentation
-# speaks of scalar claims only). The text begins with `["`, and so the label's value with two letters and one of four
-# more, by what the first element begins with: a letter, a digit or a slash, something beyond ASCII.
-ENCODED_ARRAY_PATTERN = "Wy[I-L][A-Za-z0-9+/_-]+=*"
+# speaks of scalar claims only). What the text begins with tells the first letters of the value: `["`, `[-`, a number,
+# `[[`, `[{`, true, false, null. It ends with `]`, and so the value with one of three endings. An empty array without
+# padding would be `W10`, which is a name as well.
+ENCODED_ARRAY_PATTERN = "W(y[I-L0]|z[ABEFIJMNQRUVYZcdghkl]|1[st]|3[stR]|2[5Z])[A-Za-z0-9+/_-]*(d|0=?|XQ(==)?)|W10="
 
 # --- metrics --------------------------------------------------------------------------------------------------------
 # A target's own labels: Prometheus renames a scraped label of that name to exported_<name>.

@@ -38,7 +38,10 @@ def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
         mapping = options["mapping"] if module.check_mode else None
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
-        _gateway.refuse_what_never_rolls((item.kind, item.workload) for item in found if item.stale(controller))
+        stale_ones = [(item.kind, item.workload) for item in found if item.stale(controller)]
+        if stale_ones:
+            _gateway.refuse_without_pods(controller)
+        _gateway.refuse_what_never_rolls(stale_ones)
         result = roll_out(cluster, options, found)
         for warning in result.warnings:
             module.warn(warning)

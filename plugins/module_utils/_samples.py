@@ -25,6 +25,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._headers import
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _USAGE_SUM = re.compile(_names.USAGE_SUM_PATTERN + r"\Z")
+_ARRAY = re.compile(_names.ENCODED_ARRAY_PATTERN)
 _URL_SAFE = str.maketrans("+/", "-_")
 _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
@@ -76,7 +77,7 @@ def in_total(sample: Sample) -> bool:
 
 def decoded_array(value: str) -> str:
     """The JSON text of an array claim that Envoy encoded into a header; an empty text for any other value."""
-    if not value.startswith("W"):  # base64 of `[`
+    if not _ARRAY.fullmatch(value):
         return ""
     try:
         # Either alphabet, with or without padding.

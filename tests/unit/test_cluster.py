@@ -227,3 +227,18 @@ def test_fields_that_a_kind_lacks_are_told():
 def test_what_the_api_server_would_refuse_is_told_before_anything_is_changed(status, text):
     with pytest.raises(MeteringError, match=r"would refuse what this run is to write: .*Nothing was changed"):
         rehearsed(status, text)
+
+
+def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema(monkeypatch):
+    endpoint: Any = {"properties": {"portNumber": {}}}
+    spec = {"properties": {"endpoints": {"items": endpoint}}}
+    kind = {"group": "g", "version": "v1", "kind": "Monitor"}
+    schemas = {
+        "a": {"x-kubernetes-group-version-kind": [kind], "properties": {"spec": spec}},
+        "b": {"properties": {"x": {}}},
+    }
+    cluster = object.__new__(_cluster.Cluster)
+    answer = json.dumps({"components": {"schemas": schemas}}).encode()
+    monkeypatch.setattr(cluster, "_checked", lambda *dummy: answer)
+    found = [cluster.fields_of("g/v1", name) for name in ("Monitor", "Other")]
+    assert found == [{"spec", "endpoints", "portNumber"}, None]

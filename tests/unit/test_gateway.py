@@ -601,6 +601,18 @@ def test_the_flag_is_not_changed_for_proxies_that_never_roll(pairs_wanted, resta
         )
 
 
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [pytest.param("x-b:b", True, id="a new mapping"), pytest.param("x-a:a", False, id="nothing to do")],
+)
+def test_nothing_is_changed_while_no_controller_runs(wanted, refused):
+    held = controller_deployment("x-a:a")
+    held["spec"]["replicas"] = 0
+    found = _gateway.find_controller([held])
+    with pytest.raises(MeteringError, match="scaled to 0") if refused else contextlib.nullcontext():
+        _controller.refuse_what_would_wait_in_vain(found, [], tuple(pairs(wanted)), restart=True)
+
+
 def test_the_flag_is_not_changed_for_a_controller_that_never_rolls():
     held = controller_deployment("x-a:a")
     held["spec"] |= PAUSED

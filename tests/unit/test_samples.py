@@ -8,6 +8,8 @@ import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _samples
 from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
@@ -97,14 +99,28 @@ def test_a_samples_number_is_read(written, tokens):
 
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-@pytest.mark.parametrize("claim", [["a"], ["a", "bc"], ["a", "bcd"], ["a", 1], ["ÿ?>"]])
+@pytest.mark.parametrize("claim", [["a"], ["a", "bc"], ["a", "bcd"], ["a", 1], ["ÿ?>"], [7], [-1.5], [[]], [{"a": 1}]])
 def test_an_encoded_array_is_decoded(claim, padded):
     assert json.loads(_samples.decoded_array(encoded(claim, padded=padded))) == claim
 
 
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+            max_leaves=5,
+        ),
+        max_size=4,
+    )
+)
+def test_an_array_of_whatever_is_decoded(claim):
+    assert json.loads(_samples.decoded_array(encoded(claim))) == claim
+
+
 @pytest.mark.parametrize(
     "value",
-    ["", "research", "WyJ", "WyJhIl", "WyJoo!", "WyJoello-world", "eyJhIjoxfQ=="],
+    ["", "research", "WyJ", "WyJhIl", "WyJoo!", "WyJoello-world", "eyJhIjoxfQ==", "W10", "W1"],
 )
 def test_any_other_value_is_no_array(value):
     assert _samples.decoded_array(value) == ""

@@ -729,10 +729,13 @@ class Served:
 
     create = replace = None
 
+    def fields_of(self, *dummy):
+        return {*self.has, "selector"} if self.how == "forbidden" else None
+
     def rehearse(self, dummy, api, plural, wish):
         del api, plural
         self.asked += 1
-        if self.how == "forbidden":
+        if self.how in ("forbidden", "blind"):
             return None
         unknown = _dedupe._fields(wish) - self.has
         if unknown and self.how == "strict":
@@ -744,13 +747,13 @@ class Served:
         return {**wish, "spec": {**spec, "podMetricsEndpoints": endpoints}}
 
 
-@pytest.mark.parametrize("how", ["strict", "pruning", "forbidden"])
+@pytest.mark.parametrize("how", ["strict", "pruning", "forbidden", "blind"])
 @pytest.mark.parametrize("has", [set(), {"portNumber"}, set(_scrape.OPTIONAL_FIELDS)], ids=["none", "one", "all"])
 def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has):
     def plan(*monitors, lacking=frozenset()):
         return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
-    served: Any = Served(has, how if how != "forbidden" else "strict")
+    served: Any = Served(has, how if how == "pruning" else "strict")
     first = _dedupe.accepted_plan(served, plan)
     assert first.create is not None
     assert _dedupe._fields(first.create) == has
@@ -760,3 +763,15 @@ def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has
     assert (second.create, second.update) == (None, None)
     # Where all is as it is wanted nothing is tried.
     assert again.asked == (0 if has == _scrape.OPTIONAL_FIELDS else 1)
+
+
+@pytest.mark.parametrize("how", ["strict", "pruning", "forbidden"])
+def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_read(how):
+    def plan(*monitors, lacking=frozenset()):
+        return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
+
+    served: Any = Served(set(_scrape.OPTIONAL_FIELDS), "strict")
+    standing: Any = _dedupe.accepted_plan(served, plan).create
+    edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
+    again: Any = Served(set(_scrape.OPTIONAL_FIELDS), how)
+    assert _dedupe.accepted_plan(again, functools.partial(plan, edited)).update is not None
