@@ -13,6 +13,8 @@ manifests/charts), envoyproxy/gateway v1.8.1, prometheus-operator v0.93.0.
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.aigateway.metering.plugins.module_utils import _generations
 
 # --- ours -----------------------------------------------------------------------------------------------------------
@@ -126,6 +128,10 @@ CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"
 
 
+# A letter in a name that is escaped by its value, or an underscore.
+_ENCODED = re.compile(r"__|_([0-9a-f]{1,5})_")
+
+
 def family_of(name: str) -> int:
     """Which family of names a stored metric or label of the gateway is of: the index in the tables above."""
     if name.startswith("U__"):
@@ -137,8 +143,8 @@ def family_of(name: str) -> int:
 
 def plain(name: str) -> str:
     """A stored label's name as the present generation writes it, whichever way it was written or escaped."""
-    if name.startswith("U__gen__ai_2e_"):
-        name = name.removeprefix("U__").replace("__", "\0").replace("_2e_", ".").replace("\0", "_")
+    if name.startswith("U__"):
+        name = _ENCODED.sub(lambda code: chr(int(code[1], 16)) if code[1] else "_", name.removeprefix("U__"))
     elif name.startswith("gen__ai_dot_"):
         name = name.replace("__", "\0").replace("_dot_", ".").replace("\0", "_")
     return name.replace(".", "_")
