@@ -204,13 +204,14 @@ def _not_served(name: str, path: str, status: str) -> NotServedError:
     )
 
 
-def data_of(api: Api, path: str, query: Sequence[tuple[str, str]]) -> Any:
-    """`data` of an answer of Prometheus's API."""
+def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str) -> Any:
+    """What an answer of Prometheus's API has in its `data` under a key; an empty list for null, as Go writes one."""
     text = api.text(f"/api/v1/{path}", query)
     try:
         answer = json.loads(text)
         if answer["status"] == "success":
-            return answer["data"]
+            found = answer["data"][key]
+            return [] if found is None else found
         detail = api.hide(str(answer.get("error", "no reason given")))
     except (ValueError, KeyError, TypeError, AttributeError):
         detail = f"no JSON of Prometheus's API: {api.hide(text)[:80]!r}"

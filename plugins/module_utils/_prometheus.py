@@ -54,7 +54,7 @@ class Replica:
             NotServedError: the backend knows no targets.
         """
         return [
-            target for api in self.apis for target in data_of(api, "targets", [("state", "active")])["activeTargets"]
+            target for api in self.apis for target in data_of(api, "targets", [("state", "active")], "activeTargets")
         ]
 
     def pools(self) -> set[str]:
@@ -63,7 +63,7 @@ class Replica:
         Raises:
             MeteringError: the backend does not tell them (vmagent, Prometheus before 2.42).
         """
-        return {pool for api in self.apis for pool in data_of(api, "scrape_pools", [])["scrapePools"]}
+        return {pool for api in self.apis for pool in data_of(api, "scrape_pools", [], "scrapePools")}
 
     def targets_in(self, pools: Iterable[str]) -> list[dict[str, Any]]:
         """The active targets of some scrape pools. An unknown pool has none."""
@@ -71,7 +71,7 @@ class Replica:
             target
             for pool in sorted(pools)
             for api in self.apis
-            for target in data_of(api, "targets", [("state", "active"), ("scrapePool", pool)])["activeTargets"]
+            for target in data_of(api, "targets", [("state", "active"), ("scrapePool", pool)], "activeTargets")
         ]
 
     def metric_rules(self) -> dict[str, list[dict[str, Any]]]:
@@ -79,7 +79,7 @@ class Replica:
         found: dict[str, list[dict[str, Any]]] = {}
         for api in self.apis:
             try:
-                document = _configuration.parsed(data_of(api, "status/config", [])["yaml"])
+                document = _configuration.parsed(data_of(api, "status/config", [], "yaml"))
             except MeteringError:
                 continue
             for job in (document or {}).get("scrape_configs") or ():
@@ -97,7 +97,7 @@ class Replica:
         """
         time = [] if at is None else [("time", f"{at:.3f}")]
         asked = [("query", promql), *time, *WHOLE_ANSWERS, *([SAMPLES_APART] if apart else [])]
-        return [item for api in self.apis for item in data_of(api, "query", asked)["result"]]
+        return [item for api in self.apis for item in data_of(api, "query", asked, "result")]
 
     def number(self, promql: str) -> int:
         """What a query without labels yields, summed over the shards; 0 where it yields nothing."""

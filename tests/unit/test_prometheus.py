@@ -95,6 +95,11 @@ def test_a_query_that_yields_nothing_is_the_number_0():
     assert only.number("count(x)") == 0
 
 
+def test_null_is_an_empty_list():
+    (only,) = replicas("prometheus-main-0", answer=success({"result": None, "activeTargets": None}))
+    assert (only.query("up"), only.active_targets()) == ([], [])
+
+
 @pytest.mark.parametrize("gone", [{"phase": "Pending"}, {"deleting": True}], ids=["not running", "ending"])
 def test_a_prometheus_without_a_running_pod_is_told(gone):
     with pytest.raises(MeteringError, match="Prometheus monitoring/main has no running pod"):
@@ -106,6 +111,8 @@ def test_a_prometheus_without_a_running_pod_is_told(gone):
     [
         pytest.param({"status": "error", "error": "too slow"}, "an error: too slow", id="an error of its own"),
         pytest.param("<html>login</html>", "no JSON of Prometheus's API: '<html>login", id="something else's page"),
+        pytest.param(success(None), "no JSON of Prometheus's API", id="no data"),
+        pytest.param(success({"resultType": "vector"}), "no JSON of Prometheus's API", id="data without a result"),
     ],
 )
 def test_an_answer_that_is_none_is_told(answer, said):
