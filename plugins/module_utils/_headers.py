@@ -131,7 +131,10 @@ def _written(modifier: Mapping[str, Any] | None, setter: Setter) -> Settings:
 
 def _of_client_traffic_policy(policy: Object, kind: str) -> Settings:
     headers = (policy.get("spec") or {}).get("headers") or {}
-    yield from _written(headers.get("earlyRequestHeaders"), Setter(f"{kind} {name_of(policy)}"))
+    setter = Setter(f"{kind} {name_of(policy)}")
+    yield from _written(headers.get("earlyRequestHeaders"), setter)
+    if headers.get("xForwardedClientCert"):
+        yield "x-forwarded-client-cert", setter
 
 
 def _of_route(route: Object, kind: str) -> Settings:
@@ -141,6 +144,10 @@ def _of_route(route: Object, kind: str) -> Settings:
             yield from _written(holder.get("headerMutation"), setter)
             for item in holder.get("filters") or ():
                 yield from _written(item.get("requestHeaderModifier"), setter)
+                if item.get("externalAuth"):
+                    names = (item["externalAuth"].get("http") or {}).get("allowedResponseHeaders")
+                    # Without names it may hand on whatever the authorization says.
+                    yield from ((name, setter) for name in names or ("",))
 
 
 def _of_backend(backend: Object, kind: str) -> Settings:

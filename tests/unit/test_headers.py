@@ -70,6 +70,20 @@ def claims(*entries):
             id="early headers",
         ),
         pytest.param(
+            "ClientTrafficPolicy",
+            document(headers={"xForwardedClientCert": {"mode": "Sanitize"}}),
+            "X-Forwarded-Client-Cert",
+            Setter("ClientTrafficPolicy team-a/n"),
+            id="a client's certificate",
+        ),
+        pytest.param(
+            "HTTPRoute",
+            document(rules=[{"filters": [{"externalAuth": {"http": {"allowedResponseHeaders": ["x-team"]}}}]}]),
+            "x-team",
+            Setter("HTTPRoute team-a/n"),
+            id="a route's external authorization",
+        ),
+        pytest.param(
             "HTTPRoute",
             document(rules=[{"filters": [MODIFIER]}]),
             "x-team",
@@ -118,6 +132,11 @@ def test_what_sets_a_header_is_known(kind, item, header, setter):
         pytest.param("EnvoyExtensionPolicy", document(lua=[{"inline": "x"}]), id="Lua"),
         pytest.param("EnvoyExtensionPolicy", document(wasm=[{}]), id="WebAssembly"),
         pytest.param("EnvoyPatchPolicy", document(jsonPatches=[]), id="a patch of the configuration"),
+        pytest.param(
+            "HTTPRoute",
+            document(rules=[{"filters": [{"externalAuth": {"protocol": "GRPC"}}]}]),
+            id="a route's external authorization by gRPC",
+        ),
         pytest.param("SecurityPolicy", document(extAuth={"grpc": {}}), id="external authorization by gRPC"),
     ],
 )
