@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.aigateway.metering.plugins.plugin_utils._progress import ProgressAction
+from ansible_collections.aigateway.metering.plugins.plugin_utils._module_action import ModuleAction, load_worker
 
 
-class ActionModule(ProgressAction):
-    """The module of this name, with its progress shown."""
+class ActionModule(ModuleAction):
+    worker = load_worker("_audit")

@@ -24,9 +24,26 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+)
+
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "pairs": {"type": "str", "default": ""},
+    "monitor_name": {"type": "str", "default": ""},
+    "interval": {"type": "str", "default": "30s"},
+    "timeout": {"type": "int", "default": 30},
+}
 
 
-def audit(module: Any, cluster: Cluster) -> dict[str, Any]:
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Every drift: what drift_info returns."""
     options = module.params
     wanted = _mapping.wanted(options["pairs"] or _names.DEFAULT_PAIRS)

@@ -11,6 +11,7 @@ Authentication is kubernetes.core's: the same parameters, the same K8S_AUTH_* va
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -48,6 +49,22 @@ SHOWN_CHARACTERS = 120
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 # As the API server tells that a role is missing (apiserver, responsewriters/errors.go).
 _LACKS_RIGHT = re.compile(r"cannot (create|update|patch|get) resource")
+
+
+def forget_clients() -> None:
+    """Remove what clients leave in a process that goes on: connections, and client keys in temporary files.
+
+    The kubernetes client removes its files when Python ends, and a worker of Ansible's ends otherwise. kubernetes.core
+    keeps its clients, which need these files. Both have no public way.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
+
+        client._pool.clear()
+    with contextlib.suppress(ImportError, AttributeError):
+        from kubernetes.config import kube_config
+
+        kube_config._cleanup_temp_files()
 
 
 def _options(dry_run: bool) -> list[tuple[str, str]]:
@@ -89,6 +106,7 @@ class Cluster:
         if host and "@" in host:
             check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
         # kubernetes.core asks for the server's version while it makes the client, and gives no time limit.
+        before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(CONNECT_SECONDS)
         try:
             self._client = get_api_client(module).client
@@ -98,7 +116,7 @@ class Cluster:
             # The libraries behind the client have no common class of errors: urllib3's, the kubernetes client's.
             raise self._unreachable("The cluster does not answer", error) from error
         finally:
-            socket.setdefaulttimeout(None)
+            socket.setdefaulttimeout(before)
         self.server: str = without_credentials(self._client.configuration.host)
         # urllib3 by itself tries each request three times more, in silence.
         self._client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False

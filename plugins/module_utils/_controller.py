@@ -24,12 +24,30 @@ from ansible_collections.aigateway.metering.plugins.module_utils._cluster import
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge, Pair, Record
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+)
 
 STRATEGIC = "application/strategic-merge-patch+json"
 ROLLBACK_ATTEMPTS = 5
 
 
-def bring(module: Any, cluster: Cluster) -> dict[str, Any]:
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "pairs": {"type": "str"},
+    "allow_per_user": {"type": "bool", "default": False},
+    "chargeback_goes": {"type": "bool", "default": False},
+    "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
+    "restart": {"type": "bool", "default": True},
+    "on_failure": {"type": "str", "choices": ["rollback", "keep"], "default": "rollback"},
+    "wait_timeout": {"type": "int", "default": 300},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan, write, wait, and report: what merge_metrics_attributes returns."""
     options = module.params
     controller = _state.controller(cluster, options["controller"])

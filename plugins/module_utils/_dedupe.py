@@ -25,12 +25,28 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Source
 from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
+OPTIONS: dict[str, Any] = {
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "name": {"type": "str", "default": ""},
+    "interval": {"type": "str", "default": "30s"},
+    "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
+    "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
+}
 
-def dedupe(module: Any, cluster: Cluster) -> dict[str, Any]:
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan, carry out, and report: what podmonitor_dedupe returns."""
     options = module.params
     if options["state"] == "absent":

@@ -35,6 +35,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import MONITOR_KINDS, Scraper
@@ -58,7 +64,19 @@ class Problems:
             return None
 
 
-def gather(module: Any, cluster: Cluster) -> dict[str, Any]:
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "pairs": {"type": "str", "default": ""},
+    "allow_per_user": {"type": "bool", "default": False},
+    "check_permissions": {"type": "bool", "default": True},
+    "restart": {"type": "bool", "default": False},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What gateway_info returns."""
     options = module.params
     problems = Problems()

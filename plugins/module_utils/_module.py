@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -90,14 +90,30 @@ class DiscreetModule(AnsibleModule):
         return {"invocation": {"module_args": self._shown_arguments()}, **result}
 
 
-def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, Any]]) -> None:
-    """Run a module: action(module, cluster) returns the result, or raises MeteringError.
+class Worker(Protocol):
+    """What does the work of a module: a file with its options, and with a function that reads everything itself."""
 
-    A ConflictError means that somebody else changed what was read; the whole action, which reads everything itself, is
-    run again.
+    OPTIONS: dict[str, Any]
+
+    def run_module(self, module: Any, cluster: Cluster) -> dict[str, Any]:
+        """What the module returns, without what is said of the cluster.
+
+        Raises:
+            MeteringError: for the person on call.
+            ConflictError: somebody else has changed what was read; it is called again.
+        """
+
+
+def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> NoReturn:
+    """Run a module to its end.
+
+    Args:
+        worker: what does its work.
+        module_class: what stands for Ansible's side of it.
     """
+    options = worker.OPTIONS
     module = AnsibleK8SModule(
-        module_class=DiscreetModule, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
+        module_class=module_class, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
     )
     try:
         for own in (module.params, module.params.get("api") or {}):
@@ -105,7 +121,7 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
         if "gateways" in options:
             module.params["gateways"] = _gateway.scope_of(module.params["gateways"])
         cluster = Cluster(module)
-        result = _until_no_conflict(module, cluster, action)
+        result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:
         module.fail_json(msg=str(error), found=error.found, why=error.why, command=error.command, **error.result)
     except Exception as error:  # pylint: disable=broad-except
@@ -117,8 +133,8 @@ def run(options: Mapping[str, Any], action: Callable[[Any, Cluster], dict[str, A
             msg=f"{text}. This is a defect of the module; nothing more is known. "
             "Next: run it again with -vvv and report what it prints."
         )
-    else:
-        module.exit_json(server=cluster.server, **result)
+    module.exit_json(server=cluster.server, **result)
+    raise AssertionError("a module ends with what it returns")
 
 
 def _until_no_conflict(

@@ -53,7 +53,16 @@ def outdated(pods: Sequence[Object], document: Object) -> list[Object]:
     ]
 
 
-def owned(module: Any, cluster: Cluster) -> dict[str, Any]:
+_READER = {name: {"type": "str", "required": True} for name in ("object", "namespace", "labels")}
+OPTIONS: dict[str, Any] = {
+    "definitions": {"type": "list", "elements": "dict", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "readers": {"type": "list", "elements": "dict", "default": [], "options": _READER},
+    "timeout": {"type": "int", "default": 120},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What owned_objects returns."""
     options = module.params
     return (removed if options["state"] == "absent" else applied)(module, cluster, options)

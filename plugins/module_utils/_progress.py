@@ -6,8 +6,9 @@
 
 """Tells a person who waits what is being waited for.
 
-A module's output is read when it has ended. Our action plugins therefore name a file in the environment, and show what
-is written to it while the module runs; where there is none (another host, a module run by itself) nothing is told.
+A module's output is read when it has ended. Our action plugins therefore listen where the module runs in their own
+process; else they name a file in the environment, and show what is written to it while the module runs. Where there is
+neither (another host, a module run by itself) nothing is told.
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ POLL_SECONDS = 1.0
 REPEAT_SECONDS = 10.0
 
 
+# Who shows the lines, where the module runs in the process of our action plugin.
+listener: Callable[[str], None] | None = None
+
+
 def tell(text: str) -> None:
     """Show one line now."""
     path = os.environ.get(VARIABLE)
-    if path:
+    if listener is not None:
+        listener(" ".join(text.split()))
+    elif path:
         # Whoever showed it may be gone; that is no reason to fail.
         with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(" ".join(text.split()) + "\n")

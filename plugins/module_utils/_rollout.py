@@ -21,12 +21,27 @@ from ansible_collections.aigateway.metering.plugins.module_utils._controller imp
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Proxy
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+)
 
 # How long one that is current already, but not settled, is waited for: it may be an interrupted run's, or nobody's.
 UNRELATED_SECONDS = 60
 
 
-def rollout(module: Any, cluster: Cluster) -> dict[str, Any]:
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    "mapping": {"type": "str"},
+    "first": {"type": "str", "default": ""},
+    "restart": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 300},
+    "self_roll_timeout": {"type": "int", "default": 60},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan or carry out, and report: what proxy_rollout returns."""
     options = module.params
     controller = _state.controller(cluster, options["controller"])

@@ -30,6 +30,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils._api import Not
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica, Watch
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
@@ -41,7 +47,18 @@ from ansible_collections.aigateway.metering.plugins.module_utils._view import Vi
 DRAIN_MARGIN = 5.0
 
 
-def check(module: Any, cluster: Cluster) -> dict[str, Any]:
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "timeout": {"type": "int", "default": 180},
+    "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
+    "require_samples": {"type": "bool", "default": False},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
     view = _view.of(module, cluster)
     controller = _state.controller(cluster, module.params["controller"])

@@ -31,15 +31,29 @@ from ansible_collections.aigateway.metering.plugins.module_utils._doubts import 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._groups import Grouping
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    PROMETHEUS_OPTION,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._owners import Owners
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, PodReader
 from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
 from ansible_collections.aigateway.metering.plugins.module_utils._store import PodName, Scraped, Store
-from ansible_collections.aigateway.metering.plugins.module_utils._sums import Sums, Usage
+from ansible_collections.aigateway.metering.plugins.module_utils._sums import DIMENSIONS, Sums, Usage
+
+OPTIONS: dict[str, Any] = {
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "start": {"type": "str", "required": True},
+    "end": {"type": "str", "required": True},
+    "by": {"type": "list", "elements": "str", "default": ["namespace", "model"]},
+    "zone": {"type": "str", "default": "UTC"},
+    "matchers": {"type": "dict", "default": {}},
+}
 
 
-def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Read, follow, sum: what token_usage_info returns."""
     options = module.params
     start, end = moment(options["start"], "start"), moment(options["end"], "end")
@@ -60,6 +74,13 @@ def usage(module: Any, cluster: Cluster) -> dict[str, Any]:
                 "It cannot be asked for.",
                 "correct report_matchers.",
             )
+    unknown = [name for name in options["by"] if name not in DIMENSIONS]
+    if unknown:
+        raise MeteringError(
+            f"by has {', '.join(unknown)}, which is none of {', '.join(DIMENSIONS)}.",
+            "Rows can be told apart by these only.",
+            "correct report_by.",
+        )
     if not options["by"]:
         raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
     days = _period.days(start, end, options["zone"])

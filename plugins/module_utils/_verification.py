@@ -29,6 +29,12 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._module import (
+    API_OPTION,
+    CONTROLLER_OPTION,
+    GATEWAYS_OPTION,
+    PROMETHEUS_OPTION,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets, check_address
 from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Counts, Identity
@@ -38,7 +44,26 @@ COUNTED_SECONDS = 15
 SHOWN_CHARACTERS = 120
 
 
-def verify(module: Any, cluster: Cluster) -> dict[str, Any]:
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "address": {"type": "str", "required": True},
+    "path": {"type": "str", "default": "/v1/chat/completions"},
+    "model": {"type": "str", "required": True},
+    "tokens": {"type": "list", "elements": "str", "required": True, "no_log": True},
+    "prompt": {"type": "str", "default": "hi"},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "address_validate_certs": {"type": "bool", "default": True},
+    "address_ca_path": {"type": "path"},
+    "request_timeout": {"type": "int", "default": 60},
+    "timeout": {"type": "int", "default": 120},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Send, read, compare: what verify_token_usage returns."""
     options = module.params
     tokens = options["tokens"]

@@ -103,30 +103,12 @@ drifts:
       type: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._audit import audit
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    API_OPTION,
-    CONTROLLER_OPTION,
-    GATEWAYS_OPTION,
-    PROMETHEUS_OPTION,
-    run,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _audit
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "pairs": {"type": "str", "default": ""},
-            "monitor_name": {"type": "str", "default": ""},
-            "interval": {"type": "str", "default": "30s"},
-            "timeout": {"type": "int", "default": 30},
-        },
-        audit,
-    )
+    run(_audit)
 
 
 if __name__ == "__main__":

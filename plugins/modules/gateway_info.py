@@ -146,30 +146,12 @@ cautions:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._inspection import gather
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    API_OPTION,
-    CONTROLLER_OPTION,
-    GATEWAYS_OPTION,
-    PROMETHEUS_OPTION,
-    run,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _inspection
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "pairs": {"type": "str", "default": ""},
-            "allow_per_user": {"type": "bool", "default": False},
-            "check_permissions": {"type": "bool", "default": True},
-            "restart": {"type": "bool", "default": False},
-        },
-        gather,
-    )
+    run(_inspection)
 
 
 if __name__ == "__main__":

@@ -134,30 +134,12 @@ helm:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._controller import bring
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    CONTROLLER_OPTION,
-    GATEWAYS_OPTION,
-    run,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _controller
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "pairs": {"type": "str"},
-            "allow_per_user": {"type": "bool", "default": False},
-            "chargeback_goes": {"type": "bool", "default": False},
-            "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
-            "restart": {"type": "bool", "default": True},
-            "on_failure": {"type": "str", "choices": ["rollback", "keep"], "default": "rollback"},
-            "wait_timeout": {"type": "int", "default": 300},
-        },
-        bring,
-    )
+    run(_controller)
 
 
 if __name__ == "__main__":

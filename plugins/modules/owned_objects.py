@@ -92,21 +92,12 @@ restarted:
   elements: str
 """
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _owned
 from ansible_collections.aigateway.metering.plugins.module_utils._module import run
-from ansible_collections.aigateway.metering.plugins.module_utils._owned import owned
 
 
 def main() -> None:
-    reader = {name: {"type": "str", "required": True} for name in ("object", "namespace", "labels")}
-    run(
-        {
-            "definitions": {"type": "list", "elements": "dict", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "readers": {"type": "list", "elements": "dict", "default": [], "options": reader},
-            "timeout": {"type": "int", "default": 120},
-        },
-        owned,
-    )
+    run(_owned)
 
 
 if __name__ == "__main__":

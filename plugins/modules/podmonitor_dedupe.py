@@ -124,29 +124,12 @@ doubly_covered_pods:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._dedupe import dedupe
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    API_OPTION,
-    GATEWAYS_OPTION,
-    PROMETHEUS_OPTION,
-    run,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _dedupe
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **GATEWAYS_OPTION,
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "name": {"type": "str", "default": ""},
-            "interval": {"type": "str", "default": "30s"},
-            "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
-            "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
-        },
-        dedupe,
-    )
+    run(_dedupe)
 
 
 if __name__ == "__main__":

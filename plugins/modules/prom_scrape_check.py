@@ -115,29 +115,12 @@ tails:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    API_OPTION,
-    CONTROLLER_OPTION,
-    GATEWAYS_OPTION,
-    PROMETHEUS_OPTION,
-    run,
-)
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape_check import check
+from ansible_collections.aigateway.metering.plugins.module_utils import _scrape_check
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "timeout": {"type": "int", "default": 180},
-            "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
-            "require_samples": {"type": "bool", "default": False},
-        },
-        check,
-    )
+    run(_scrape_check)
 
 
 if __name__ == "__main__":

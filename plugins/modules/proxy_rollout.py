@@ -97,23 +97,12 @@ pods:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._module import CONTROLLER_OPTION, GATEWAYS_OPTION, run
-from ansible_collections.aigateway.metering.plugins.module_utils._rollout import rollout
+from ansible_collections.aigateway.metering.plugins.module_utils import _rollout
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            "mapping": {"type": "str"},
-            "first": {"type": "str", "default": ""},
-            "restart": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 300},
-            "self_roll_timeout": {"type": "int", "default": 60},
-        },
-        rollout,
-    )
+    run(_rollout)
 
 
 if __name__ == "__main__":

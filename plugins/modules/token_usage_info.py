@@ -42,11 +42,11 @@ options:
     required: true
   by:
     description:
-      - What is summed by. The model is the one that was requested of the provider.
+      - What is summed by, of V(namespace), V(department), V(user), V(model), V(original_model), V(provider),
+        V(gateway) and V(pod). The model is the one that was requested of the provider.
       - The gateway, as namespace/name, is that of the pod's workload; it is empty where that is gone.
     type: list
     elements: str
-    choices: [namespace, department, user, model, original_model, provider, gateway, pod]
     default: [namespace, model]
   zone:
     description: The time zone in which days begin, such as V(Europe/Berlin).
@@ -128,24 +128,12 @@ doubts:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._module import API_OPTION, PROMETHEUS_OPTION, run
-from ansible_collections.aigateway.metering.plugins.module_utils._sums import DIMENSIONS
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import usage
+from ansible_collections.aigateway.metering.plugins.module_utils import _usage
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "start": {"type": "str", "required": True},
-            "end": {"type": "str", "required": True},
-            "by": {"type": "list", "elements": "str", "choices": [*DIMENSIONS], "default": ["namespace", "model"]},
-            "zone": {"type": "str", "default": "UTC"},
-            "matchers": {"type": "dict", "default": {}},
-        },
-        usage,
-    )
+    run(_usage)
 
 
 if __name__ == "__main__":

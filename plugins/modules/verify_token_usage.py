@@ -153,37 +153,12 @@ table:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils._module import (
-    API_OPTION,
-    CONTROLLER_OPTION,
-    GATEWAYS_OPTION,
-    PROMETHEUS_OPTION,
-    run,
-)
-from ansible_collections.aigateway.metering.plugins.module_utils._verification import verify
+from ansible_collections.aigateway.metering.plugins.module_utils import _verification
+from ansible_collections.aigateway.metering.plugins.module_utils._module import run
 
 
 def main() -> None:
-    run(
-        {
-            **CONTROLLER_OPTION,
-            **GATEWAYS_OPTION,
-            **PROMETHEUS_OPTION,
-            **API_OPTION,
-            "address": {"type": "str", "required": True},
-            "path": {"type": "str", "default": "/v1/chat/completions"},
-            "model": {"type": "str", "required": True},
-            "tokens": {"type": "list", "elements": "str", "required": True, "no_log": True},
-            "prompt": {"type": "str", "default": "hi"},
-            "headers": {"type": "dict", "default": {}, "no_log": True},
-            "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
-            "address_validate_certs": {"type": "bool", "default": True},
-            "address_ca_path": {"type": "path"},
-            "request_timeout": {"type": "int", "default": 60},
-            "timeout": {"type": "int", "default": 120},
-        },
-        verify,
-    )
+    run(_verification)
 
 
 if __name__ == "__main__":
