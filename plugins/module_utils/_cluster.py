@@ -102,6 +102,7 @@ class Cluster:
 
     def __init__(self, module: AnsibleModule) -> None:
         self._secrets = Secrets.of(module.params)
+        self._discoveries: dict[str, dict[str, Any] | None] = {}
         host = module.params.get("host")
         if host and "@" in host:
             check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
@@ -218,15 +219,22 @@ class Cluster:
         """The objects of a kind; empty where the kind is not served."""
         return [item for item in self.pages(api, kind, namespace=namespace, labels=labels) if item is not None]
 
+    def _discovered(self, what: str) -> dict[str, Any] | None:
+        """What the API server says of a group or of one version of it; it is asked once."""
+        if what not in self._discoveries:
+            answer = self._checked(what, "get", f"/apis/{what}")
+            self._discoveries[what] = None if answer is None else json.loads(answer)
+        return self._discoveries[what]
+
     def serves(self, api: str, kind: str) -> bool:
         """Whether the API server serves a kind."""
-        answer = self._checked(api, "get", f"/apis/{api}")
-        return answer is not None and any(item["name"] == kind for item in json.loads(answer)["resources"])
+        found = self._discovered(api)
+        return found is not None and any(item["name"] == kind for item in found["resources"])
 
     def preferred(self, group: str) -> str:
         """`group/version` of a group's preferred version; empty where the group is not served."""
-        answer = self._checked(group, "get", f"/apis/{group}")
-        return "" if answer is None else json.loads(answer)["preferredVersion"]["groupVersion"]
+        found = self._discovered(group)
+        return "" if found is None else str(found["preferredVersion"]["groupVersion"])
 
     def fields_of(self, api: str, kind: str) -> set[str] | None:
         """The names of all fields that a kind (as PodMonitor) has, at any depth; None where its schema is not told."""

@@ -73,7 +73,12 @@ OPTIONS: dict[str, Any] = {
     "allow_per_user": {"type": "bool", "default": False},
     "check_permissions": {"type": "bool", "default": True},
     "restart": {"type": "bool", "default": False},
+    "dashboard": {"type": "str", "default": ""},
+    "cost_management": {"type": "bool", "default": False},
 }
+DASHBOARDS = "ait.alauda.io/v1alpha2", "monitordashboards"
+# The labels of Cost Management's programs: one collects what is billed, one shows it.
+PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -97,13 +102,14 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     monitoring = _prometheus.monitoring_with(monitoring, api)
     prometheus = problems.of(_sources.choose, monitoring, options["prometheus"], sidecars)
     backend = Backend(cluster, prometheus, api) if prometheus else None
-    dashboards = cluster.serves("ait.alauda.io/v1alpha2", "monitordashboards")
+    dashboards = cluster.serves(*DASHBOARDS)
     if options["check_permissions"]:
         problems.of(permissions, cluster, controller, proxies, prometheus, dashboards, bool(api.get("targets_urls")))
     stored = problems.of(_prometheus.stored_form, backend) if backend else None
     estimates: list[str] = []
     result: dict[str, Any] = {
         "changed": False,
+        "scope": scope,
         "proxies": [described(proxy, controller) for proxy in proxies],
         "prometheuses": [item.name for item in monitoring.scrapers],
         "prometheus": prometheus.name if prometheus else "",
@@ -111,6 +117,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "department_stored": stored is not None
         and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
+        "dashboard": dashboard(cluster, options["dashboard"]) if dashboards and options["dashboard"] else {},
+        "cost_management": programs(cluster) if options["cost_management"] else [],
         "rules": rule_place(prometheus),
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(workloads, expected),
@@ -157,6 +165,21 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     for warning in result.setdefault("cautions", []):
         module.warn(warning)
     return result | {"problems": problems.found}
+
+
+def dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
+    """The MonitorDashboard of that name (namespace/name), without what the API server keeps there; empty for none."""
+    namespace, dummy, own = name.rpartition("/")
+    found = cluster.get(*DASHBOARDS, namespace, own) or {}
+    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
+    return found | ({"metadata": metadata} if found else {})
+
+
+def programs(cluster: Cluster) -> list[str]:
+    """Those of Cost Management's programs that there are pods of."""
+    labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
+    pods = cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels)
+    return sorted({pod["metadata"]["labels"][PROGRAM_LABEL] for pod in pods})
 
 
 def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:

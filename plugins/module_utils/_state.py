@@ -120,18 +120,30 @@ def readable_samples(
     return answered, silent
 
 
+def _may_be_served(cluster: Cluster, known: _scrapers.Kind) -> bool:
+    """Whether to ask for the objects of a kind. Few clusters have VictoriaMetrics' kinds: one question tells."""
+    return known.api != _scrapers.VICTORIA or cluster.serves(known.api, known.plural)
+
+
 def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monitoring:
     """What there is to scrape with, and the services that may lead to sidecars.
 
     Raises:
         MeteringError: the cluster knows no kind of monitor.
     """
-    documents = {kind: cluster.list(known.api, known.plural) for kind, known in _scrapers.SCRAPER_KINDS.items()}
+    documents = {
+        kind: cluster.list(known.api, known.plural)
+        for kind, known in _scrapers.SCRAPER_KINDS.items()
+        if _may_be_served(cluster, known)
+    }
     namespaces = {
         item["metadata"]["name"]: item["metadata"].get("labels") or {}
         for item in (cluster.list("v1", "namespaces") if any(documents.values()) else [])
     }
-    monitors = {kind: list(cluster.pages(known.api, known.plural)) for kind, known in _scrapers.MONITOR_KINDS.items()}
+    monitors = {
+        kind: list(cluster.pages(known.api, known.plural)) if _may_be_served(cluster, known) else [None]
+        for kind, known in _scrapers.MONITOR_KINDS.items()
+    }
     if None in monitors["PodMonitor"] and None in monitors["VMPodScrape"]:
         raise MeteringError(
             "The cluster has no PodMonitor kind (podmonitors.monitoring.coreos.com).",

@@ -37,6 +37,11 @@ def relabeled(expression: str, name: str, source: str) -> str:
     return f'label_replace({expression}, {quoted(name)}, "$1", {quoted(source)}, "(.*)")'
 
 
+def marked(expression: str, name: str, value: str) -> str:
+    """An expression whose result has a label of a fixed value."""
+    return f'label_replace({expression}, {quoted(name)}, {quoted(value)}, "", "")'
+
+
 @dataclass(frozen=True)
 class Form:
     """One form in which the token metric is stored: its names are of one family, and its histogram of one kind."""

@@ -45,6 +45,14 @@ options:
     description: Whether stale proxies are about to be restarted; then it is a problem where one never rolls.
     type: bool
     default: false
+  dashboard:
+    description: The MonitorDashboard to look for, as namespace/name.
+    type: str
+    default: ""
+  cost_management:
+    description: Whether to look for pods of Alauda's Cost Management.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -62,6 +70,11 @@ controller:
   description: The controller's name, version, generation (empty where the tag tells none), flag, release and mapping.
   returned: when there is one
   type: dict
+scope:
+  description: The Gateways that are meant, as namespace/name; empty for all.
+  returned: always
+  type: list
+  elements: str
 proxies:
   description: The proxy workloads with their gateways, and for each pod the mapping it emits and whether it is stale.
   returned: always
@@ -95,6 +108,16 @@ monitor_dashboard:
   description: Whether the cluster knows the MonitorDashboard kind.
   returned: always
   type: bool
+dashboard:
+  description: The MonitorDashboard that was looked for; empty where it is not there, or was not looked for.
+  returned: always
+  type: dict
+cost_management:
+  description: Those of Cost Management's programs that there are pods of, if these were looked for.
+  returned: always
+  type: list
+  elements: str
+  sample: [slark-agent, slark-server]
 rules:
   description:
     - The C(namespace) and the C(labels) that a PrometheusRule needs to be taken by that Prometheus; none where it takes

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import re
@@ -29,8 +30,15 @@ from standlib import cluster, images, platform, settings, tenants, traffic  # no
 from standlib.kube import Kubectl  # noqa: E402
 from standlib.progress import Step, wait_until  # noqa: E402
 
+from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import (  # noqa: E402
+    Call,
+    run_in_process,
+)
+
 CONTROLLER = "ai-gateway-controller"
 BIN = Path(sys.executable).parent
+# In the environment: modules run in processes of their own.
+APART = "METERING_TESTS_APART"
 FLAG = "--metricsRequestHeaderAttributes="
 BARE = "aigateway-metering-bare"
 # A shorter interval than the default 30s only makes the tests shorter.
@@ -107,7 +115,15 @@ class Stand:
         return self.play("site", *words, environment=environment, **variables)
 
     def module(self, module: str, environment: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
-        """Run one module, and return what it returns, failed or not."""
+        """Run one module, and return what it returns, failed or not: in this process, or in one of its own."""
+        if APART not in os.environ:
+            action = importlib.import_module(f"ansible_collections.aigateway.metering.plugins.action.{module}")
+            given = {name: value for name, value in options.items() if name != "_ansible_check_mode"}
+            check_mode = options.get("_ansible_check_mode", False)
+            call = Call(module, given, check_mode, environment=environment or self.environment(), directory=str(ROOT))
+            result = run_in_process(action.ActionModule.worker, call, lambda dummy: None)
+            if result is not None:
+                return result
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("run_module.py")), module],
             input=json.dumps(options),
@@ -392,3 +408,18 @@ def bare() -> Iterator[Stand]:
 def caller() -> Callable[[str], tenants.Caller]:
     """A caller of the stand by name."""
     return lambda name: next(item for item in tenants.CALLERS if item.name == name)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Write down which tests took longest, for the table at the end of `make test`."""
+    if "SLOWEST" not in os.environ:
+        return
+    reports = [item for items in terminalreporter.stats.values() for item in items if hasattr(item, "duration")]
+    seconds: dict[str, float] = {}
+    for report in reports:
+        seconds[report.nodeid] = seconds.get(report.nodeid, 0) + report.duration
+    path = Path(os.environ["SLOWEST"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    slowest = sorted(seconds.items(), key=lambda item: -item[1])[:20]
+    lines = [f"{value:6.0f} s  {name.removeprefix('tests/integration/')}" for name, value in slowest]
+    path.write_text("\n".join(["the slowest tests, with their fixtures:", *lines, ""]))
