@@ -10,7 +10,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all demo demo-accuracy clean $(PARTS)
+.PHONY: help test test-all bench demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,6 +47,9 @@ demo: $(READY) ## the whole thing on the stand, shown
 
 demo-accuracy: $(READY) ## a period full of events: the ledger, the report and the usual queries side by side
 	@$(TIMED) demo-accuracy $(BIN)/python tests/demo_accuracy.py
+
+bench: $(READY) ## how long runs take beside the same job done otherwise; writes docs/benchmarks.md
+	@$(TIMED) bench $(BIN)/python tests/bench/runs.py
 
 test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)

@@ -22,6 +22,43 @@ CREATION_SECONDS = 60
 NODE_PORTS = {"gateway-a": 30080, "gateway-b": 30081}
 
 
+# What the API server was asked by a person or a run of the collection, and not by the cluster's own programs.
+AUDITED = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "users": ["kubernetes-admin"]}, {"level": "None"}],
+}
+AUDIT_POLICY, AUDIT_LOG = "/etc/kubernetes/audit-policy.yaml", "/var/log/kubernetes/audit/audit.log"
+_AUDIT_POLICY = CACHE / "kubeconfig" / "audit-policy.yaml"
+_AUDITING = {
+    "kind": "ClusterConfiguration",
+    "apiServer": {
+        "extraArgs": [
+            {"name": "audit-policy-file", "value": AUDIT_POLICY},
+            {"name": "audit-log-path", "value": AUDIT_LOG},
+            {"name": "audit-log-maxsize", "value": "100"},
+            {"name": "audit-log-maxbackup", "value": "1"},
+        ],
+        "extraVolumes": [
+            {
+                "name": "audit-policy",
+                "hostPath": AUDIT_POLICY,
+                "mountPath": AUDIT_POLICY,
+                "readOnly": True,
+                "pathType": "File",
+            },
+            {
+                "name": "audit-log",
+                "hostPath": str(Path(AUDIT_LOG).parent),
+                "mountPath": str(Path(AUDIT_LOG).parent),
+                "pathType": "DirectoryOrCreate",
+            },
+        ],
+    },
+}
+
+
 def _config(built: bool) -> str:
     """kind's configuration; the patches are those that a home-built node without cgroup v2 needs."""
     config: dict = {
@@ -34,14 +71,16 @@ def _config(built: bool) -> str:
                 "extraPortMappings": [
                     {"containerPort": port, "hostPort": 0, "listenAddress": "127.0.0.1"} for port in NODE_PORTS.values()
                 ],
+                "extraMounts": [{"hostPath": str(_AUDIT_POLICY), "containerPath": AUDIT_POLICY, "readOnly": True}],
             }
         ],
     }
+    patches: list[dict] = [_AUDITING]
     if built:
         # In nftables mode kube-proxy 1.36 fails to sync, for up to 30 s at a time, when a pod of two Services ends: it
         # deletes the pod's element of its map hairpin-connections for each of them.
         config["networking"] = {"disableDefaultCNI": True, "kubeProxyMode": "iptables"}
-        patches = [
+        patches += [
             {"kind": "InitConfiguration", "skipPhases": ["preflight"]},
             {
                 "kind": "KubeletConfiguration",
@@ -66,7 +105,7 @@ def _config(built: bool) -> str:
                 "etcd": {"local": {"extraArgs": [{"name": "unsafe-no-fsync", "value": "true"}]}},
             },
         ]
-        config["kubeadmConfigPatches"] = [yaml.safe_dump(patch) for patch in patches]
+    config["kubeadmConfigPatches"] = [yaml.safe_dump(patch) for patch in patches]
     return yaml.safe_dump(config, sort_keys=False)
 
 
@@ -77,7 +116,7 @@ def _marker(cluster: str) -> Path:
 
 def _made_from(built: bool) -> str:
     node = images._inspect(images.NODE) or {}
-    return hashlib.sha256(f"{node.get('Id')} {_config(built)}".encode()).hexdigest()
+    return hashlib.sha256(f"{node.get('Id')} {_config(built)} {AUDITED}".encode()).hexdigest()
 
 
 def _container(cluster: str) -> dict | None:
@@ -107,6 +146,7 @@ def ensure(cluster: str, built: bool) -> bool:
         target = kubeconfig(cluster)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
+        _AUDIT_POLICY.write_text(yaml.safe_dump(AUDITED))
         current.run(
             [kind, "create", "cluster", "--name", cluster, "--kubeconfig", target, "--config", "-", "--retain", "-v1"],
             stdin=_config(built),
@@ -183,3 +223,14 @@ def delete(cluster: str) -> None:
             current.run([binaries.tool("kind"), "delete", "cluster", "--name", cluster])
     for path in (kubeconfig(cluster), _marker(cluster)):
         path.unlink(missing_ok=True)
+
+
+def requests_of(cluster: str, agent: str) -> int:
+    """How many requests of a client, told by a word of its User-Agent, are in the API server's audit log."""
+    done = subprocess.run(
+        ["docker", "exec", f"{cluster}-control-plane", "grep", "--count", agent, AUDIT_LOG],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return int(done.stdout or 0)
