@@ -57,12 +57,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         if stale_ones:
             _gateway.refuse_without_pods(controller)
         _gateway.refuse_what_never_rolls(stale_ones)
-        result = roll_out(cluster, options, found)
+        result = roll_out(cluster, options, controller, found)
         for warning in result.warnings:
             module.warn(warning)
-        # What the gateway has rolled meanwhile is not what was read before.
-        controller = _state.controller(cluster, options["controller"])
-        everything = _state.proxies(cluster)
+        if len(result.current) < len(everything):
+            # What the gateway has rolled meanwhile is not what was read before.
+            controller = _state.controller(cluster, options["controller"])
+            everything = _state.proxies(cluster)
     commands = {proxy.name: restart_command(proxy) for proxy in everything}
     handled = {proxy.name for proxy in found}
     outside = [proxy for proxy in everything if proxy.name not in handled and proxy.stale(controller)]
@@ -151,9 +152,10 @@ def predict(
     return result
 
 
-def roll_out(cluster: Cluster, options: Mapping[str, Any], found: Sequence[Proxy]) -> Rollout:
+def roll_out(cluster: Cluster, options: Mapping[str, Any], controller: Controller, found: Sequence[Proxy]) -> Rollout:
     """Bring every proxy to the controller's mapping, one workload after another.
 
+    What had it a moment ago, and nothing to wait for, is not looked at again until another one was waited for.
     A gateway that rolls its proxies itself does so for all at once: the time that it is given counts once.
 
     Raises:
@@ -162,6 +164,10 @@ def roll_out(cluster: Cluster, options: Mapping[str, Any], found: Sequence[Proxy
     result = Rollout(before={sidecar.name: sidecar.metrics for proxy in found for sidecar in proxy.sidecars})
     patience = time.monotonic() + options["self_roll_timeout"]
     for number, proxy in enumerate(found, start=1):
+        if len(result.current) == number - 1 and not proxy.stale(controller) and not proxy.unsettled():
+            result.current.append(proxy.name)
+            result.after |= {sidecar.name: sidecar.metrics for sidecar in proxy.sidecars}
+            continue
         what = f"proxy {proxy.name} of gateway {proxy.gateway} ({number} of {len(found)})"
         now = _bring_up_to_date(cluster, options, proxy, what, patience, result)
         result.after |= {sidecar.name: sidecar.metrics for sidecar in now.sidecars}

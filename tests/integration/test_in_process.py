@@ -75,6 +75,7 @@ def tasks_of(calls: dict[str, dict[str, Any]], **keywords: Any) -> list[dict[str
             },
             "check_mode": False,
             "diff": False,
+            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         },
     ]
 
