@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 VARIABLE = "AIGATEWAY_METERING_PROGRESS"
-POLL_SECONDS = 1.0
+# Between two looks: what is nearly there is not waited for by a second, what takes long is not asked all the time.
+FIRST_POLL_SECONDS, POLL_SECONDS = 0.1, 1.0
 # A line for each thing waited for, and again each time this has passed.
 REPEAT_SECONDS = 10.0
 
@@ -66,6 +67,7 @@ def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
     """
     started = time.monotonic()
     told, told_at = "", 0.0
+    pause = FIRST_POLL_SECONDS
     while True:
         missing = probe()
         elapsed = time.monotonic() - started
@@ -76,4 +78,5 @@ def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
             tell(f"{what}: done after {elapsed:.0f} s")
         if not missing or elapsed >= timeout:
             return missing
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, POLL_SECONDS)

@@ -15,6 +15,7 @@ def told(monkeypatch, tmp_path):
     path = tmp_path / "progress"
     path.touch()
     monkeypatch.setenv(_progress.VARIABLE, str(path))
+    monkeypatch.setattr(_progress, "FIRST_POLL_SECONDS", 0)
     monkeypatch.setattr(_progress, "POLL_SECONDS", 0)
     return lambda: path.read_text(encoding="utf-8").splitlines()
 
