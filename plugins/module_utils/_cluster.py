@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import time
@@ -51,20 +52,31 @@ _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 _LACKS_RIGHT = re.compile(r"cannot (create|update|patch|get) resource")
 
 
-def forget_clients() -> None:
-    """Remove what clients leave in a process that goes on: connections, and client keys in temporary files.
+@contextlib.contextmanager
+def clients_of_one_run() -> Iterator[None]:
+    """Let clients be made as in a new process, and remove what they leave in one that goes on.
 
-    The kubernetes client removes its files when Python ends, and a worker of Ansible's ends otherwise. kubernetes.core
-    keeps its clients, which need these files. Both have no public way.
+    The kubernetes client looks where its configuration is when it is imported, and takes the last configuration for
+    the next one's beginning. It removes its files with client keys when Python ends; a worker of Ansible's ends
+    otherwise. kubernetes.core keeps its clients, which need these files. Of that, only the default has a public way.
     """
-    with contextlib.suppress(ImportError, AttributeError):
-        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
+    from kubernetes.client import Configuration
+    from kubernetes.config import kube_config
 
-        client._pool.clear()
-    with contextlib.suppress(ImportError, AttributeError):
-        from kubernetes.config import kube_config
+    before = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ.get("KUBECONFIG", "~/.kube/config")
+    Configuration.set_default(None)
+    try:
+        yield
+    finally:
+        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = before
+        Configuration.set_default(None)
+        with contextlib.suppress(ImportError, AttributeError):
+            from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
 
-        kube_config._cleanup_temp_files()
+            client._pool.clear()
+        with contextlib.suppress(AttributeError):
+            kube_config._cleanup_temp_files()
 
 
 def _options(dry_run: bool) -> list[tuple[str, str]]:

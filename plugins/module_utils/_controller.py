@@ -178,6 +178,8 @@ def refuse_what_would_wait_in_vain(
         rolling += [(proxy.kind, proxy.workload) for proxy in proxies if proxy.stale(wanted)]
     if rolling:
         _gateway.refuse_without_pods(controller)
+    if pairs != controller.pairs:
+        controller.lists_with(pairs)
     _gateway.refuse_what_never_rolls(rolling)
 
 

@@ -135,7 +135,7 @@ def _is_target_port(target: Any, name: str, number: int) -> bool:
 def _is_named(pattern: str, name: str) -> bool:
     """Whether an anchored regular expression matches a port's name."""
     known = _patterns.compiled(pattern)
-    return known is not None and known.fullmatch(name) is not None
+    return known is not None and known.can_be_tried(name) and known.fullmatch(name) is not None
 
 
 def _called(endpoint: Mapping[str, Any]) -> Labels:

@@ -85,31 +85,40 @@ def value(words: Sequence[str], name: str) -> str | None:
     return None if place is None else place.value
 
 
+def edited(words: Sequence[str], name: str, new: str | None) -> list[list[str]]:
+    """For each of the words what stands in its place once the flag has a value, or is gone where that is None.
+
+    The flag keeps the spelling in which it stood; where it stood several times, it stands once, where it counted. One
+    that was absent is not added. What stands where is kept, because words may come from several lists.
+    """
+    result = [[word] for word in words]
+    found = places(words, name)
+    for place in found if new is None else found[:-1]:
+        # What does not count would only mislead whoever reads it.
+        result[place.index] = []
+        if place.split and place.index + 1 < len(words):
+            result[place.index + 1] = []
+    if new is not None and found:
+        last = found[-1]
+        if not last.split:
+            result[last.index] = [f"{words[last.index].partition('=')[0]}={new}"]
+        elif last.index + 1 < len(words):
+            result[last.index + 1] = [new]
+        else:
+            result[last.index] = [words[last.index], new]
+    return result
+
+
 def removed(words: Sequence[str], name: str) -> list[str]:
     """The words without the flag, however often and in whichever spelling it stands there."""
-    result = list(words)
-    while (place := find(result, name)) is not None:
-        del result[place.index : place.index + (2 if place.split else 1)]
-    return result
+    return [word for kept in edited(words, name, None) for word in kept]
 
 
 def replaced(words: Sequence[str], name: str, new: str) -> list[str]:
-    """The words with the flag set to a value, in the spelling in which it stood; where it stood several times, once.
+    """The words with the flag set to a value.
 
     An absent flag goes to the front: there it counts whatever follows, a stray positional included.
     """
-    result = list(words)
-    found = places(words, name)
-    if not found:
-        return [f"--{name}={new}", *result]
-    *others, place = found
-    if not place.split:
-        result[place.index] = f"{result[place.index].partition('=')[0]}={new}"
-    elif place.index + 1 < len(result):
-        result[place.index + 1] = new
-    else:
-        result.append(new)
-    # What does not count would only mislead whoever reads it.
-    for other in reversed(others):
-        del result[other.index : other.index + (2 if other.split else 1)]
-    return result
+    if not places(words, name):
+        return [f"--{name}={new}", *words]
+    return [word for kept in edited(words, name, new) for word in kept]

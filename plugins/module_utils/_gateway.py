@@ -90,26 +90,37 @@ class Controller:
         """Its flags."""
         return flags_of(self.lists)
 
-    @property
-    def field(self) -> str:
-        """Which of its lists has the flag for the mapping, or is to get it."""
-        holding = [name for name in reversed([*self.lists]) if _flags.find(_split(self.lists, name)[1], self.flag)]
-        return next(iter([*holding, *reversed([*self.lists])]))
-
     def lists_with(self, pairs: Sequence[Pair]) -> dict[str, list[str]]:
-        """Those of its lists that have to change for a mapping, as they are then."""
+        """Those of its lists that have to change for a mapping, as they are then.
+
+        The flags of both are read as one, and so they are edited as one.
+
+        Raises:
+            MeteringError: the flag would not count there.
+        """
+        parts = {name: _split(self.lists, name) for name in self.lists}
+        kept = [[word] for word in self.words]
+        value = _mapping.render(pairs)
+        for flag in (self.flag,) if pairs else _generations.HEADER_FLAGS:
+            for index, edited in enumerate(_flags.edited(self.words, flag, value if pairs else None)):
+                kept[index] = edited if edited != [self.words[index]] else kept[index]
         found = {}
-        for name, before in self.lists.items():
-            program, words = _split(self.lists, name)
-            if pairs and name == self.field:
-                words = tuple(_flags.replaced(words, self.flag, _mapping.render(pairs)))
-            else:
-                # Where the flag stands in both lists, one of them does not count.
-                for flag in (self.flag,) if pairs else _generations.HEADER_FLAGS:
-                    words = tuple(_flags.removed(words, flag))
-            if (*program, *words) != tuple(before):
-                found[name] = [*program, *words]
-        return found
+        for name, (program, words) in parts.items():
+            own, kept = kept[: len(words)], kept[len(words) :]
+            found[name] = [*program, *(word for group in own for word in group)]
+        if pairs and _flags.find(self.words, self.flag) is None:
+            # In front of all flags it counts, whatever follows.
+            first = next((name for name, (dummy, words) in parts.items() if words), [*parts][-1])
+            start = len(parts[first][0])
+            found[first][start:start] = [f"--{self.flag}={value}"]
+        if mapping_of(flags_of(found), f"Deployment {self.name}") != tuple(pairs):
+            raise MeteringError(
+                f"The flags of deployment {self.name} cannot be brought to --{self.flag}={value} safely.",
+                "They are written in a way in which another word would become the flag's value. Nothing was changed.",
+                f"kubectl -n {self.namespace} edit deployment {self.deployment['metadata']['name']}: give the flag "
+                f"--{self.flag} a value of its own, before all words that are no flags",
+            )
+        return {name: words for name, words in found.items() if words != [*self.lists[name]]}
 
     @property
     def value(self) -> str:
@@ -165,7 +176,8 @@ class Controller:
             for key in ("f:spec", "f:template", "f:spec"):
                 fields = fields.get(key) or {}
             for containers_key in ("f:containers", "f:initContainers"):
-                if f"f:{self.field}" in ((fields.get(containers_key) or {}).get(container) or {}):
+                written = (fields.get(containers_key) or {}).get(container) or {}
+                if any(f"f:{name}" in written for name in self.lists):
                     found.append((entry.get("time", ""), entry.get("manager", "")))
         return max(found)[1] if found else ""
 

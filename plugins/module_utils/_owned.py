@@ -65,7 +65,35 @@ OPTIONS: dict[str, Any] = {
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What owned_objects returns."""
     options = module.params
+    for number, document in enumerate(options["definitions"], start=1):
+        check_definition(number, document, all_of_a_kind=options["state"] == "absent")
     return (removed if options["state"] == "absent" else applied)(module, cluster, options)
+
+
+def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> None:
+    """Refuse what is no definition of an object.
+
+    Raises:
+        MeteringError: something of it is missing, or its kind is none of ours.
+    """
+    metadata = document.get("metadata")
+    wanted = ("apiVersion", "kind", "metadata")
+    missing = [name for name in wanted if not document.get(name) and not (name == "metadata" and metadata == {})]
+    if not all_of_a_kind or (isinstance(metadata, Mapping) and metadata.get("name")):
+        own = metadata if isinstance(metadata, Mapping) else {}
+        missing += [f"metadata.{name}" for name in ("namespace", "name") if not own.get(name)]
+    if missing or not isinstance(metadata, Mapping):
+        raise MeteringError(
+            f"Definition {number} has no {', '.join(missing or ['metadata'])}.",
+            "Which object is meant is not known. Nothing was changed.",
+            "complete the option definitions.",
+        )
+    if document["kind"] not in PLURALS:
+        raise MeteringError(
+            f"Definition {number} is a {document['kind']}.",
+            f"Only these can be ours: {', '.join(PLURALS)}. Nothing was changed.",
+            "correct the option definitions; other kinds are kubernetes.core.k8s's.",
+        )
 
 
 def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:

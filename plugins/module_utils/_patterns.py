@@ -13,16 +13,27 @@ tried. Source: the syntax page of google/re2. Pure: no input or output, no Ansib
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 _TOKEN = re.compile(
     r"\\."  # an escape
     r"|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]"  # a class
-    r"|\(\?[^:)>]*[:>]?|[()|]"
+    r"|\((?:\?(?:P?<\w+>|[a-zA-Z-]*[:)]|.))?"  # the beginning of a group
+    r"|[|)]"
     r"|[*+?]\??|\{\d+(?:,\d*)?\}\??"  # a repetition
     r"|.",
     re.DOTALL,
 )
+_REPETITION = re.compile(r"[*+?]\??\Z|\{\d+(?:,(\d*))?\}\??\Z")
+# What RE2 refuses, or takes for something else than Python does: back references, looking around, negated classes.
+_NOT_TRIED = re.compile(r"\\[1-9]\Z|\(\?(?:[=!(<]|P=)\Z|\[.*\[:\^", re.DOTALL)
+_LITERAL = re.compile(r"\\[^\w\s]\Z|[^\\.\[(){}*+?|^$]\Z", re.DOTALL)
 _POSIX = {
     "alnum": "0-9A-Za-z",
     "alpha": "A-Za-z",
@@ -38,56 +49,110 @@ _POSIX = {
     "word": r"\w",
     "xdigit": "0-9A-Fa-f",
 }
-# So many repetitions after one another have a time that a pod's name does not fill.
-_MOST_REPETITIONS = 6
+# So many ways to split a text take `re` some tenths of a second.
+_MOST_WAYS = 1e8
 
 
 def _in_python(token: str) -> str:
     if token == r"\z":
         return r"\Z"
+    if token == "{":  # of a repetition it is not; Python takes `{,5}` for one
+        return r"\{"
     if len(token) > 1 and token.startswith("["):
         inner = re.sub(r"\[:(\w+):\]", lambda named: _POSIX.get(named[1], named[0]), token[1:-1])
-        # RE2 takes a bracket in a class as it is; Python keeps it for sets within sets.
-        return "[" + re.sub(r"(?<!\\)\[", r"\\[", inner) + "]"
+        # RE2 takes these in a class as they are; Python keeps them for sets within sets.
+        return "[" + re.sub(r"(?<!\\)([\[&|~])", r"\\\1", inner) + "]"
     return token
 
 
-def _repeats_freely(token: str) -> bool:
-    """Whether a repetition may be of any number, or of one beyond counting."""
-    numbers = re.findall(r"\d+", token)
-    return token[0] in "*+" or (token[0] == "{" and (",}" in token or int(numbers[-1]) > 9))
+@dataclass
+class _Group:
+    """What of a pattern can match in several ways: alternatives, each a sequence."""
+
+    alternatives: list[list[_Group | str]] = field(default_factory=lambda: [[]])
+    """In a sequence a group, or the literal up to which a repetition goes; an empty text where it goes anywhere."""
+
+    @property
+    def has_choice(self) -> bool:
+        return len(self.alternatives) > 1 or bool(self.alternatives[0])
+
+    def ways(self, text: str) -> float:
+        """In how many ways it can match a part of a text, at most."""
+        return sum(self._ways_of(sequence, text) for sequence in self.alternatives)
+
+    @staticmethod
+    def _ways_of(sequence: Sequence[_Group | str], text: str) -> float:
+        found = math.prod(item.ways(text) for item in sequence if isinstance(item, _Group))
+        for end, times in Counter(item for item in sequence if isinstance(item, str)).items():
+            places = (text.count(end) if end else len(text)) + 1
+            # They come in their order: for k of n places there are about n^k / k! ways.
+            found *= float(places) ** times / math.factorial(times)
+        return found
 
 
-def _may_take_for_ever(tokens: list[str]) -> bool:
-    """Whether a group that can match in several ways is itself repeated, or too many repetitions stand in a row."""
-    groups = [False]
-    repetitions = 0
+def _choices_in(tokens: Sequence[str]) -> _Group | None:
+    """What can match in several ways; None where a repetition of such a thing would be tried for ever."""
+    stack = [_Group()]
     for index, token in enumerate(tokens):
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
-        if token.startswith("("):
-            groups.append(False)
-        elif token == ")" and len(groups) > 1:
-            has_choice = groups.pop()
-            if has_choice and re.match(r"[*+]|\{\d", following) and _repeats_freely(following):
-                return True
-            groups[-1] |= has_choice
-        elif token == "|" or re.match(r"[*+?]|\{\d", token):
-            groups[-1] = True
-            repetitions += token != "|" and _repeats_freely(token)
-    return repetitions > _MOST_REPETITIONS
+        if token.startswith("(") and not token.endswith(")"):
+            stack.append(_Group())
+        elif token == ")" and len(stack) > 1:
+            group = stack.pop()
+            if group.has_choice and _REPETITION.match(following) and following[0] != "?":
+                return None
+            stack[-1].alternatives[-1] += [group] if len(group.alternatives) > 1 else group.alternatives[0]
+        elif token == "|":
+            stack[-1].alternatives.append([])
+        elif _REPETITION.match(token):
+            stack[-1].alternatives[-1].append(_end_of_repetition(tokens[index + 1 :]))
+    return stack[0]
+
+
+def _end_of_repetition(rest: Sequence[str]) -> str:
+    """The literal that has to follow a repetition; an empty text where that is not known."""
+    for index, token in enumerate(rest):
+        if token == ")" and not (index + 1 < len(rest) and _REPETITION.match(rest[index + 1])):
+            continue
+        if _LITERAL.match(token) and not (index + 1 < len(rest) and _REPETITION.match(rest[index + 1])):
+            return token[-1]
+        break
+    return ""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression that Python knows."""
+
+    expression: re.Pattern[str]
+    choices: _Group = field(compare=False)
+
+    def can_be_tried(self, *texts: str) -> bool:
+        """Whether Python comes to an end with each of the texts soon."""
+        return all(self.choices.ways(text) <= _MOST_WAYS for text in texts)
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        return self.expression.fullmatch(text)
 
 
 @functools.cache
-def compiled(text: str) -> re.Pattern[str] | None:
+def compiled(text: str) -> Pattern | None:
     """A regular expression; None for one that Python does not know, or that it might try for ever.
 
     Args:
         text: as Prometheus takes it. It is to match a whole value, over several lines as well.
     """
     tokens = _TOKEN.findall(text)
-    if _may_take_for_ever(tokens):
+    if any(_NOT_TRIED.match(token) for token in tokens) or any(
+        _REPETITION.match(token) and _REPETITION.match(following) for token, following in itertools.pairwise(tokens)
+    ):
+        return None
+    choices = _choices_in(tokens)
+    if choices is None:
         return None
     try:
-        return re.compile("".join(map(_in_python, tokens)), re.DOTALL | re.ASCII)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return Pattern(re.compile("".join(map(_in_python, tokens)), re.DOTALL | re.ASCII), choices)
     except (re.error, RecursionError, OverflowError):
         return None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _patterns
+from ansible_collections.aigateway.metering.plugins.module_utils._patterns import Pattern
 
 Labels = dict[str, str]
 Rule = Mapping[str, Any]
@@ -42,7 +43,7 @@ def _with(labels: Labels, name: str, value: str) -> Labels:
     return {**found, name: value} if value else found
 
 
-def _replace(labels: Labels, rule: Rule, pattern: re.Pattern[str], value: str) -> Labels:
+def _replace(labels: Labels, rule: Rule, pattern: Pattern, value: str) -> Labels:
     match = pattern.fullmatch(value)
     if match is None:
         return labels
@@ -50,25 +51,25 @@ def _replace(labels: Labels, rule: Rule, pattern: re.Pattern[str], value: str) -
     return _with(labels, target, _expanded(str(rule.get("replacement", "$1")), match)) if target else labels
 
 
-def _hashmod(labels: Labels, rule: Rule, dummy: re.Pattern[str], value: str) -> Labels:
+def _hashmod(labels: Labels, rule: Rule, dummy: Pattern, value: str) -> Labels:
     digest = hashlib.md5(value.encode(), usedforsecurity=False).digest()
     return _with(
         labels, rule.get("target_label", ""), str(int.from_bytes(digest[8:], "big") % int(rule.get("modulus") or 1))
     )
 
 
-def _labelmap(labels: Labels, rule: Rule, pattern: re.Pattern[str], dummy: str) -> Labels:
+def _labelmap(labels: Labels, rule: Rule, pattern: Pattern, dummy: str) -> Labels:
     matches = {name: pattern.fullmatch(name) for name in labels}
     template = str(rule.get("replacement", "$1"))
     return labels | {_expanded(template, match): labels[name] for name, match in matches.items() if match}
 
 
-def _filtered(labels: Labels, pattern: re.Pattern[str], *, keep: bool) -> Labels:
+def _filtered(labels: Labels, pattern: Pattern, *, keep: bool) -> Labels:
     return {name: value for name, value in labels.items() if bool(pattern.fullmatch(name)) is keep}
 
 
 # By action: the labels after it.
-_CHANGES: dict[str, Callable[[Labels, Rule, re.Pattern[str], str], Labels]] = {
+_CHANGES: dict[str, Callable[[Labels, Rule, Pattern, str], Labels]] = {
     "replace": _replace,
     "hashmod": _hashmod,
     "labelmap": _labelmap,
@@ -109,9 +110,9 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
         if "if" in rule or "match" in rule:
             continue
         pattern = _patterns.compiled(str(rule.get("regex", "(.*)")))
-        if pattern is None:
-            continue
         value = str(rule.get("separator", ";")).join(found.get(name, "") for name in rule.get("source_labels") or ())
+        if pattern is None or not pattern.can_be_tried(value, *found):
+            continue
         same = found.get(rule.get("target_label", ""), "") == value
         matched = pattern.fullmatch(value) is not None
         action = str(rule.get("action", "replace")).lower()

@@ -49,14 +49,14 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     if options["gateways"]:
         _gateway.require_sidecars([sidecar for proxy in everything for sidecar in proxy.sidecars], options["gateways"])
     found = in_order(_gateway.within(everything, options["gateways"]), options["first"])
+    stale = [(item.kind, item.workload) for item in found if item.stale(controller)]
+    if stale and options["restart"]:
+        _gateway.refuse_without_pods(controller)
     if module.check_mode or not options["restart"]:
         mapping = options["mapping"] if module.check_mode else None
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
-        stale_ones = [(item.kind, item.workload) for item in found if item.stale(controller)]
-        if stale_ones:
-            _gateway.refuse_without_pods(controller)
-        _gateway.refuse_what_never_rolls(stale_ones)
+        _gateway.refuse_what_never_rolls(stale)
         result = roll_out(cluster, options, controller, found)
         for warning in result.warnings:
             module.warn(warning)
@@ -69,14 +69,14 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     outside = [proxy for proxy in everything if proxy.name not in handled and proxy.stale(controller)]
     # Beyond the scope the gateway rolls its proxies by itself all the same.
     waited = [*result.waited, *(item.name for item in outside if item.rolls_itself and item.name not in result.waited)]
-    stale = sorted([*result.stale, *(item.name for item in outside if item.name not in waited)])
+    left = sorted([*result.stale, *(item.name for item in outside if item.name not in waited)])
     return {
         "changed": bool(result.restarted),
         "restarted": result.restarted,
         "waited": waited,
         "current": result.current,
-        "stale": stale,
-        "commands": [commands[name] for name in [*(result.restarted if module.check_mode else []), *stale]],
+        "stale": left,
+        "commands": [commands[name] for name in [*(result.restarted if module.check_mode else []), *left]],
         "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
         "diff": {"before": result.described(result.before), "after": result.described(result.after)},
     }

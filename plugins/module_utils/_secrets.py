@@ -32,11 +32,17 @@ LONG = 8
 # Options whose value is an address, or a list of these.
 ADDRESSES = frozenset({"url", "targets_urls", "address", "host", "proxy"})
 # The keys of a kubeconfig whose values are secret (client-go, clientcmd/api/v1/types.go).
-KUBECONFIG_SECRETS = frozenset({"token", "password", "client-key-data"})
+KUBECONFIG_SECRETS = frozenset(
+    {"token", "password", "client-key-data", "id-token", "access-token", "refresh-token", "client-secret"}
+)
+# What may stand before a credential in a header.
+SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token", "apikey"})
 HEADERS, SECRET_HEADERS = "headers", "secret_headers"
 _SECRET_HEADER = re.compile(
     "assertion|auth|bearer|cookie|credential|jwt|key|pass|secret|session|signature|token", re.IGNORECASE
 )
+
+_SWITCH = re.compile(r"true|false|yes|no|on|off|\d{1,7}", re.IGNORECASE)
 
 
 def is_secret_header(name: str, named: Any = ()) -> bool:
@@ -127,6 +133,8 @@ def _secrets_within(kubeconfig: Any) -> list[Any]:
     """The secrets in a kubeconfig that was given as a dictionary; a path has none."""
     if isinstance(kubeconfig, Mapping):
         own = [value for key, value in kubeconfig.items() if key in KUBECONFIG_SECRETS]
+        # The environment of a program that gets a token.
+        own += [item.get("value") for item in kubeconfig.get("env") or () if isinstance(item, Mapping)]
         return own + [secret for value in kubeconfig.values() for secret in _secrets_within(value)]
     if isinstance(kubeconfig, list):
         return [secret for item in kubeconfig for secret in _secrets_within(item)]
@@ -135,20 +143,26 @@ def _secrets_within(kubeconfig: Any) -> list[Any]:
 
 def _parts(text: str) -> Iterator[str]:
     """What of a header's value is a secret by itself: what follows a scheme, the values of cookies and parameters."""
-    dummy, gap, rest = text.partition(" ")
-    if gap:
-        yield rest.strip()
+    scheme, gap, rest = text.partition(" ")
+    rest = rest.strip()
+    if gap and (scheme.lower() in SCHEMES or len(rest) >= LONG):
+        yield rest
+    if scheme.lower() == "basic":
         with contextlib.suppress(ValueError):
-            # `Basic` has user and password.
-            both = base64.b64decode(rest, validate=True).decode()
+            # It has user and password.
+            both = base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True).decode()
             yield from (both, both.partition(":")[2])
-    # A short one is `1` or `true` and would hide these everywhere.
-    yield from (value for value in re.findall(r"=\"?([^\s;,\"]+)", text) if len(value) >= LONG)
+    # A short one is `1` or `secure`, and would hide these everywhere.
+    for word in re.split(r"[\s,;]+", text):
+        for part in (word, word.partition("=")[2].strip('"')):
+            if len(part) >= LONG:
+                yield part
 
 
 def _written(text: str) -> Iterator[str]:
     """A secret as an answer may repeat it: as it is, in an address, a form, JSON, a page."""
-    for form in (text, quote(text, safe=""), quote_plus(text)):
+    # The last one is Go's for a part of a path.
+    for form in (text, quote(text, safe=""), quote_plus(text), quote(text), quote(text, safe="$&+=:@")):
         yield form
         yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form)
     for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
@@ -185,7 +199,12 @@ class Secrets:
         headers, proxy = (options.get(key) or {} for key in (HEADERS, "proxy_headers"))
         named = options.get(SECRET_HEADERS)
         values = [options.get(key) for key in ("password", "token", "api_key")]
-        values += [value for name, value in headers.items() if is_secret_header(str(name), named)]
+        values += [
+            value
+            for name, value in headers.items()
+            # A switch or a number may have such a name: X-Auth-Enabled, X-Token-Limit.
+            if is_secret_header(str(name), named) and not _SWITCH.fullmatch(str(value).strip())
+        ]
         values += [proxy.get(key) for key in ("basic_auth", "proxy_basic_auth")]
         values += words_of(options.get("tokens"))
         user = str(options.get("proxy") or "").rpartition("://")[2].rpartition("@")[0]

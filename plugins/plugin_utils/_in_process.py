@@ -115,14 +115,13 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
         if arguments is None:
             return None
         try:
-            _module.run(worker, functools.partial(ModuleHere, call.name, arguments, call.check_mode, call.diff))
+            with _cluster.clients_of_one_run():
+                _module.run(worker, functools.partial(ModuleHere, call.name, arguments, call.check_mode, call.diff))
         except Ended as ended:
             # As if it had come through a pipe: no object of it is shared, and its types are JSON's.
             return dict(json.loads(json.dumps(ended.result)))
         except SystemExit as error:
             raise RuntimeError(f"{call.name} ended without a result ({error}).") from error
-        finally:
-            _cluster.forget_clients()
 
 
 @contextlib.contextmanager
@@ -147,7 +146,10 @@ def _as_a_process(environment: Mapping[str, Any], directory: str, show: Any) -> 
 def _plain(value: Any) -> Any:
     """A value of a task as a module gets it through a pipe: without what Ansible attaches to it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(own) for key, own in value.items()}
+        # A key that is no text becomes one as JSON has it: `on` is true.
+        return {
+            str(key) if isinstance(key, str) else json.dumps(_plain(key)): _plain(own) for key, own in value.items()
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(own) for own in value]
     if value is None or isinstance(value, bool):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -35,6 +36,14 @@ POLL_SECONDS = 0.5
 # Set to false, it makes every module run as modules usually do.
 IN_PROCESS = "metering_in_process"
 INTERPRETER = "ansible_python_interpreter"
+
+
+def _injects_invocation() -> bool:
+    """Whether results have the arguments of their module in them: since ansible-core 2.21 only on demand."""
+    try:
+        return bool(constants.config.get_config_value("INJECT_INVOCATION"))
+    except AnsibleError:  # before, there was no such setting
+        return True
 
 
 class ModuleAction(ActionBase):
@@ -56,6 +65,8 @@ class ModuleAction(ActionBase):
         if is_local and self.worker is not None and not self._task.async_val and self._may_run_here(variables):
             done = self._run_here(self.worker)
             if done is not None:
+                if not _injects_invocation():
+                    done.pop("invocation", None)
                 return result | done
         with self._told(is_local and not self._task.async_val) as environment:
             self._task.environment = [*(self._task.environment or []), environment]

@@ -125,14 +125,33 @@ def test_each_module_returns_the_same_both_ways(metered: Stand, tmp_path: Path, 
         assert here["failed"] is (calls is WRONG), name
 
 
-def test_the_environment_of_a_task_counts_both_ways(metered: Stand, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["K8S_AUTH_KUBECONFIG", "KUBECONFIG"])
+def test_the_environment_of_a_task_counts_both_ways(metered: Stand, tmp_path: Path, variable: str) -> None:
     nowhere = tmp_path / "kubeconfig"
     nowhere.write_text("{}")
-    play = {"tasks": tasks_of({"gateway_info": {}}, environment={"K8S_AUTH_KUBECONFIG": str(nowhere)})}
-    run(metered, tmp_path, play, "-i", "localhost,", "-c", "local")
+    environment = metered.environment()
+    environment[variable] = environment.pop("K8S_AUTH_KUBECONFIG")
+    play = {"tasks": tasks_of({"gateway_info": {}}, environment={variable: str(nowhere)})}
+    run(metered, tmp_path, play, "-i", "localhost,", "-c", "local", environment=environment)
     ((dummy, here, apart),) = pairs_in(tmp_path, "localhost")
     assert here == apart
     assert "address or credentials could not be read" in here["msg"]
+
+
+def test_each_item_of_a_loop_has_its_own_cluster(metered: Stand, tmp_path: Path) -> None:
+    environment = metered.environment()
+    here_too = environment.pop("K8S_AUTH_KUBECONFIG")
+    elsewhere = {"host": "https://127.0.0.1:1", "api_key": "of-elsewhere", "validate_certs": False}
+    items = [{"kubeconfig": here_too}, elsewhere, {"kubeconfig": here_too}]
+    options = {
+        name: f"{{{{ item.{name} | default(omit) }}}}" for name in ("kubeconfig", "host", "api_key", "validate_certs")
+    }
+    play = {"tasks": tasks_of({"gateway_info": options}, loop=items)}
+    run(metered, tmp_path, play, "-i", "localhost,", "-c", "local", environment=environment)
+    ((dummy, here, apart),) = pairs_in(tmp_path, "localhost")
+    assert [item["failed"] for item in here["results"]] == [False, True, False]
+    assert "127.0.0.1:1" in here["results"][1]["msg"] or "does not answer" in here["results"][1]["msg"]
+    assert here == apart
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])

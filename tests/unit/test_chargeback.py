@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.aigateway.metering.plugins.filter.cost_management import cost_management
 from ansible_collections.aigateway.metering.plugins.filter.usage_rules import usage_rules
 from ansible_collections.aigateway.metering.plugins.module_utils import _chargeback, _names, _owned, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 FORMS = {
     "underscored": ["gen_ai_client_token_usage_sum"],
@@ -181,3 +182,22 @@ def test_a_pod_is_outdated_where_it_began_before_the_last_change_of_what_it_read
 def test_a_bound_of_which_an_alert_makes_no_use_is_refused(bounds):
     with pytest.raises(AnsibleFilterError, match=r"Next: "):
         usage_rules(gateway([]), "r", **bounds)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, "Definition 1 has no metadata, metadata.namespace, metadata.name"),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}, "has no metadata.namespace"),
+        ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "y"}}, "has no apiVersion"),
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "y"}}, "is a Secret"),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": "x"}, "has no metadata"),
+    ],
+)
+def test_what_is_no_definition_is_refused(document, said):
+    with pytest.raises(MeteringError, match=said):
+        _owned.check_definition(1, document, all_of_a_kind=False)
+
+
+def test_every_object_of_a_kind_is_a_definition_to_remove():
+    _owned.check_definition(1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}, all_of_a_kind=True)

@@ -93,6 +93,30 @@ FLAG = "-metricsRequestHeaderAttributes"
             id="in neither",
         ),
         pytest.param(
+            ["/c", "--extProcImage"],
+            ["i", "--logLevel=debug"],
+            {"command": ["/c", f"-{FLAG}=x-b:b", "--extProcImage"]},
+            id="in neither, and a flag's value is in the other list",
+        ),
+        pytest.param(
+            ["/c", "--extProcImage=i", FLAG],
+            ["x-a:a", "--logLevel=info"],
+            {"args": ["x-b:b", "--logLevel=info"]},
+            id="its own value is in the other list",
+        ),
+        pytest.param(
+            ["/c", "--extProcImage=i", "serve"],
+            ["--logLevel=info"],
+            {"command": ["/c", f"-{FLAG}=x-b:b", "--extProcImage=i", "serve"]},
+            id="in neither, and the flags end before the other list",
+        ),
+        pytest.param(
+            ["/c", "--extProcImage=i", f"{FLAG}=x-q:q", "--"],
+            [f"{FLAG}=x-a:a"],
+            {"command": ["/c", "--extProcImage=i", f"{FLAG}=x-b:b", "--"]},
+            id="in both, and the last one is no flag any more",
+        ),
+        pytest.param(
             ["/c", "--extProcImage=i"],
             [],
             {"command": ["/c", f"-{FLAG}=x-b:b", "--extProcImage=i"]},

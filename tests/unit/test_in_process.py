@@ -118,8 +118,9 @@ def test_what_ansible_attaches_to_values_does_not_reach_the_module():
     class Tagged(str):
         __slots__ = ("tag",)
 
-    found = here(returns, {"mapping": {Tagged("day"): datetime.date(2026, 11, 1)}, "gateways": (Tagged("a/b"),)})
-    assert found["seen"]["mapping"] == {"day": "2026-11-01"}
+    mapping = {Tagged("day"): datetime.date(2026, 11, 1), True: "b", None: "c", 1.5: "d"}
+    found = here(returns, {"mapping": mapping, "gateways": (Tagged("a/b"),)})
+    assert found["seen"]["mapping"] == {"day": "2026-11-01", "true": "b", "null": "c", "1.5": "d"}
     assert found["seen"]["gateways"] == ["a/b"]
 
 
@@ -169,6 +170,24 @@ def test_an_end_without_a_result_is_told():
 def test_without_a_library_a_module_runs_as_modules_usually_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "kubernetes.dynamic", None)
     assert _in_process.load_worker("_audit") is None
+
+
+def test_clients_are_made_as_in_a_new_process(monkeypatch):
+    from kubernetes.client import Configuration
+    from kubernetes.config import kube_config
+
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", "when-imported")
+    Configuration.set_default(Configuration(host="https://of-an-earlier-item"))
+    found = here(
+        lambda *dummy: {
+            "path": kube_config.KUBE_CONFIG_DEFAULT_LOCATION,
+            "host": Configuration.get_default_copy().host,
+        },
+        {},
+        environment={"KUBECONFIG": "/of-the-task"},
+    )
+    assert (found["path"], found["host"]) == ("/of-the-task", Configuration().host)
+    assert kube_config.KUBE_CONFIG_DEFAULT_LOCATION == "when-imported"
 
 
 def test_client_keys_are_removed(tmp_path, monkeypatch):

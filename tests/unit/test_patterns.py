@@ -26,6 +26,9 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _pattern
         (r"[]a]+", "]a", True),
         (r"a.b", "a\nb", True),
         (r"(?i)PROXY", "proxy", True),
+        (r"(?P<name>a)(?:b)", "ab", True),
+        (r"a{,5}", "a{,5}", True),
+        (r"[a-z&&b]+", "a&b", True),
         (r"(foo|bar)", "bar", True),
         (r"envoy-(.+)-(.+)-([0-9a-f]{8,10})", "envoy-ai-chat-0a1b2c3d", True),
     ],
@@ -46,13 +49,52 @@ def test_a_pattern_matches_what_prometheus_takes_it_to_match(pattern, text, matc
         r"(?:a|aa)+b",
         r"(.|a)*b",
         r"((a?)b?){20}c",
-        r".*.*.*.*.*.*.*.*x",
     ],
 )
-def test_what_python_would_try_for_ever_is_not_tried(pattern):
+def test_a_repetition_of_what_matches_in_several_ways_is_not_tried(pattern):
     assert _patterns.compiled(pattern) is None
 
 
-@pytest.mark.parametrize("pattern", [r"\p{Greek}", "(", "a{99999999999999999999}", "[", r"\Qa.b\E"])
-def test_what_python_does_not_know_is_not_tried(pattern):
+@pytest.mark.parametrize(
+    ("pattern", "text", "tried"),
+    [
+        pytest.param(".*.*.*.*.*.*x", "a" * 120, False, id="many repetitions that go anywhere"),
+        pytest.param(".*.*x", "a" * 250, True, id="some"),
+        pytest.param("a?" * 40 + "a" * 40, "a" * 40, False, id="many that may be left out"),
+        pytest.param(
+            "|".join(f"{word}_.*" for word in ("go", "process", "promhttp", "python", "http", "rpc", "gen_ai")),
+            "gen_ai_client_token_usage_sum",
+            True,
+            id="many alternatives",
+        ),
+        pytest.param(";".join(["(.+)"] * 8), ";".join(["envoy-gateway-system"] * 8), True, id="up to a separator"),
+        pytest.param(r"(.+)\.(.+)\.svc", "a.b.svc" * 30, True, id="up to a point"),
+        pytest.param("(a.*|b.*)(c.*|d.*)", "a" * 100, True, id="groups one after another"),
+    ],
+)
+def test_what_has_too_many_ways_to_match_a_text_is_not_tried_with_it(pattern, text, tried):
+    found = _patterns.compiled(pattern)
+    assert found is not None
+    assert found.can_be_tried(text) is tried
+    if tried:
+        found.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\p{Greek}",
+        "(",
+        "a{99999999999999999999}",
+        "[",
+        r"\Qa.b\E",
+        "[[:^digit:]]+",
+        "a*+",
+        "(?=a)",
+        "(?!a)b",
+        "(?<=a)b",
+        r"(a)\1",
+    ],
+)
+def test_what_python_does_not_know_or_takes_for_something_else_is_not_tried(pattern):
     assert _patterns.compiled(pattern) is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import promql_parser
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _scrape_check, _state, _targets
@@ -91,3 +92,35 @@ def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
     cluster: Any = Cluster()
     with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
         _scrape_check.settled(cluster, view(), 0, strict=False)
+
+
+class Answering:
+    """A replica of several shards that says how many series each asked label has."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def query(self, promql):
+        self.asked.append(promql)
+        return [{"metric": {_scrape_check.MARK: name}, "value": [0, str(number)]} for name, number in self.answers]
+
+
+@pytest.mark.parametrize(
+    ("labels", "answers", "present", "asked"),
+    [
+        pytest.param([], [], {}, 0, id="no labels: nothing is asked"),
+        pytest.param(["b", "a"], [("a", 1), ("b", 2)], {"b": 2, "a": 1}, 1, id="one question for all"),
+        pytest.param(["a"], [("a", 1), ("a", 2)], {"a": 3}, 1, id="summed over shards"),
+        pytest.param(["a", "b"], [("a", 1)], {"a": 1}, 1, id="one that no series carries"),
+    ],
+)
+def test_how_many_series_carry_each_label(labels, answers, present, asked):
+    replica: Any = Answering(answers)
+    assert _scrape_check.labels_present(replica, [sidecar("p")], labels) == present
+    assert len(replica.asked) == asked
+
+
+def test_the_question_for_labels_is_promql_also_for_odd_names():
+    replica: Any = Answering([])
+    _scrape_check.labels_present(replica, [sidecar("p")], ["user_namespace", "user.id"])
+    promql_parser.parse(replica.asked[0])

@@ -189,6 +189,42 @@ def test_the_password_within_basic_authentication_is_hidden():
     assert SECRET not in _secrets.Secrets.of({"headers": {"Authorization": f"Basic {basic}"}}).hide(f"bad: {SECRET}")
 
 
+@pytest.mark.parametrize(
+    "value", ["Basic  {}", "basic {}", "Basic {} "], ids=["two blanks", "small letters", "a blank"]
+)
+@pytest.mark.parametrize("strip", ["", "="], ids=["padded", "unpadded"])
+def test_basic_authentication_is_read_as_http_does(value, strip):
+    basic = base64.b64encode(f"u:{SECRET}".encode()).decode().rstrip(strip)
+    hidden = _secrets.Secrets.of({"headers": {"Authorization": value.format(basic)}}).hide(f"bad: {SECRET}, {basic}")
+    assert hidden == "bad: ********, ********"
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"Cookie": "session=0123456789abcdef; 1"}, "1 of 1 proxies"),
+        ({"Cookie": "session=0123456789abcdef; secure"}, "use a secure connection"),
+        ({"X-Auth-Enabled": "true", "X-Token-Limit": 1}, "1 True true"),
+    ],
+)
+def test_a_short_part_of_a_header_hides_nothing(headers, text):
+    assert _secrets.Secrets.of({"headers": headers}).hide(text) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"headers": {"X-Api-Key": "k1longlonglong, k2longlonglong"}}, "k1longlonglong"),
+        ({"token": "abcdef+ghi/jkl=mno"}, "abcdef+ghi%2Fjkl=mno"),
+        ({"token": "abcdef+ghi/jkl=="}, "abcdef%2Bghi/jkl%3D%3D"),
+        ({"kubeconfig": {"users": [{"user": {"exec": {"env": [{"name": "A", "value": SECRET}]}}}]}}, SECRET),
+        ({"kubeconfig": {"users": [{"user": {"auth-provider": {"config": {"id-token": SECRET}}}}]}}, SECRET),
+    ],
+)
+def test_a_secret_is_hidden_in_each_form_that_it_may_have(options, text):
+    assert _secrets.Secrets.of(options).hide(f"it says {text}.") == "it says ********."
+
+
 @pytest.mark.parametrize("arguments", SHAPES)
 def test_a_secret_is_not_in_the_systems_log(arguments, monkeypatch):
     logged = []
