@@ -117,8 +117,11 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "department_stored": stored is not None
         and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
-        "dashboard": dashboard(cluster, options["dashboard"]) if dashboards and options["dashboard"] else {},
-        "cost_management": programs(cluster) if options["cost_management"] else [],
+        "dashboard": (
+            problems.of(dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
+        )
+        or {},
+        "cost_management": (problems.of(programs, cluster) if options["cost_management"] else None) or [],
         "rules": rule_place(prometheus),
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(workloads, expected),

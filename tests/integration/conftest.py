@@ -182,7 +182,10 @@ class Stand:
         """The rollouts that each proxy Deployment has had."""
         proxies = self.get("deployments", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
         revision = "deployment.kubernetes.io/revision"
-        return {item["metadata"]["name"]: int(item["metadata"]["annotations"][revision]) for item in proxies}
+        # One that was just made has none yet.
+        return {
+            item["metadata"]["name"]: int(item["metadata"].get("annotations", {}).get(revision, 0)) for item in proxies
+        }
 
     def mappings(self) -> dict[str, str]:
         """What each running proxy pod's sidecar was given, straight from its arguments."""
