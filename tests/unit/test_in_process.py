@@ -102,7 +102,9 @@ def in_its_own(capsys, monkeypatch):
 )
 def test_the_result_is_the_same_both_ways(in_its_own, work, arguments, check_mode):
     expected = in_its_own(work, arguments, check_mode)
-    assert {"warnings": [], **here(work, arguments, check_mode=check_mode)} == expected
+    found = {"warnings": [], **here(work, arguments, check_mode=check_mode)}
+    # Since ansible-core 2.21 a module returns its arguments only on demand; our action leaves them out then.
+    assert {"invocation": found["invocation"], **expected} == found
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,9 @@ def test_rows_names_and_numbers_are_as_they_are(capsys, arguments):
     assert returned(capsys, arguments, {"rows": rows, "start": "2026-11-01"})["rows"] == rows
 
 
-def test_what_is_no_secret_is_shown(capsys):
+def test_what_is_no_secret_is_shown():
     arguments = {"gateways": ["team-a/chat"], "api": {"url": "https://p:9090/x", "headers": {"X-Scope-OrgID": "a"}}}
-    shown = returned(capsys, arguments)["invocation"]["module_args"]
+    shown = _secrets.shown_arguments(arguments, OPTIONS)
     assert (shown["gateways"], shown["api"]["url"]) == (["team-a/chat"], "https://p:9090/x")
     assert shown["api"]["headers"] == {"X-Scope-OrgID": "a"}
 
