@@ -127,20 +127,20 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
 @contextlib.contextmanager
 def _as_a_process(environment: Mapping[str, Any], directory: str, show: Any) -> Iterator[None]:
     """What a process of its own would have: its environment and working directory. All is as before afterwards."""
-    before, here, seconds = dict(os.environ), Path.cwd(), socket.getdefaulttimeout()
-    os.environ.update({name: str(value) for name, value in environment.items()})
-    os.chdir(directory)
-    _progress.listener = show
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        _progress.listener = None
-        os.chdir(here)
-        os.environ.clear()
-        os.environ.update(before)
-        socket.setdefaulttimeout(seconds)
+    before, seconds = dict(os.environ), socket.getdefaulttimeout()
+    with contextlib.ExitStack() as stack:
+        stack.callback(socket.setdefaulttimeout, seconds)
+        stack.callback(os.environ.update, before)
+        stack.callback(os.environ.clear)
+        stack.callback(setattr, _progress, "listener", None)
+        os.environ.update({name: str(value) for name, value in environment.items()})
+        with contextlib.suppress(FileNotFoundError):  # where this directory is gone, there is no way back
+            stack.callback(os.chdir, Path.cwd())
+        os.chdir(directory)
+        _progress.listener = show
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _plain(value: Any) -> Any:
