@@ -73,20 +73,25 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> None:
     """Refuse what is no definition of an object.
 
+    Args:
+        number: which one it is.
+        document: the definition.
+        all_of_a_kind: whether metadata without namespace and name stands for every object of the kind.
+
     Raises:
-        MeteringError: something of it is missing, or its kind is none of ours.
+        MeteringError: something of it is missing or no text, or its kind is none of ours.
     """
     metadata = document.get("metadata")
-    wanted = ("apiVersion", "kind", "metadata")
-    missing = [name for name in wanted if not document.get(name) and not (name == "metadata" and metadata == {})]
-    if not all_of_a_kind or (isinstance(metadata, Mapping) and metadata.get("name")):
-        own = metadata if isinstance(metadata, Mapping) else {}
-        missing += [f"metadata.{name}" for name in ("namespace", "name") if not own.get(name)]
-    if missing or not isinstance(metadata, Mapping):
+    wrong = [name for name in ("apiVersion", "kind") if not _is_text(document.get(name))]
+    if not isinstance(metadata, Mapping):
+        wrong.append("metadata")
+    elif metadata or not all_of_a_kind:
+        wrong += [f"metadata.{name}" for name in ("namespace", "name") if not _is_text(metadata.get(name))]
+    if wrong:
         raise MeteringError(
-            f"Definition {number} has no {', '.join(missing or ['metadata'])}.",
+            f"Definition {number} has no {', '.join(wrong)}, or not as a text.",
             "Which object is meant is not known. Nothing was changed.",
-            "complete the option definitions.",
+            "complete the option definitions; put quotes around a name that is made of digits.",
         )
     if document["kind"] not in PLURALS:
         raise MeteringError(
@@ -94,6 +99,10 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
             f"Only these can be ours: {', '.join(PLURALS)}. Nothing was changed.",
             "correct the option definitions; other kinds are kubernetes.core.k8s's.",
         )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:

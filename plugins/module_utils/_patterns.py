@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 )
 _REPETITION = re.compile(r"[*+?]\??\Z|\{\d+(?:,(\d*))?\}\??\Z")
 # What RE2 refuses, or takes for something else than Python does: back references, looking around, negated classes.
-_NOT_TRIED = re.compile(r"\\[1-9]\Z|\(\?(?:[=!(<]|P=)\Z|\[.*\[:\^", re.DOTALL)
+_NOT_TRIED = re.compile(r"\\[1-9]\Z|\(\?[=!(<]\Z|\[.*\[:\^", re.DOTALL)
 _LITERAL = re.compile(r"\\[^\w\s]\Z|[^\\.\[(){}*+?|^$]\Z", re.DOTALL)
 _POSIX = {
     "alnum": "0-9A-Za-z",
@@ -50,7 +50,9 @@ _POSIX = {
     "xdigit": "0-9A-Fa-f",
 }
 # So many ways to split a text take `re` some tenths of a second.
-_MOST_WAYS = 1e8
+_MOST_WAYS = 2e6
+# A group that is repeated so many times is taken as so many groups.
+_MOST_TIMES = 9
 
 
 def _in_python(token: str) -> str:
@@ -84,7 +86,8 @@ class _Group:
     def _ways_of(sequence: Sequence[_Group | str], text: str) -> float:
         found = math.prod(item.ways(text) for item in sequence if isinstance(item, _Group))
         for end, times in Counter(item for item in sequence if isinstance(item, str)).items():
-            places = (text.count(end) if end else len(text)) + 1
+            # Letters of either case: a pattern may not care for it.
+            places = (text.lower().count(end.lower()) if end else len(text)) + 1
             # They come in their order: for k of n places there are about n^k / k! ways.
             found *= float(places) ** times / math.factorial(times)
         return found
@@ -99,14 +102,25 @@ def _choices_in(tokens: Sequence[str]) -> _Group | None:
             stack.append(_Group())
         elif token == ")" and len(stack) > 1:
             group = stack.pop()
-            if group.has_choice and _REPETITION.match(following) and following[0] != "?":
+            times = _times(following)
+            if group.has_choice and times > _MOST_TIMES:
                 return None
-            stack[-1].alternatives[-1] += [group] if len(group.alternatives) > 1 else group.alternatives[0]
+            own = [group] if len(group.alternatives) > 1 else group.alternatives[0]
+            stack[-1].alternatives[-1] += own * max(1, times)
         elif token == "|":
             stack[-1].alternatives.append([])
         elif _REPETITION.match(token):
             stack[-1].alternatives[-1].append(_end_of_repetition(tokens[index + 1 :]))
     return stack[0]
+
+
+def _times(token: str) -> int:
+    """How often a repetition may repeat what stands before it: once where it is none, a million times without end."""
+    bounds = _REPETITION.match(token)
+    if not bounds or token[0] == "?":
+        return 1
+    numbers = re.findall(r"\d+", token)
+    return 1_000_000 if token[0] in "*+" or bounds[1] == "" else int(numbers[-1][:6])
 
 
 def _end_of_repetition(rest: Sequence[str]) -> str:
@@ -129,7 +143,10 @@ class Pattern:
 
     def can_be_tried(self, *texts: str) -> bool:
         """Whether Python comes to an end with each of the texts soon."""
-        return all(self.choices.ways(text) <= _MOST_WAYS for text in texts)
+        try:
+            return all(self.choices.ways(text) <= _MOST_WAYS for text in texts)
+        except (OverflowError, RecursionError):
+            return False
 
     def fullmatch(self, text: str) -> re.Match[str] | None:
         return self.expression.fullmatch(text)
@@ -154,5 +171,5 @@ def compiled(text: str) -> Pattern | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return Pattern(re.compile("".join(map(_in_python, tokens)), re.DOTALL | re.ASCII), choices)
-    except (re.error, RecursionError, OverflowError):
+    except (re.error, RecursionError, OverflowError, ValueError):
         return None

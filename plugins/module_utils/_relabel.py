@@ -80,6 +80,10 @@ _CHANGES: dict[str, Callable[[Labels, Rule, Pattern, str], Labels]] = {
 }
 
 
+# What looks at the names of labels, and not at values.
+_OF_NAMES = frozenset({"labelmap", "labeldrop", "labelkeep"})
+
+
 def _normal(written: Rule) -> Rule:
     # What is null in a configuration is as if it were not there.
     rule = {_SNAKE.get(key, key): value for key, value in written.items() if value is not None}
@@ -111,11 +115,12 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
             continue
         pattern = _patterns.compiled(str(rule.get("regex", "(.*)")))
         value = str(rule.get("separator", ";")).join(found.get(name, "") for name in rule.get("source_labels") or ())
-        if pattern is None or not pattern.can_be_tried(value, *found):
+        action = str(rule.get("action", "replace")).lower()
+        tried = found if action in _OF_NAMES else (value,)
+        if pattern is None or not pattern.can_be_tried(*tried):
             continue
         same = found.get(rule.get("target_label", ""), "") == value
         matched = pattern.fullmatch(value) is not None
-        action = str(rule.get("action", "replace")).lower()
         stays = {"keep": matched, "drop": not matched, "keepequal": same, "dropequal": not same}
         if not stays.get(action, True):
             return None

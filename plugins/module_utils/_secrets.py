@@ -37,6 +37,8 @@ KUBECONFIG_SECRETS = frozenset(
 )
 # What may stand before a credential in a header.
 SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token", "apikey"})
+# Parameters of a header that names a secret, which say where and who: RFC 7616, RFC 6265.
+NO_SECRETS = frozenset({"realm", "uri", "path", "domain", "username", "algorithm", "expires", "samesite", "max-age"})
 HEADERS, SECRET_HEADERS = "headers", "secret_headers"
 _SECRET_HEADER = re.compile(
     "assertion|auth|bearer|cookie|credential|jwt|key|pass|secret|session|signature|token", re.IGNORECASE
@@ -134,7 +136,9 @@ def _secrets_within(kubeconfig: Any) -> list[Any]:
     if isinstance(kubeconfig, Mapping):
         own = [value for key, value in kubeconfig.items() if key in KUBECONFIG_SECRETS]
         # The environment of a program that gets a token.
-        own += [item.get("value") for item in kubeconfig.get("env") or () if isinstance(item, Mapping)]
+        variables = [item for item in kubeconfig.get("env") or () if isinstance(item, Mapping)]
+        own += [item.get("value") for item in variables if is_secret_header(str(item.get("name")))]
+        own.append(str(kubeconfig.get("proxy-url") or "").rpartition("://")[2].rpartition("@")[0].partition(":")[2])
         return own + [secret for value in kubeconfig.values() for secret in _secrets_within(value)]
     if isinstance(kubeconfig, list):
         return [secret for item in kubeconfig for secret in _secrets_within(item)]
@@ -143,9 +147,8 @@ def _secrets_within(kubeconfig: Any) -> list[Any]:
 
 def _parts(text: str) -> Iterator[str]:
     """What of a header's value is a secret by itself: what follows a scheme, the values of cookies and parameters."""
-    scheme, gap, rest = text.partition(" ")
-    rest = rest.strip()
-    if gap and (scheme.lower() in SCHEMES or len(rest) >= LONG):
+    scheme, rest = [*text.split(None, 1), "", ""][:2]
+    if rest and (scheme.lower() in SCHEMES or len(rest) >= LONG):
         yield rest
     if scheme.lower() == "basic":
         with contextlib.suppress(ValueError):
@@ -154,9 +157,9 @@ def _parts(text: str) -> Iterator[str]:
             yield from (both, both.partition(":")[2])
     # A short one is `1` or `secure`, and would hide these everywhere.
     for word in re.split(r"[\s,;]+", text):
-        for part in (word, word.partition("=")[2].strip('"')):
-            if len(part) >= LONG:
-                yield part
+        name, dummy, value = word.partition("=")
+        if name.lower() not in (*SCHEMES, *NO_SECRETS):
+            yield from (part for part in (word, value.strip('"')) if len(part) >= LONG)
 
 
 def _written(text: str) -> Iterator[str]:
@@ -173,12 +176,23 @@ def _written(text: str) -> Iterator[str]:
     yield html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
 
 
+def _texts(values: Iterable[Any]) -> set[str]:
+    return {str(value).strip() for value in values if value is not None} - {""}
+
+
 class Secrets:
     """Values that text from outside must not show."""
 
-    def __init__(self, values: Iterable[Any]) -> None:
-        texts = {str(value).strip() for value in values if value is not None} - {""}
-        forms = {form for text in texts for part in (text, *_parts(text)) for form in _written(part)}
+    def __init__(self, values: Iterable[Any], headers: Iterable[Any] = ()) -> None:
+        """Take secrets.
+
+        Args:
+            values: such as are one as a whole.
+            headers: values of headers, which may consist of several.
+        """
+        of_headers = _texts(headers)
+        parts = {part for text in of_headers for part in _parts(text)}
+        forms = {form for text in _texts(values) | of_headers | parts for form in _written(text)}
         self._pattern = re.compile(
             "|".join(
                 # A short one only whole: a password `team` does not hide a part of the name team-a.
@@ -189,22 +203,11 @@ class Secrets:
         self._is_empty = not any(forms)
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Secrets:
-        """The secrets among the options for an API, a cluster or a gateway."""
-        return cls(cls.values_of(options))
-
-    @staticmethod
-    def values_of(options: Mapping[str, Any]) -> list[Any]:
-        """Their values, some of them perhaps empty."""
+    def of(cls, options: Mapping[str, Any], *more: Any) -> Secrets:
+        """The secrets among the options for an API, a cluster or a gateway, and more of them."""
         headers, proxy = (options.get(key) or {} for key in (HEADERS, "proxy_headers"))
         named = options.get(SECRET_HEADERS)
-        values = [options.get(key) for key in ("password", "token", "api_key")]
-        values += [
-            value
-            for name, value in headers.items()
-            # A switch or a number may have such a name: X-Auth-Enabled, X-Token-Limit.
-            if is_secret_header(str(name), named) and not _SWITCH.fullmatch(str(value).strip())
-        ]
+        values = [*more, *(options.get(key) for key in ("password", "token", "api_key"))]
         values += [proxy.get(key) for key in ("basic_auth", "proxy_basic_auth")]
         values += words_of(options.get("tokens"))
         user = str(options.get("proxy") or "").rpartition("://")[2].rpartition("@")[0]
@@ -212,8 +215,17 @@ class Secrets:
         values += _secrets_within(options.get("kubeconfig"))
         if options.get("password"):
             both = f"{options.get('username') or ''}:{options['password']}"
-            values.append(base64.b64encode(both.encode()).decode())
-        return values
+            coded = base64.b64encode(both.encode()).decode()
+            values += [coded, coded.rstrip("=")]
+        return cls(
+            values,
+            [
+                value
+                for name, value in headers.items()
+                # A switch or a number may have such a name: X-Auth-Enabled, X-Token-Limit.
+                if is_secret_header(str(name), named) and not _SWITCH.fullmatch(str(value).strip())
+            ],
+        )
 
     def hide(self, text: str) -> str:
         """The text with a mark in place of each secret."""

@@ -158,7 +158,7 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
             text = answer.read().decode("utf-8", "replace")
     except HTTPError as error:
         caller.statuses.append(error.code)
-        secrets = Secrets([token, *Secrets.values_of(options)])
+        secrets = Secrets.of(options, token)
         answer_text = secrets.hide(error.read().decode("utf-8", "replace"))
         caller.answers.append(repr(answer_text[:SHOWN_CHARACTERS]))
         return

@@ -111,7 +111,11 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
     from ansible_collections.aigateway.metering.plugins.module_utils import _cluster, _module
 
     with _as_a_process(call.environment, call.directory, show):
-        arguments = _converted({**_cluster.AUTH_ARG_SPEC, **worker.OPTIONS}, _plain(call.arguments))
+        try:
+            given = _plain(call.arguments)
+        except TypeError:  # what is no JSON cannot be handed to a module
+            return None
+        arguments = _converted({**_cluster.AUTH_ARG_SPEC, **worker.OPTIONS}, given)
         if arguments is None:
             return None
         try:
@@ -146,10 +150,8 @@ def _as_a_process(environment: Mapping[str, Any], directory: str, show: Any) -> 
 def _plain(value: Any) -> Any:
     """A value of a task as a module gets it through a pipe: without what Ansible attaches to it."""
     if isinstance(value, Mapping):
-        # A key that is no text becomes one as JSON has it: `on` is true.
-        return {
-            str(key) if isinstance(key, str) else json.dumps(_plain(key)): _plain(own) for key, own in value.items()
-        }
+        # A key that is no text becomes one as JSON has it: `on` is true. A date is none, and is refused.
+        return {str(key) if isinstance(key, str) else json.dumps(key): _plain(own) for key, own in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(own) for own in value]
     if value is None or isinstance(value, bool):
@@ -157,6 +159,8 @@ def _plain(value: Any) -> Any:
     for kind in (int, float):
         if isinstance(value, kind):
             return kind(value)
+    if isinstance(value, bytes):
+        raise TypeError("bytes are no JSON")
     # A date, or a text that was encrypted.
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 

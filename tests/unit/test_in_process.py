@@ -109,8 +109,14 @@ def test_the_result_is_the_same_both_ways(in_its_own, work, arguments, check_mod
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"numbr": 1}, {"number": "many"}, {"validate_certs": True, "verify_ssl": True}],
-    ids=["unknown", "of another type", "a name and its alias"],
+    [
+        {"numbr": 1},
+        {"number": "many"},
+        {"validate_certs": True, "verify_ssl": True},
+        {"mapping": {datetime.date(2026, 11, 1): "a"}},
+        {"mapping": {"a": b"bytes"}},
+    ],
+    ids=["unknown", "of another type", "a name and its alias", "a date as a key", "bytes"],
 )
 def test_arguments_of_which_ansible_has_to_say_something_are_left_to_it(arguments):
     assert here(returns, arguments) is None

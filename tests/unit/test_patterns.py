@@ -28,6 +28,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _pattern
         (r"(?i)PROXY", "proxy", True),
         (r"(?P<name>a)(?:b)", "ab", True),
         (r"a{,5}", "a{,5}", True),
+        (r"(\d{1,3}\.){3}\d{1,3}:1064", "10.0.0.1:1064", True),
+        (r"(.+)(?:-[a-z0-9]+){2}", "envoy-chat-5d4f-x2x4z", True),
         (r"[a-z&&b]+", "a&b", True),
         (r"(foo|bar)", "bar", True),
         (r"envoy-(.+)-(.+)-([0-9a-f]{8,10})", "envoy-ai-chat-0a1b2c3d", True),
@@ -60,6 +62,10 @@ def test_a_repetition_of_what_matches_in_several_ways_is_not_tried(pattern):
     [
         pytest.param(".*.*.*.*.*.*x", "a" * 120, False, id="many repetitions that go anywhere"),
         pytest.param(".*.*x", "a" * 250, True, id="some"),
+        pytest.param("(?i).*x.*x.*x.*x.*x.*x.*xq", "X" * 100, False, id="letters of the other case"),
+        pytest.param(".*" * 110 + "x", "v" * 1000, False, id="more than a number holds"),
+        pytest.param("a?" * 171, "a", False, id="more than another number holds"),
+        pytest.param("(a|" * 300 + "b" + ")" * 300, "a", False, id="groups within groups"),
         pytest.param("a?" * 40 + "a" * 40, "a" * 40, False, id="many that may be left out"),
         pytest.param(
             "|".join(f"{word}_.*" for word in ("go", "process", "promhttp", "python", "http", "rpc", "gen_ai")),
@@ -94,6 +100,7 @@ def test_what_has_too_many_ways_to_match_a_text_is_not_tried_with_it(pattern, te
         "(?!a)b",
         "(?<=a)b",
         r"(a)\1",
+        "(?u)a",
     ],
 )
 def test_what_python_does_not_know_or_takes_for_something_else_is_not_tried(pattern):

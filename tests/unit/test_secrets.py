@@ -205,10 +205,19 @@ def test_basic_authentication_is_read_as_http_does(value, strip):
         ({"Cookie": "session=0123456789abcdef; 1"}, "1 of 1 proxies"),
         ({"Cookie": "session=0123456789abcdef; secure"}, "use a secure connection"),
         ({"X-Auth-Enabled": "true", "X-Token-Limit": 1}, "1 True true"),
+        ({"Authorization": 'Digest realm="prometheus", uri="/api/v1/query"'}, "prometheus-k8s: /api/v1/query"),
+        ({"Authorization": "Negotiate 0123456789abcdef"}, "Negotiate is not known"),
     ],
 )
 def test_a_short_part_of_a_header_hides_nothing(headers, text):
     assert _secrets.Secrets.of({"headers": headers}).hide(text) == text
+
+
+def test_words_of_a_password_and_settings_of_a_program_are_no_secrets():
+    settings = [{"name": "AWS_PROFILE", "value": "prod"}, {"name": "AWS_REGION", "value": "eu-central-1"}]
+    options = {"password": "a gateway-controller", "kubeconfig": {"users": [{"user": {"exec": {"env": settings}}}]}}
+    text = "prod in eu-central-1: no gateway-controller"
+    assert _secrets.Secrets.of(options).hide(text) == text
 
 
 @pytest.mark.parametrize(
@@ -217,7 +226,10 @@ def test_a_short_part_of_a_header_hides_nothing(headers, text):
         ({"headers": {"X-Api-Key": "k1longlonglong, k2longlonglong"}}, "k1longlonglong"),
         ({"token": "abcdef+ghi/jkl=mno"}, "abcdef+ghi%2Fjkl=mno"),
         ({"token": "abcdef+ghi/jkl=="}, "abcdef%2Bghi/jkl%3D%3D"),
-        ({"kubeconfig": {"users": [{"user": {"exec": {"env": [{"name": "A", "value": SECRET}]}}}]}}, SECRET),
+        ({"kubeconfig": {"users": [{"user": {"exec": {"env": [{"name": "MY_TOKEN", "value": SECRET}]}}}]}}, SECRET),
+        ({"kubeconfig": {"clusters": [{"cluster": {"proxy-url": f"http://u:{SECRET}@h"}}]}}, SECRET),
+        ({"username": "u", "password": SECRET}, base64.b64encode(f"u:{SECRET}".encode()).decode().rstrip("=")),
+        ({"headers": {"Authorization": f"Basic\t{base64.b64encode(f'u:{SECRET}'.encode()).decode()}"}}, SECRET),
         ({"kubeconfig": {"users": [{"user": {"auth-provider": {"config": {"id-token": SECRET}}}}]}}, SECRET),
     ],
 )
