@@ -24,7 +24,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "stand"))
+# Demonstrations import this, too, and pytest's own settings are not theirs.
+sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
 from standlib import cluster, images, platform, settings, tenants, traffic  # noqa: E402
 from standlib.kube import Kubectl  # noqa: E402
