@@ -49,8 +49,9 @@ API_OPTION: dict[str, Any] = {
 }
 
 
-# Options that are lists of single words, in a module or in its `api`: a survey gives them as one text.
-WORDS = ("by", "gateways", "secret_headers", "targets_urls", "tokens")
+# Options that are lists of single words, in a module or in its `api`: a survey gives them as one text. Gateways are
+# read by scope_of(), which knows what a name of one is.
+WORDS = ("by", "secret_headers", "targets_urls", "tokens")
 
 
 class DiscreetModule(AnsibleModule):

@@ -157,8 +157,8 @@ def _parts(text: str) -> Iterator[str]:
             yield from (both, both.partition(":")[2])
     # A short one is `1` or `secure`, and would hide these everywhere.
     for word in re.split(r"[\s,;]+", text):
-        name, dummy, value = word.partition("=")
-        if name.lower() not in (*SCHEMES, *NO_SECRETS):
+        name, is_pair, value = word.partition("=")
+        if name.lower() not in (NO_SECRETS if is_pair else SCHEMES):
             yield from (part for part in (word, value.strip('"')) if len(part) >= LONG)
 
 

@@ -224,6 +224,9 @@ def test_words_of_a_password_and_settings_of_a_program_are_no_secrets():
     ("options", "text"),
     [
         ({"headers": {"X-Api-Key": "k1longlonglong, k2longlonglong"}}, "k1longlonglong"),
+        ({"headers": {"Cookie": "theme=dark; token=0123456789abcdef"}}, "0123456789abcdef"),
+        ({"headers": {"Authorization": 'Token token="0123456789abcdef"'}}, "0123456789abcdef"),
+        ({"headers": {"X-Auth": "apikey=0123456789abcdef"}}, "0123456789abcdef"),
         ({"token": "abcdef+ghi/jkl=mno"}, "abcdef+ghi%2Fjkl=mno"),
         ({"token": "abcdef+ghi/jkl=="}, "abcdef%2Bghi/jkl%3D%3D"),
         ({"kubeconfig": {"users": [{"user": {"exec": {"env": [{"name": "MY_TOKEN", "value": SECRET}]}}}]}}, SECRET),
