@@ -15,7 +15,7 @@ description:
   - Puts the results of the modules together for whoever started the run.
 options:
   _input:
-    description: The result of M(aigateway.metering.gateway_info), read after the changes.
+    description: The result of M(aigateway.metering.gateway_info), read after the last change of the run.
     type: dict
     required: true
   labels:

@@ -164,16 +164,19 @@ def _parts(text: str) -> Iterator[str]:
 
 def _written(text: str) -> Iterator[str]:
     """A secret as an answer may repeat it: as it is, in an address, a form, JSON, a page."""
-    # The last one is Go's for a part of a path.
-    for form in (text, quote(text, safe=""), quote_plus(text), quote(text), quote(text, safe="$&+=:@")):
+    # The last two are Go's for a part of a path, and a browser's for a part of an address.
+    paths = (quote(text), quote(text, safe="$&+=:@"), quote(text, safe="!'()*"))
+    for form in (text, quote(text, safe=""), quote_plus(text), *paths):
         yield form
         yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form)
     for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
         yield form
         # Go writes these so, because of browsers.
         yield form.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+        yield form.replace("/", r"\/")  # PHP
     yield html.escape(text)
-    yield html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    of_go = html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    yield from (of_go, of_go.replace("+", "&#43;"))
 
 
 def _texts(values: Iterable[Any]) -> set[str]:

@@ -42,7 +42,7 @@ def lines(
     """The summary's lines.
 
     Args:
-        gateway: the result of gateway_info, read after the changes.
+        gateway: the result of gateway_info, read after the last change of the run.
         labels: the result of merge_metrics_attributes.
         rollout: the result of proxy_rollout.
         monitor: the result of podmonitor_dedupe.

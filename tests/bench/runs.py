@@ -5,7 +5,7 @@
 """How long playbooks take on a metered stand with nothing to do, beside the same job done otherwise.
 
 A benchmark, and no test: it compares within one run, because a machine's seconds are its own. What is compared takes
-turns, so that a busy moment meets all of it. The result is written to docs/benchmarks.md.
+turns, so that a busy moment meets all of it. The result is written to docs/benchmarks.md. It needs jq and curl.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def measure() -> list[str]:
         "counted the requests.",
         "",
         "The yardsticks are [`plain_tasks.yml`](../tests/bench/plain_tasks.yml) and "
-        "[`by_hand.sh`](../tests/bench/by_hand.sh).",
+        "[`by_hand.sh`](../tests/bench/by_hand.sh), which needs `jq` and `curl`.",
     ]
 
 

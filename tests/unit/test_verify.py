@@ -190,43 +190,13 @@ def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expecte
             id="set by a route",
         ),
         pytest.param(
-            Identity(
-                MAPPING,
-                Setters(
-                    {
-                        "x-user-group": [
-                            Setter(
-                                "team-a/jwt",
-                                (
-                                    "tenant",
-                                    "group",
-                                ),
-                            )
-                        ]
-                    }
-                ),
-            ),
+            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", ("tenant", "group"))]})),
             {"tenant": {"id": 7}},
             "its token has no claim tenant.group",
             id="no nested claim",
         ),
         pytest.param(
-            Identity(
-                MAPPING,
-                Setters(
-                    {
-                        "x-user-group": [
-                            Setter(
-                                "team-a/jwt",
-                                (
-                                    "tenant",
-                                    "group",
-                                ),
-                            )
-                        ]
-                    }
-                ),
-            ),
+            Identity(MAPPING, Setters({"x-user-group": [Setter("team-a/jwt", ("tenant", "group"))]})),
             {"tenant": {"group": "a"}},
             "team-a/jwt should set x-user-group, and did not",
             id="a nested claim that is there",
