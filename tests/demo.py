@@ -47,23 +47,23 @@ def demo() -> None:
     subprocess.run([sys.executable, ROOT / "tests" / "stand" / "stand", "up"], check=True)
     say("site.yml, for the first time")
     site()
-    with step("what Prometheus has stored so far") as current:
+    with step("what Prometheus has stored so far"):
         kubectl = Kubectl(CLUSTER)
-        before = usage.stored_totals(kubectl, current)
+        before = usage.stored_totals(kubectl)
         since = traffic.now()
-    with step("traffic of both teams") as current:
-        gateways = traffic.Gateways(CLUSTER, current)
+    with step("traffic of both teams"):
+        gateways = traffic.Gateways(CLUSTER)
         statuses = traffic.send_all(gateways, traffic.mix(rounds=5))
     say(f"{statuses[200]} requests answered, {sum(statuses.values()) - statuses[200]} failed")
     say("site.yml, for the second time")
     changed = site()
     if changed:
         raise StandError(f"the second run of site.yml changed {changed} things; it has to change nothing")
-    with step("waiting until Prometheus has scraped what the ledger knows") as current:
-        served = traffic.ledger_totals(traffic.ledger(kubectl, current, since))
+    with step("waiting until Prometheus has scraped what the ledger knows"):
+        served = traffic.ledger_totals(traffic.ledger(kubectl, since))
 
         def stored() -> traffic.Totals:
-            return usage.growth(before, usage.stored_totals(kubectl, current))
+            return usage.growth(before, usage.stored_totals(kubectl))
 
         try:
             wait_until("Prometheus to show the ledger's tokens", lambda: stored() == served, STORED_SECONDS, 2)

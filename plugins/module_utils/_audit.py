@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -17,7 +16,6 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _inspection,
     _mapping,
     _names,
-    _scrape,
     _scrape_check,
     _state,
     _stored_tokens,
@@ -50,20 +48,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = _state.controller(cluster, options["controller"])
     view = _view.of(module, cluster)
     sidecars = view.sidecars
-    plan = _dedupe.accepted_plan(
-        cluster,
-        functools.partial(
-            _scrape.plan,
-            view.monitoring,
-            view.scraper,
-            sidecars,
-            name=options["monitor_name"],
-            interval=options["interval"],
-            scope=options["gateways"],
-            others=view.others,
-            jobs=_dedupe.jobs(module, view),
-        ),
-    )
+    plan = _dedupe.planned(module, cluster, view, name=options["monitor_name"], interval=options["interval"])
     seen = _scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
     if not seen.verdicts:
         raise _scrape_check.not_known(view, seen)

@@ -18,7 +18,8 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
@@ -28,7 +29,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _progress
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import (
+    ConflictError,
+    MeteringError,
+    RefusedError,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import (
     Secrets,
     check_address,
@@ -37,19 +42,22 @@ from ansible_collections.aigateway.metering.plugins.module_utils._secrets import
 
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
 
+# A verb, an API group, a resource (or a subresource, as pods/proxy) and a namespace, which is empty for every one.
+Permission: TypeAlias = tuple[str, str, str, str]
 PAGE = 500
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 # What is only looked at behind the API server answers quickly, or hangs.
 LOOK_SECONDS = 15
 RETRIED = frozenset({429, 500, 502, 503, 504})
 ATTEMPTS, PROXIED_ATTEMPTS = 4, 2
+ASKED_AT_ONCE = 8
 FIELD_MANAGER = "aigateway.metering"
 # Of an answer that is no JSON.
 SHOWN_CHARACTERS = 120
 # As the API server names a field that a kind does not have (apimachinery, strict decoding).
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 # As the API server tells that a role is missing (apiserver, responsewriters/errors.go).
-_LACKS_RIGHT = re.compile(r"cannot (create|update|patch|get) resource")
+_LACKS_RIGHT = re.compile(r"cannot (create|update|patch|delete|get) resource")
 
 
 @contextlib.contextmanager
@@ -323,10 +331,11 @@ class Cluster:
         """What a write of this cluster would make of an object, by a dry run: nothing is changed.
 
         Returns:
-            The object as it would be stored; None where that cannot be known, because the account may not write, a
-            webhook knows no dry run, or somebody else has just written.
+            The object as it would be stored; None where that cannot be known, because a webhook knows no dry run, or
+            somebody else has just written.
 
         Raises:
+            RefusedError: the account may not write it.
             UnknownFieldsError: the served kind lacks fields of it.
             MeteringError: the API server would refuse it.
         """
@@ -343,7 +352,7 @@ class Cluster:
             detail = _message(cause, self.hide)
             # A quota, a policy or a namespace that ends refuse with the same status as a missing role.
             if cause.status == 403 and _LACKS_RIGHT.search(detail):
-                return None
+                raise
             if "does not support dry run" in detail:
                 return None
             if cause.status in RETRIED or cause.status == 401:
@@ -357,15 +366,16 @@ class Cluster:
                 "correct the variable that has it; kubectl explain tells what the kind takes.",
             ) from error
 
-    def delete(self, api: str, kind: str, document: Mapping[str, Any]) -> None:
+    def delete(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Delete the very object that was read; one of the same name made since is left alone (ConflictError)."""
         metadata = document["metadata"]
         self._checked(
             f"{kind} {metadata['namespace']}/{metadata['name']}",
             "delete",
             _path(api, kind, metadata["namespace"], metadata["name"]),
-            body={"preconditions": {"uid": metadata["uid"]}},
+            body={"preconditions": {"uid": metadata["uid"]}, **({"dryRun": ["All"]} if dry_run else {})},
         )
+        return dict(document)
 
     def proxied(
         self,
@@ -431,8 +441,8 @@ class Cluster:
                 look,
             ) from error
 
-    def _refused(self, what: str, method: str, detail: str) -> MeteringError:
-        return MeteringError(
+    def _refused(self, what: str, method: str, detail: str) -> RefusedError:
+        return RefusedError(
             f"The API server {self.server} does not allow to {method} {what}: {detail}.",
             "The run needs that permission.",
             "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
@@ -444,8 +454,13 @@ class Cluster:
         answer = self._proxied("services", namespace, name, path, query, seconds)
         return None if answer is None else answer.decode("utf-8", "replace")
 
-    def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
-        """Whether the account that runs this has a permission. `resource` may name a subresource: pods/proxy."""
+    def lacking(self, permissions: Sequence[Permission]) -> Sequence[Permission]:
+        """Those of some permissions that the account that runs this does not have; the API server is asked at once."""
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            granted = list(threads.map(lambda item: self._may(*item), permissions))
+        return [item for item, may in zip(permissions, granted, strict=True) if not may]
+
+    def _may(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         kind, dummy, subresource = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": kind, "subresource": subresource}
         if namespace:

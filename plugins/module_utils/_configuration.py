@@ -14,7 +14,10 @@ def parsed(text: str) -> dict[str, Any] | None:
     """A configuration; None where the text is none."""
     import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
 
-    class Loader(yaml.SafeLoader):
+    # libyaml reads the configuration of a large Prometheus in a second and not in twenty; not every PyYAML has it.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):
         """YAML as Go's readers take it: a plain `=` is a text, as in a separator."""
 
         # It is the key of this type in YAML 1.1 that PyYAML finds, and then cannot construct.

@@ -192,7 +192,9 @@ def ignored_warning(controller: Controller, text: str) -> str:
     )
 
 
-def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record) -> None:
+def write(
+    cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record, *, dry_run: bool = False
+) -> Object:
     """Write flag and record. Raises ConflictError where the Deployment has changed since it was read."""
     changed = controller.lists_with(pairs) if tuple(pairs) != controller.pairs else {}
     current = controller.deployment
@@ -212,7 +214,7 @@ def write(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], recor
         },
         "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
     }
-    cluster.patch(_state.APPS, "deployments", current, body, content_type=STRATEGIC)
+    return cluster.patch(_state.APPS, "deployments", current, body, content_type=STRATEGIC, dry_run=dry_run)
 
 
 def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], timeout: float) -> None:
@@ -223,9 +225,11 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
     """
     namespace, name = controller.name.split("/")
     labels = ",".join(f"{key}={text}" for key, text in controller.deployment["spec"]["selector"]["matchLabels"].items())
+    # What was not written was read a moment ago.
+    looks = iter([controller.deployment] if tuple(pairs) == controller.pairs else [])
 
     def missing() -> str:
-        deployment = cluster.get(_state.APPS, "deployments", namespace, name)
+        deployment = next(looks, None) or cluster.get(_state.APPS, "deployments", namespace, name)
         if deployment is None:
             return "the Deployment, which is gone"
         current = _gateway.find_controller([deployment])

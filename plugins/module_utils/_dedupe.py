@@ -10,38 +10,49 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _durations,
     _gateway,
     _names,
+    _prometheus,
     _scrape,
     _scrapers,
+    _sources,
     _targets,
     _view,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import (
+    ConflictError,
+    MeteringError,
+    RefusedError,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
     API_OPTION,
     GATEWAYS_OPTION,
     PROMETHEUS_OPTION,
 )
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan, is_ours
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Source
 from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
+# What is wished of the monitor.
+WISHES: dict[str, Any] = {
+    "name": {"type": "str", "default": ""},
+    "interval": {"type": "str", "default": "30s"},
+    "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
+}
 OPTIONS: dict[str, Any] = {
     **GATEWAYS_OPTION,
     **PROMETHEUS_OPTION,
     **API_OPTION,
+    **WISHES,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "name": {"type": "str", "default": ""},
-    "interval": {"type": "str", "default": "30s"},
-    "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
     "on_duplicate": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
 }
 
@@ -51,33 +62,63 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     options = module.params
     if options["state"] == "absent":
         return withdraw(module, cluster)
-    if not _durations.is_prometheus(options["interval"]):
+    refuse_interval(options["interval"])
+    view = _view.of(module, cluster)
+    plan = planned(module, cluster, view, **{key: options[key] for key in WISHES})
+    if not module.check_mode:
+        carry_out(cluster, plan)
+    result = to_result(plan, applied=not module.check_mode)
+    remaining = problems(plan)
+    if remaining and options["on_duplicate"] == "fail":
+        raise MeteringError.of(remaining, **result)
+    for problem in remaining:
+        module.warn(str(problem))
+    return result
+
+
+def refuse_interval(interval: str) -> None:
+    """Refuse an interval that Prometheus would.
+
+    Raises:
+        MeteringError: it is no duration in Prometheus's syntax.
+    """
+    if not _durations.is_prometheus(interval):
         raise MeteringError(
-            f"The interval is {options['interval']!r}.",
+            f"The interval is {interval!r}.",
             "That is no duration in Prometheus's syntax, with its units in order (1h30m); it would be rejected.",
             "set scrape_interval to something like 30s or 1m.",
         )
-    view = _view.of(module, cluster)
-    plan = accepted_plan(
+
+
+def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: str, prune: str = "ours") -> Plan:
+    """What would have to change so that every sidecar is scraped once, accepted by the API server.
+
+    Raises:
+        MeteringError: the API server would refuse the monitor.
+    """
+    return accepted_plan(
         cluster,
         functools.partial(
             _scrape.plan,
             view.monitoring,
             view.scraper,
             view.sidecars,
-            name=options["name"],
-            interval=options["interval"],
-            prune=options["prune"],
-            scope=options["gateways"],
+            name=name,
+            interval=interval,
+            prune=prune,
+            scope=module.params["gateways"],
             others=view.others,
             jobs=jobs(module, view),
         ),
     )
-    if not module.check_mode:
-        carry_out(cluster, plan)
-    result = {
+
+
+def to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
+    """What podmonitor_dedupe returns of a plan."""
+    return {
         "changed": bool(plan.create or plan.update or plan.remove),
-        "prometheus": view.scraper.name,
+        "prometheus": plan.prometheus.name,
+        "scraper": plan.prometheus.identity,
         "kept": plan.kept,
         "created": _gateway.name_of(plan.create) if plan.create else "",
         "updated": _gateway.name_of(plan.update) if plan.update else "",
@@ -86,7 +127,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "left": [{"kind": source.kind, "name": source.name, "command": command} for source, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
-        "applied": not module.check_mode,
+        "applied": applied,
         "manifest": manifest(plan.ours),
         "diff": {
             "before": "".join(
@@ -97,12 +138,6 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
         },
     }
-    remaining = problems(plan)
-    if remaining and options["on_duplicate"] == "fail":
-        raise MeteringError.of(remaining, **result)
-    for problem in remaining:
-        module.warn(str(problem))
-    return result
 
 
 def accepted_plan(cluster: Cluster, make: Callable[..., Plan]) -> Plan:
@@ -129,8 +164,11 @@ def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
     if wish is None:
         return frozenset()
     known = _scrapers.MONITOR_KINDS[plan.prometheus.monitor]
+    stored = None
     try:
         stored = cluster.rehearse(cluster.create if plan.create else cluster.replace, known.api, known.plural, wish)
+    except RefusedError:  # who only reads may still plan
+        pass
     except UnknownFieldsError as error:
         return {field.rpartition(".")[2] for field in error.fields} & _scrape.OPTIONAL_FIELDS
     if stored is not None:
@@ -153,14 +191,29 @@ def jobs(module: Any, view: View) -> list[Source]:
     """What the live targets show to scrape sidecars without any object; the first replica speaks for all."""
     try:
         replica = view.backend.scraping()[0]
-        targets = replica.active_targets()
+        configurations = replica.configurations()
+        targets = unpredicted_targets(replica, configurations, view)
     except MeteringError as error:
         module.warn(f"Whether a scrape job without any object scrapes the sidecars is not known: {error}")
         return []
     sidecars = [*view.sidecars, *view.others]
-    found = _targets.jobs(targets, sidecars, view.scraper, {}, view.monitoring)
-    # The running configuration is read only where there is something to judge by it.
-    return _targets.jobs(targets, sidecars, view.scraper, replica.metric_rules(), view.monitoring) if found else []
+    rules = _prometheus.metric_rules(configurations)
+    return _targets.jobs(targets, sidecars, view.scraper, rules, view.monitoring)
+
+
+def unpredicted_targets(
+    replica: Replica, configurations: Sequence[Mapping[str, Any] | None], view: View
+) -> list[dict[str, Any]]:
+    """The active targets of pools that may reach sidecars, and are not predicted from an object.
+
+    Where the running configuration does not tell which these are, or they are many, all targets are asked for at once.
+    """
+    namespaces = {sidecar.pod["metadata"]["namespace"] for sidecar in (*view.sidecars, *view.others)}
+    known = _prometheus.pools_reaching(configurations, namespaces)
+    if known is None:
+        return replica.active_targets()
+    pools = {pool for pool in known[0] if not _sources.is_judged_by_its_object(pool, view.scraper, view.monitoring)}
+    return replica.active_targets() if len(pools) > _prometheus.MANY_POOLS else replica.targets_in(pools)
 
 
 def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:

@@ -36,5 +36,9 @@ class MeteringError(Exception):
         return cls(first.found, first.why, " ".join([first.command, *map(str, others)]), **result)
 
 
+class RefusedError(MeteringError):
+    """The account that runs this lacks a permission, or is not known to the API server."""
+
+
 class ConflictError(Exception):
     """The object changed between the read and the write: read again, compute again."""

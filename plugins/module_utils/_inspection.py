@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -17,6 +19,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _cardinality,
     _configuration,
     _controller,
+    _dedupe,
     _flags,
     _gateway,
     _generations,
@@ -24,17 +27,19 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _names,
     _preflight,
     _prometheus,
+    _rollout,
     _samples,
+    _scrapers,
     _sources,
     _state,
     _unmetered,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cardinality import Stored
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, Permission, UnknownFieldsError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setters
-from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
+from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Merge, Pair
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
     API_OPTION,
     CONTROLLER_OPTION,
@@ -43,8 +48,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils._module import 
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import MONITOR_KINDS, Scraper
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import Plan
+from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
+from ansible_collections.aigateway.metering.plugins.module_utils._view import View
 
 T = TypeVar("T")
 
@@ -73,12 +80,59 @@ OPTIONS: dict[str, Any] = {
     "allow_per_user": {"type": "bool", "default": False},
     "check_permissions": {"type": "bool", "default": True},
     "restart": {"type": "bool", "default": False},
+    "monitor": {"type": "dict", "options": _dedupe.WISHES},
     "dashboard": {"type": "str", "default": ""},
     "cost_management": {"type": "bool", "default": False},
 }
 DASHBOARDS = "ait.alauda.io/v1alpha2", "monitordashboards"
+DASHBOARD_PERMISSION = "ait.alauda.io", "monitordashboards", ""
 # The labels of Cost Management's programs: one collects what is billed, one shows it.
 PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
+
+
+@dataclass
+class Look:
+    """What a cluster shows, as far as it can be read."""
+
+    controller: Controller | None
+    workloads: list[tuple[str, Object]]
+    pods: list[Object]
+    proxies: list[Proxy]
+    """All of them."""
+    routes: list[Object]
+    monitoring: Monitoring
+    scope: Sequence[str]
+    backend: Backend | None = None
+
+    @property
+    def in_scope(self) -> list[Proxy]:
+        return _gateway.within(self.proxies, self.scope)
+
+    @property
+    def sidecars(self) -> list[Sidecar]:
+        """Those in scope."""
+        return [sidecar for proxy in self.in_scope for sidecar in proxy.sidecars]
+
+    @property
+    def prometheus(self) -> Scraper | None:
+        return self.backend.scraper if self.backend else None
+
+
+def read(module: Any, cluster: Cluster, problems: Problems) -> Look:
+    """Look at a cluster."""
+    options = module.params
+    controller = problems.of(_state.controller, cluster, options["controller"])
+    workloads, pods = _state.proxy_workloads(cluster), _state.proxy_pods(cluster)
+    routes = problems.of(_state.routes, cluster) or []
+    proxies = _gateway.proxies(workloads, pods)
+    look = Look(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
+    problems.of(_gateway.require_sidecars, look.sidecars, look.scope)
+    api = problems.of(_api.with_credentials, module, cluster) or {}
+    monitoring = problems.of(_state.monitoring, cluster, look.sidecars) or look.monitoring
+    look.monitoring = _prometheus.monitoring_with(monitoring, api)
+    scraper = problems.of(_sources.choose, look.monitoring, options["prometheus"], look.sidecars)
+    look.backend = Backend(cluster, scraper, api) if scraper else None
+    return look
 
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -87,87 +141,119 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     problems = Problems()
     wanted = problems.of(_mapping.wanted, options["pairs"]) or []
     problems.of(_mapping.check_wanted, wanted)
-    controller = problems.of(_state.controller, cluster, options["controller"])
-    scope = options["gateways"]
-    workloads, pods = _state.proxy_workloads(cluster), _state.proxy_pods(cluster)
-    everything = _gateway.proxies(workloads, pods)
-    proxies = _gateway.within(everything, scope)
-    routes = problems.of(_state.routes, cluster) or []
-    expected = _unmetered.gateways_of(routes)
-    unmetered = _unmetered.unmetered(pods, expected, scope)
-    sidecars = [sidecar for proxy in proxies for sidecar in proxy.sidecars]
-    problems.of(_gateway.require_sidecars, sidecars, scope)
-    api = problems.of(_api.with_credentials, module, cluster) or {}
-    monitoring = problems.of(_state.monitoring, cluster, sidecars) or Monitoring([], {})
-    monitoring = _prometheus.monitoring_with(monitoring, api)
-    prometheus = problems.of(_sources.choose, monitoring, options["prometheus"], sidecars)
-    backend = Backend(cluster, prometheus, api) if prometheus else None
+    look = read(module, cluster, problems)
+    plan = planned_scrape(module, cluster, look, problems)
+    stored = problems.of(_prometheus.stored_form, look.backend) if look.backend else None
+    expected = _unmetered.gateways_of(look.routes)
+    unmetered = _unmetered.unmetered(look.pods, expected, look.scope)
     dashboards = cluster.serves(*DASHBOARDS)
-    if options["check_permissions"]:
-        problems.of(permissions, cluster, controller, proxies, prometheus, dashboards, bool(api.get("targets_urls")))
-    stored = problems.of(_prometheus.stored_form, backend) if backend else None
-    estimates: list[str] = []
+    known = (
+        problems.of(dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
+    ) or {}
     result: dict[str, Any] = {
         "changed": False,
-        "scope": scope,
-        "proxies": [described(proxy, controller) for proxy in proxies],
-        "prometheuses": [item.name for item in monitoring.scrapers],
-        "prometheus": prometheus.name if prometheus else "",
+        "scope": look.scope,
+        "proxies": [described(proxy, look.controller) for proxy in look.in_scope],
+        "prometheuses": [item.name for item in look.monitoring.scrapers],
+        "prometheus": look.prometheus.name if look.prometheus else "",
         "names": stored[1] if stored else None,
         "department_stored": stored is not None
         and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
-        "dashboard": (
-            problems.of(dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
-        )
-        or {},
+        "dashboard": known,
         "cost_management": (problems.of(programs, cluster) if options["cost_management"] else None) or [],
-        "rules": rule_place(prometheus),
+        "monitor": _dedupe.to_result(plan, applied=False) if plan else {},
+        "rules": problems.of(rule_place, look.prometheus),
         "unmetered": [item.as_result() for item in unmetered],
-        "workloads": _unmetered.workloads_of(workloads, expected),
-        "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}),
+        "workloads": _unmetered.workloads_of(look.workloads, expected),
+        "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
+        "cautions": [],
     }
-    if controller is not None:
-        merged = None
-        new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
-        if stored and prometheus:
-            estimates = [_cardinality.estimate(str(pair), counted(prometheus, stored[0])) for pair in new]
-        if not problems.found:
-            merged = problems.of(
-                _mapping.merge,
-                controller.pairs,
-                {sidecar.name: sidecar.emitted for proxy in everything for sidecar in proxy.sidecars},
-                wanted,
-                base=controller.base,
-                removed=controller.record.removed,
-                consent=options["allow_per_user"],
-            )
-        generation = _generations.of_version(controller.version)
-        result["controller"] = {
-            "name": controller.name,
-            "version": controller.version,
-            "generation": generation.version if generation else "",
-            "flag": controller.flag,
-            "helm": controller.helm,
-            "mapping": controller.value,
-            "base_mapping": _mapping.render(controller.base),
-        }
-        pairs = controller.pairs if merged is None else merged.pairs
-        result |= problems.of(judged, cluster, controller, sidecars, pairs, routes, unmetered) or {}
+    merged = None
+    if look.controller is not None:
+        result["controller"] = to_result(look.controller)
+        estimates = estimated(look.controller, wanted, look.prometheus, stored[0] if stored else None)
+        merged = planned_merge(look, wanted, options, problems)
         if merged is not None:
             result["cautions"] += estimates
-            problems.of(
-                _controller.refuse_what_would_wait_in_vain,
-                controller,
-                proxies,
-                merged.pairs,
-                restart=options["restart"],
-            )
         elif problems.found and estimates:
             problems.found[-1] += " ".join(["", *estimates])
-    for warning in result.setdefault("cautions", []):
+        pairs = look.controller.pairs if merged is None else merged.pairs
+        result |= judged(cluster, look, pairs, unmetered, result["cautions"], problems)
+    if options["check_permissions"]:
+        if problems.found or look.controller is None or merged is None:
+            problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))
+        else:
+            writes = planned_writes(cluster, look.controller, merged, look.in_scope if options["restart"] else [], plan)
+            result["cautions"] += problems.of(rehearse, cluster, writes) or []
+            if dashboards and options["dashboard"]:
+                problems.of(refuse_lacking, cluster, [("patch" if known else "create", *DASHBOARD_PERMISSION)])
+    for warning in result["cautions"]:
         module.warn(warning)
     return result | {"problems": problems.found}
+
+
+def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems) -> Plan | None:
+    """What the scrape would change; None where nobody asks, or where it cannot be told."""
+    wishes = module.params["monitor"]
+    if wishes is None:
+        return None
+    problems.of(_dedupe.refuse_interval, wishes["interval"])
+    if problems.found or look.backend is None:
+        return None
+    sidecars = look.sidecars
+    others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar not in sidecars]
+    view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
+    return problems.of(_dedupe.planned, module, cluster, view, **wishes)
+
+
+def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:
+    """What the controller's flag would become; None where that cannot be told, or would be refused."""
+    controller = look.controller
+    if problems.found or controller is None:
+        return None
+    merged = problems.of(
+        _mapping.merge,
+        controller.pairs,
+        {sidecar.name: sidecar.emitted for proxy in look.proxies for sidecar in proxy.sidecars},
+        wanted,
+        base=controller.base,
+        removed=controller.record.removed,
+        consent=options["allow_per_user"],
+    )
+    if merged is not None:
+        problems.of(
+            _controller.refuse_what_would_wait_in_vain,
+            controller,
+            look.in_scope,
+            merged.pairs,
+            restart=options["restart"],
+        )
+    return merged
+
+
+def estimated(
+    controller: Controller, wanted: Sequence[Pair], scraper: Scraper | None, replica: _prometheus.Replica | None
+) -> list[str]:
+    """How many series each new per-user pair would make."""
+    new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
+    if scraper is None or replica is None:
+        return []
+    return [_cardinality.estimate(str(pair), counted(scraper, replica)) for pair in new]
+
+
+def to_result(controller: Controller) -> dict[str, Any]:
+    """A controller as a result of the module."""
+    generation = _generations.of_version(controller.version)
+    return {
+        "name": controller.name,
+        "version": controller.version,
+        "generation": generation.version if generation else "",
+        "flag": controller.flag,
+        "helm": controller.helm,
+        "mapping": controller.value,
+        "base_mapping": _mapping.render(controller.base),
+    }
 
 
 def dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -193,19 +279,25 @@ def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:
 
 def judged(
     cluster: Cluster,
-    controller: Controller,
-    sidecars: list[Sidecar],
+    look: Look,
     pairs: Sequence[Pair],
-    routes: Sequence[Object],
     unmetered: Sequence[_unmetered.Unmetered],
+    cautions: Sequence[str],
+    problems: Problems,
 ) -> dict[str, Any]:
     """The labels and the warnings, for which expositions and policies are read."""
+    controller, sidecars, routes = look.controller, look.sidecars, look.routes
+    if controller is None:
+        return {}
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    configs = cluster.list(group, "gatewayconfigs") if group else []
-    known = _state.header_setters(cluster, [pair.header for pair in (*pairs, *controller.base)])
+    configs = cluster.list(group, "gatewayconfigs") if group and _preflight.bare(routes) else []
+    headers = [pair.header for pair in (*pairs, *controller.base)]
+    known = _state.header_setters(cluster, headers, routes)
     namespace = _flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
     configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
     samples, silent = _state.readable_samples(cluster, sidecars)
+    # One that is down is somebody's to look at; without the permission no run can prove anything.
+    problems.found += [str(error) for error in silent.values() if isinstance(error, RefusedError)][:1]
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
     everything = [sample for found in samples.values() for sample in found]
     states = label_states(controller, sidecars, samples, known)
@@ -223,6 +315,7 @@ def judged(
             *_preflight.array_claims(_samples.arrays(everything, mapping.values())),
             *_preflight.no_traffic(samples),
             *map(str, silent.values()),
+            *cautions,
         ],
     }
 
@@ -278,37 +371,125 @@ def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
     }
 
 
-def permissions(
-    cluster: Cluster,
-    controller: Controller | None,
-    proxies: list[Proxy],
-    prometheus: Scraper | None,
-    dashboards: bool,
-    elsewhere: bool,
-) -> None:
-    """Refuse to begin what could not be finished.
+@dataclass(frozen=True)
+class Write:
+    """A write that a run would do."""
+
+    permission: Permission
+    where: str
+    """The kind and namespace/name of what it writes."""
+    of: Callable[..., Any]
+    """Takes `dry_run`."""
+
+
+def planned_writes(
+    cluster: Cluster, controller: Controller, merged: Merge, proxies: Sequence[Proxy], plan: Plan | None
+) -> list[Write]:
+    """The writes of a run; of restarts one for each namespace and kind.
+
+    Args:
+        cluster: where they are written.
+        controller: as it is.
+        merged: what its flag becomes.
+        proxies: those that may be restarted.
+        plan: what the scrape would change.
+    """
+    writes = []
+    record = controller.record.after_merge(merged)
+    if merged.pairs != controller.pairs or record != controller.record:
+        permission = ("patch", "apps", "deployments", controller.namespace)
+        change: Callable[..., Any] = functools.partial(_controller.write, cluster, controller, merged.pairs, record)
+        writes.append(Write(permission, f"Deployment {controller.name}", change))
+    wanted = dataclasses.replace(controller, pairs=merged.pairs)
+    restarts: dict[Permission, Proxy] = {}
+    for proxy in proxies:
+        if proxy.stale(wanted):
+            namespace = proxy.workload["metadata"]["namespace"]
+            restarts.setdefault(("patch", "apps", _state.PLURALS[proxy.kind], namespace), proxy)
+    for permission, proxy in restarts.items():
+        change = functools.partial(_rollout.restart, cluster, proxy)
+        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
+    if plan is None:
+        return writes
+    changes: list[tuple[str, Object | None, Callable[..., Any]]] = [
+        ("create", plan.create, cluster.create),
+        ("update", plan.update, cluster.replace),
+        *(("delete", source.document, cluster.delete) for source in plan.remove),
+    ]
+    for verb, document, method in changes:
+        if document:
+            kind = _scrapers.MONITOR_KINDS[document["kind"]]
+            permission = (verb, kind.api.partition("/")[0], kind.plural, document["metadata"]["namespace"])
+            change = functools.partial(method, kind.api, kind.plural, document)
+            writes.append(Write(permission, f"{document['kind']} {_gateway.name_of(document)}", change))
+    return writes
+
+
+def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
+    """Try all writes by a dry run: a warning for each of which it is not known whether it would be taken.
 
     Raises:
-        MeteringError: the account lacks permissions that the run needs; all of them are named.
+        MeteringError: the account lacks permissions for some, all of which are named; or one would be refused.
     """
-    needed = []
-    if controller is not None:
-        needed.append(("patch", "apps", "deployments", controller.namespace))
-    for proxy in proxies:
+    lacking, unknown = [], []
+    for write in writes:
+        try:
+            if cluster.rehearse(write.of) is None:
+                unknown.append(write.where)
+        except RefusedError:
+            lacking.append(write.permission)
+        except UnknownFieldsError as error:
+            raise MeteringError(
+                f"{write.where} was to be written with {error}, which its kind does not have.",
+                "It would be dropped in silence. Nothing was changed.",
+                "upgrade the operator that brings the kind.",
+            ) from error
+        except MeteringError as error:
+            raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
+    refuse(lacking)
+    return [
+        f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
+        "dry runs, or somebody has just changed it. Next: kubectl get validatingwebhookconfigurations; the run goes on."
+        for where in unknown
+    ]
+
+
+def all_permissions(look: Look, dashboards: bool) -> list[Permission]:
+    """All that a run may need, where it is not known what it would change."""
+    needed = [("patch", "apps", "deployments", look.controller.namespace)] if look.controller else []
+    for proxy in look.in_scope:
         namespace = proxy.workload["metadata"]["namespace"]
         needed += [("patch", "apps", _state.PLURALS[proxy.kind], namespace), ("get", "", "pods/proxy", namespace)]
-    if prometheus is not None and not (prometheus.is_unseen or elsewhere):
-        needed.append(("get", "", "pods/proxy", prometheus.namespace))
-    if prometheus is not None:
-        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in proxies} | {prometheus.namespace} - {""}
-        looked_into = sorted(namespace for namespace in namespaces if prometheus.looks_into(namespace))
-        monitor = MONITOR_KINDS[prometheus.monitor]
+    scraper = look.prometheus
+    if look.backend is not None and scraper is not None:
+        if not (scraper.is_unseen or look.backend.options.get("targets_urls")):
+            needed.append(("get", "", "pods/proxy", scraper.namespace))
+        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in look.in_scope} | {scraper.namespace} - {""}
+        looked_into = sorted(namespace for namespace in namespaces if scraper.looks_into(namespace))
+        monitor = _scrapers.MONITOR_KINDS[scraper.monitor]
         group = monitor.api.partition("/")[0]
         for verb in ("create", "update", "delete"):
             needed += [(verb, group, monitor.plural, namespace) for namespace in looked_into[:1]]
     if dashboards:
-        needed += [(verb, "ait.alauda.io", "monitordashboards", "") for verb in ("get", "create", "patch")]
-    lacking = [item for item in dict.fromkeys(needed) if not cluster.may(*item)]
+        needed += [(verb, *DASHBOARD_PERMISSION) for verb in ("get", "create", "patch")]
+    return list(dict.fromkeys(needed))
+
+
+def refuse_lacking(cluster: Cluster, needed: Sequence[Permission]) -> None:
+    """Refuse to begin what could not be finished.
+
+    Raises:
+        MeteringError: the account lacks some of the permissions; all of them are named.
+    """
+    refuse(cluster.lacking(needed))
+
+
+def refuse(lacking: Sequence[Permission]) -> None:
+    """Name the permissions that are lacking.
+
+    Raises:
+        MeteringError: some are.
+    """
     if lacking:
         listed = "; ".join(
             f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.aigateway.metering.plugins.module_utils import _names, _progress
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster, UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._dashboard import is_contained
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 
 # The kinds that can be ours, by what the API calls them in the plural.
@@ -200,6 +200,8 @@ def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
             cluster.rehearse(cluster.create, api, plural, document)
         else:
             cluster.rehearse(cluster.patch, api, plural, found, document, content_type=MERGE_PATCH)
+    except RefusedError:  # who only reads may still plan
+        pass
     except UnknownFieldsError as error:
         raise MeteringError(
             f"The cluster's {document['kind']} does not have the field {error}, which {called(document)} is to have.",

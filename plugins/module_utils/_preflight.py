@@ -42,15 +42,20 @@ def in_control_plane(routes: Iterable[Object], namespace: str) -> list[str]:
     ]
 
 
+def bare(routes: Iterable[Object]) -> list[str]:
+    """The AIGatewayRoutes (namespace/name) for which no request cost of their own is configured."""
+    return sorted(name_of(route) for route in routes if not route["spec"].get("llmRequestCosts"))
+
+
 def without_costs(routes: Iterable[Object], gateway_configs: Iterable[Object]) -> list[str]:
     """A warning for the AIGatewayRoutes for which no request cost is configured."""
     if any((config.get("spec") or {}).get("globalLLMRequestCosts") for config in gateway_configs):
         return []
-    bare = sorted(name_of(route) for route in routes if not route["spec"].get("llmRequestCosts"))
-    if not bare:
+    found = bare(routes)
+    if not found:
         return []
     return [
-        f"AIGatewayRoute {', '.join(bare)} has no llmRequestCosts. Without them the gateway does not ask OpenAI-style "
+        f"AIGatewayRoute {', '.join(found)} has no llmRequestCosts. Without them the gateway does not ask OpenAI-style "
         "upstreams for the usage of streamed answers, and those count no tokens. Next: add spec.llmRequestCosts."
     ]
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,18 +72,18 @@ class Replica:
             for pool in sorted(pools)
             for api in self.apis
             for target in data_of(api, "targets", [("state", "active"), ("scrapePool", pool)], "activeTargets")
+            # Some do not know the parameter, and tell all.
+            if target.get("scrapePool") == pool
         ]
 
-    def metric_rules(self) -> dict[str, list[dict[str, Any]]]:
-        """By scrape pool, what the running configuration does with samples; nothing where it is not shown."""
-        found: dict[str, list[dict[str, Any]]] = {}
+    def configurations(self) -> list[dict[str, Any] | None]:
+        """The running configuration of each shard; None where it is not shown."""
+        found: list[dict[str, Any] | None] = []
         for api in self.apis:
             try:
-                document = _configuration.parsed(data_of(api, "status/config", [], "yaml"))
+                found.append(_configuration.parsed(data_of(api, "status/config", [], "yaml")))
             except MeteringError:
-                continue
-            for job in (document or {}).get("scrape_configs") or ():
-                found[job["job_name"]] = job.get("metric_relabel_configs") or []
+                found.append(None)
         return found
 
     def query(self, promql: str, at: float | None = None, *, apart: bool = False) -> list[dict[str, Any]]:
@@ -104,19 +104,92 @@ class Replica:
         return sum(int(float(item["value"][1])) for item in self.query(promql))
 
 
-class Watch:
-    """Repeated looks at a replica's targets: now and then at all of them, in between only at pools that may matter.
+def metric_rules(configurations: Iterable[Mapping[str, Any] | None]) -> dict[str, list[dict[str, Any]]]:
+    """By scrape pool, what running configurations do with samples; nothing where they are not shown."""
+    return {
+        job["job_name"]: job.get("metric_relabel_configs") or []
+        for document in configurations
+        for job in (document or {}).get("scrape_configs") or ()
+    }
 
-    A large Prometheus has megabytes of targets.
+
+def pools_reaching(
+    configurations: Iterable[Mapping[str, Any] | None], namespaces: Collection[str]
+) -> tuple[set[str], set[str]] | None:
+    """The scrape pools of running configurations that may have targets in some namespaces, and the others.
+
+    None where that is not shown.
+    """
+    reaching: set[str] = set()
+    others: set[str] = set()
+    for document in configurations:
+        # What stands in files of its own is not shown.
+        if document is None or document.get("scrape_config_files"):
+            return None
+        for job in document.get("scrape_configs") or ():
+            (reaching if _may_reach(job, namespaces) else others).add(str(job["job_name"]))
+    return reaching, others - reaching
+
+
+def _may_reach(job: Mapping[str, Any], namespaces: Collection[str]) -> bool:
+    """Whether a job may discover something in one of these namespaces, or it cannot be told."""
+    discoveries = {name for name, items in job.items() if name.endswith(("_sd_configs", "static_configs")) and items}
+    if discoveries - {"kubernetes_sd_configs"}:
+        return True
+    for rule in job.get("relabel_configs") or ():
+        # An address that is not the discovered one may be anybody's.
+        if rule.get("target_label") == "__address__" and not _is_discovered(rule):
+            return True
+    return any(_discovers(discovery, namespaces) for discovery in job.get("kubernetes_sd_configs") or ())
+
+
+def _is_discovered(rule: Mapping[str, Any]) -> bool:
+    """Whether an address comes out of the one that was discovered, as one with another port does."""
+    sources = rule.get("source_labels") or ()
+    return not {"__address__", "__meta_kubernetes_pod_ip"}.isdisjoint(sources) and "$" in rule.get("replacement", "$1")
+
+
+def _discovers(discovery: Mapping[str, Any], namespaces: Collection[str]) -> bool:
+    """Whether a Kubernetes discovery may find something in one of these namespaces."""
+    where = discovery.get("namespaces") or {}
+    names = where.get("names") or ()
+    bound = discovery.get("role") in ("pod", "endpoints", "endpointslice", "service", "ingress") and bool(names)
+    # Of which namespace its own is, the configuration does not tell.
+    return not bound or bool(where.get("own_namespace")) or not set(namespaces).isdisjoint(names)
+
+
+# So many pools are asked for one by one; of more all targets are asked for at once.
+MANY_POOLS = 20
+
+
+class Watch:
+    """Repeated looks at a replica's targets: only at pools that may matter, because a large one has megabytes of them.
+
+    Which ones may, the running configuration tells. Where it is not shown, now and then all targets are looked at, and
+    in between only the pools that had any that mattered.
     """
 
     FULL_EVERY = 5
 
-    def __init__(self, matters: Callable[[Mapping[str, Any]], bool]) -> None:
-        self._matters = matters
+    def __init__(self, matters: Callable[[Mapping[str, Any]], bool], namespaces: Callable[[], Collection[str]]) -> None:
+        """What matters.
+
+        Args:
+            matters: whether a target does.
+            namespaces: where such targets can be.
+        """
+        self._matters, self._namespaces = matters, namespaces
         self._looks: dict[str, int] = {}
         self._idle: dict[str, set[str]] = {}
-        """By replica, the pools that have targets of which none matters."""
+        """By replica, the pools of which no target matters."""
+        self._rules: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        """By replica, what its pools do with samples, if that was read for the last look."""
+
+    def metric_rules(self, replica: Replica) -> dict[str, list[dict[str, Any]]]:
+        """By scrape pool, what the running configuration does with samples; nothing where it is not shown."""
+        if replica.name not in self._rules:
+            self._rules[replica.name] = metric_rules(replica.configurations())
+        return self._rules[replica.name]
 
     def targets(self, replica: Replica) -> list[dict[str, Any]]:
         """The active targets, of all pools or of those that may matter.
@@ -125,19 +198,32 @@ class Watch:
             NotServedError: the backend knows no targets.
         """
         look = self._looks.get(replica.name, 0)
-        try:
-            pools = replica.pools() if look % self.FULL_EVERY else None
-        except MeteringError:
-            pools = None
-        if pools is not None:
-            found = replica.targets_in(pools - self._idle[replica.name])
-            self._looks[replica.name] = look + 1
-            return found
-        found = replica.active_targets()
+        self._rules.pop(replica.name, None)
+        pools = self._chosen(replica) if look % self.FULL_EVERY == 0 else self._left(replica)
+        found = replica.active_targets() if pools is None else replica.targets_in(pools)
         self._looks[replica.name] = look + 1
-        mattering = {target.get("scrapePool") for target in found if self._matters(target)}
-        self._idle[replica.name] = {str(target.get("scrapePool")) for target in found} - mattering
+        if pools is None:
+            mattering = {target.get("scrapePool") for target in found if self._matters(target)}
+            self._idle[replica.name] = {str(target.get("scrapePool")) for target in found} - mattering
         return found
+
+    def _chosen(self, replica: Replica) -> set[str] | None:
+        """The pools that may matter, by the running configuration; None where that does not tell, or they are many."""
+        configurations = replica.configurations()
+        self._rules[replica.name] = metric_rules(configurations)
+        known = pools_reaching(configurations, self._namespaces())
+        # Where none may, it is looked for whatever there is.
+        if known is None or not 0 < len(known[0]) <= MANY_POOLS:
+            return None
+        reaching, self._idle[replica.name] = known
+        return reaching
+
+    def _left(self, replica: Replica) -> set[str] | None:
+        """The pools that there are now, without those that do not matter; None where they are not told."""
+        try:
+            return replica.pools() - self._idle[replica.name]
+        except MeteringError:
+            return None
 
 
 def targets_of_up(replica: Replica, ports: Iterable[int]) -> list[dict[str, Any]]:
@@ -181,8 +267,11 @@ class Backend:
             return [Replica((given,))]
         return _pods(self.cluster, self.scraper)
 
-    def storing(self) -> list[Replica]:
+    def storing(self, scraping: Sequence[Replica] = ()) -> Sequence[Replica]:
         """What can be asked for series.
+
+        Args:
+            scraping: the running replicas, where they were looked for a moment ago.
 
         Raises:
             MeteringError: there is nothing of that kind.
@@ -191,7 +280,9 @@ class Backend:
         if given is not None:
             return [Replica((given,))]
         self.require_a_store()
-        return _pods(self.cluster, self.scraper)
+        # The addresses of targets may be others than those that are asked for series.
+        known = () if self.options.get("targets_urls") else scraping
+        return known or _pods(self.cluster, self.scraper)
 
     @property
     def has_a_store(self) -> bool:
@@ -271,15 +362,19 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
     return found
 
 
-def stored_form(backend: Backend) -> tuple[Replica, list[str], list[str]]:
+def stored_form(backend: Backend, scraping: Sequence[Replica] = ()) -> tuple[Replica, list[str], list[str]]:
     """A replica that knows token sums, the names under which it stores them, and their types; empty where none does.
+
+    Args:
+        backend: what is asked.
+        scraping: its running replicas, where they were looked for a moment ago.
 
     Raises:
         MeteringError: no replica runs, or one does not answer.
     """
     # A series of a proxy that has ended is not found by an instant selector, but on dashboards it still is.
     selector = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{REMEMBERED}])'
-    found = backend.storing()
+    found = backend.storing(scraping)
     for replica in found:
         counted = replica.query(f"count by (__name__) ({selector})")
         names = sorted({item["metric"]["__name__"] for item in counted})

@@ -35,6 +35,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._store import (
     Group,
     Series,
     Store,
+    any_of,
     by,
     counters_of,
     numbers,
@@ -506,21 +507,19 @@ class PodReader:
             for selector in self.group.selectors(moment - seconds, moment):
                 scrapes = self.store.samples(number, moment, seconds, SCRAPES, selector)
                 targets = self._note(number, scrapes, seen)
-                for matchers in self._chosen(selector, only):
-                    for series in self.store.counters(number, moment, seconds, *matchers):
-                        self._take(found, number, targets, series)
+                for series in self.store.counters(number, moment, seconds, *self._chosen(only), selector):
+                    self._take(found, number, targets, series)
         self.presence.look([time for time in seen if time <= until])
         return {key: own for key, own in found.items() if only is None or key in only}
 
     @staticmethod
-    def _chosen(selector: str, only: Mapping[Key, set[Identity]] | None) -> list[tuple[str, ...]]:
-        """What is asked for: each of a few series, or all of the pod."""
-        if only is None:
-            return [(SERIES, selector)]
-        series = sorted(set().union(*only.values()))
-        if len(series) > FEW:
-            return [(SERIES, selector)]
-        return [(*(by(name, text) for name, text in labels), selector) for labels in series]
+    def _chosen(only: Mapping[Key, set[Identity]] | None) -> list[str]:
+        """Matchers of what is asked for: a few series, and what else has values of theirs; or all of the pod."""
+        series = [dict(labels) for labels in set().union(*(only or {}).values())]
+        if only is None or len(series) > FEW:
+            return [SERIES]
+        names = sorted(set().union(*series))
+        return [any_of(name, {labels.get(name, "") for labels in series}) for name in names]
 
     def _take(
         self,

@@ -19,7 +19,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _gateway
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._controller import STRATEGIC
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Proxy
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Controller, Object, Proxy
 from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Pair
 from ansible_collections.aigateway.metering.plugins.module_utils._module import (
     CONTROLLER_OPTION,
@@ -199,7 +199,7 @@ def _bring_up_to_date(
             return "the gateway to roll it"
         if not restarted:
             try:
-                _restart(cluster, proxy)
+                restart(cluster, proxy)
             except ConflictError:
                 return "somebody else's change of it"
             restarted = True
@@ -233,7 +233,7 @@ def _bring_up_to_date(
     return proxy
 
 
-def _restart(cluster: Cluster, proxy: Proxy) -> None:
+def restart(cluster: Cluster, proxy: Proxy, *, dry_run: bool = False) -> Object:
     """What `kubectl rollout restart` does, on the version that was judged stale: two runs at once restart once."""
     body = {
         "metadata": {"resourceVersion": proxy.workload["metadata"]["resourceVersion"]},
@@ -243,4 +243,5 @@ def _restart(cluster: Cluster, proxy: Proxy) -> None:
             }
         },
     }
-    cluster.patch(_state.APPS, _state.PLURALS[proxy.kind], proxy.workload, body, content_type=STRATEGIC)
+    plural = _state.PLURALS[proxy.kind]
+    return cluster.patch(_state.APPS, plural, proxy.workload, body, content_type=STRATEGIC, dry_run=dry_run)

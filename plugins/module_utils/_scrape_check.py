@@ -63,7 +63,7 @@ OPTIONS: dict[str, Any] = {
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
-    view = _view.of(module, cluster)
+    view = _view.of(module, cluster, with_monitors=False)
     controller = _state.controller(cluster, module.params["controller"])
     view.backend.require_a_store()
     strict = module.params["on_duplicate"] == "fail"
@@ -83,7 +83,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             f"What they count in up to {interval - drain:g} s before each restart is lost to the bill. Next: set "
             f"spec.shutdown.minDrainDuration of its EnvoyProxy to {interval + DRAIN_MARGIN:g}s or more."
         )
-    replica, names, token_types = _prometheus.stored_form(view.backend)
+    replica, names, token_types = _prometheus.stored_form(view.backend, seen.replicas)
     mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
     present = labels_present(replica, seen.sidecars, list(mapped))
     counted = replica.number(_count(seen.sidecars))
@@ -113,6 +113,8 @@ class Seen:
     sidecars: list[Sidecar]
     verdicts: dict[str, Verdict]
     """By replica; empty where none could be asked."""
+    replicas: list[Replica] = field(default_factory=list)
+    """The running replicas."""
     still: str = ""
     """What is not right yet."""
     by_series: bool = False
@@ -199,17 +201,23 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
     Unless it is strict, a sidecar may be scraped several times.
     """
     seen = Seen(view.sidecars, {})
-    watch = _prometheus.Watch(lambda target: _targets.may_matter(target, seen.sidecars))
+    watch = _prometheus.Watch(
+        lambda target: _targets.may_matter(target, seen.sidecars),
+        lambda: {sidecar.pod["metadata"]["namespace"] for sidecar in seen.sidecars},
+    )
     expected = _unmetered.gateways_of(_state.routes(cluster))
+    # The first look was a moment ago.
+    looks = iter([view.pods])
 
     def missing() -> str:
-        pods = _state.proxy_pods(cluster)
+        pods = next(looks, None) or _state.proxy_pods(cluster)
         seen.sidecars = _gateway.within(_gateway.sidecars(pods), scope)
         _gateway.require_sidecars(seen.sidecars, scope)
         seen.unmetered = _unmetered.unmetered(pods, expected, scope)
         seen.unstored, seen.silent = {}, None
         try:
-            seen.verdicts = {replica.name: verdict_of(replica, seen, watch) for replica in view.backend.scraping()}
+            seen.replicas = view.backend.scraping()
+            seen.verdicts = {replica.name: verdict_of(replica, seen, watch) for replica in seen.replicas}
         except (NotLetInError, NotServedError):  # waiting does not help
             raise
         except MeteringError as error:  # it restarts, or is slow: the timeout is for that as well
@@ -256,7 +264,7 @@ def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
     if not counted:
         return ""
     try:
-        stored = [_stored_tokens.read(replica, counted) for replica in view.backend.storing()]
+        stored = [_stored_tokens.read(replica, counted) for replica in view.backend.storing(seen.replicas)]
     except (NotLetInError, NotServedError):  # waiting does not help
         raise
     except MeteringError as error:
@@ -279,7 +287,7 @@ def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:
         targets = _prometheus.targets_of_up(replica, {sidecar.port for sidecar in seen.sidecars})
     verdict = _targets.verdict(targets, seen.sidecars)
     judged = verdict.doubled or verdict.is_right
-    return _targets.verdict(targets, seen.sidecars, replica.metric_rules()) if judged else verdict
+    return _targets.verdict(targets, seen.sidecars, watch.metric_rules(replica)) if judged else verdict
 
 
 def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:

@@ -204,7 +204,11 @@ class Scraper:
         selector = self._selectors(kind or self.monitor)[1]
         if selector is None:
             return namespace == self.namespace
-        return matches(selector, self.namespaces.get(namespace, {}))
+        return self._takes(selector, namespace)
+
+    def _takes(self, selector: Mapping[str, Any], namespace: str) -> bool:
+        """Whether a selector of namespaces takes one. Their labels are asked for only where it has any."""
+        return not any(selector.values()) or matches(selector, self.namespaces.get(namespace, {}))
 
     def selects(self, kind: str, monitor: Object) -> bool:
         labels = monitor["metadata"].get("labels") or {}
@@ -219,7 +223,7 @@ class Scraper:
         if labels is None or not self.known.stores:
             return None
         selector = self.spec.get("ruleNamespaceSelector")
-        if selector is None or matches(selector, self.namespaces.get(self.namespace, {})):
+        if selector is None or self._takes(selector, self.namespace):
             return self.namespace, labels
         others = sorted(name for name, own in self.namespaces.items() if matches(selector, own))
         return (others[0], labels) if others else None

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _gateway,
@@ -125,21 +126,45 @@ def _may_be_served(cluster: Cluster, known: _scrapers.Kind) -> bool:
     return known.api != _scrapers.VICTORIA or cluster.serves(known.api, known.plural)
 
 
+class _Namespaces(Mapping[str, Mapping[str, str]]):
+    """The labels of namespaces, read when somebody needs them: many Prometheuses take monitors from every one."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, Mapping[str, str]]:
+        found = self._cluster.list("v1", "namespaces")
+        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in found}
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        return self._labels[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+
+def scrapers(cluster: Cluster) -> list[Scraper]:
+    """What may scrape: the objects of the monitoring's operators."""
+    documents = {
+        kind: cluster.list(known.api, known.plural)
+        for kind, known in _scrapers.SCRAPER_KINDS.items()
+        if _may_be_served(cluster, known)
+    }
+    namespaces = _Namespaces(cluster)
+    return [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items]
+
+
 def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monitoring:
     """What there is to scrape with, and the services that may lead to sidecars.
 
     Raises:
         MeteringError: the cluster knows no kind of monitor.
     """
-    documents = {
-        kind: cluster.list(known.api, known.plural)
-        for kind, known in _scrapers.SCRAPER_KINDS.items()
-        if _may_be_served(cluster, known)
-    }
-    namespaces = {
-        item["metadata"]["name"]: item["metadata"].get("labels") or {}
-        for item in (cluster.list("v1", "namespaces") if any(documents.values()) else [])
-    }
+    found = scrapers(cluster)
     monitors = {
         kind: list(cluster.pages(known.api, known.plural)) if _may_be_served(cluster, known) else [None]
         for kind, known in _scrapers.MONITOR_KINDS.items()
@@ -154,7 +179,7 @@ def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monito
     through_services = monitors["ServiceMonitor"] or monitors["ScrapeConfig"]
     where = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars}) if through_services else []
     return Monitoring(
-        [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items],
+        found,
         {
             # The items of a list do not say what they are.
             kind: [
@@ -168,8 +193,10 @@ def monitoring(cluster: Cluster, sidecars: Sequence[_gateway.Sidecar]) -> Monito
     )
 
 
-def header_setters(cluster: Cluster, headers: Collection[str]) -> _headers.Setters:
-    """What sets some request headers.
+def header_setters(
+    cluster: Cluster, headers: Collection[str], routes: Sequence[_gateway.Object] | None = None
+) -> _headers.Setters:
+    """What sets some request headers; AIGatewayRoutes that were read before may be given.
 
     Security policies commonly set them all. Others are looked at only where there is a header that these do not set,
     and what may not be read is named as something that cannot be told.
@@ -180,7 +207,10 @@ def header_setters(cluster: Cluster, headers: Collection[str]) -> _headers.Sette
     for kind, (api, plural) in _headers.KINDS.items():
         served = group if api == "aigateway" else api
         try:
-            objects[kind] = list(cluster.list(served, plural)) if served else []
+            if plural == "aigatewayroutes" and routes is not None:
+                objects[kind] = list(routes)
+            else:
+                objects[kind] = list(cluster.list(served, plural)) if served else []
         except MeteringError:
             unread.append(kind)
         found = _headers.setters_of(objects, unread)

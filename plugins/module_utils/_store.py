@@ -45,6 +45,12 @@ def by(name: str, value: str) -> str:
     return f"{label(name)}={quoted(value)}"
 
 
+def any_of(name: str, values: Iterable[str]) -> str:
+    """A matcher of several values; an empty one stands for no such label."""
+    first, *others = sorted(values)
+    return f"{label(name)}=~{_prometheus.alternatives([first, *others])}" if others else by(name, first)
+
+
 class PodName(NamedTuple):
     """A pod as the store has it."""
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
@@ -19,7 +19,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import (
     _state,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._cluster import Cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object, Sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
@@ -36,29 +36,44 @@ class View:
     scraper: Scraper
     """The one that is to scrape."""
     backend: Backend
+    pods: list[Object] = field(default_factory=list)
+    """Those of the proxies, whatever their phase, with or without a sidecar."""
 
 
-def of(module: Any, cluster: Cluster) -> View:
+def of(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
     """Read it.
+
+    Args:
+        module: whose options say what is meant.
+        cluster: where it is.
+        with_monitors: whether the monitors are needed for more than to find out what scrapes.
 
     Raises:
         MeteringError: there are no sidecars, or it is not clear what is to scrape them.
     """
-    everything = _state.sidecars(cluster)
+    pods = _state.proxy_pods(cluster)
+    everything = _gateway.sidecars(pods)
     sidecars = _gateway.within(everything, module.params["gateways"])
     _gateway.require_sidecars(sidecars, module.params["gateways"])
-    monitoring, backend = asked(module, cluster, sidecars)
+    monitoring, backend = asked(module, cluster, sidecars, with_monitors=with_monitors)
     others = [sidecar for sidecar in everything if sidecar not in sidecars]
-    return View(sidecars, others, monitoring, backend.scraper, backend)
+    return View(sidecars, others, monitoring, backend.scraper, backend, pods)
 
 
-def asked(module: Any, cluster: Cluster, sidecars: Sequence[Sidecar]) -> tuple[Monitoring, Backend]:
+def asked(
+    module: Any, cluster: Cluster, sidecars: Sequence[Sidecar], *, with_monitors: bool = False
+) -> tuple[Monitoring, Backend]:
     """What there is to scrape with, and the one of it that is meant and can be asked.
 
     Raises:
         MeteringError: it is not clear which one is meant.
     """
     options = _api.with_credentials(module, cluster)
-    monitoring = _prometheus.monitoring_with(_state.monitoring(cluster, sidecars), options)
-    scraper = _sources.choose(monitoring, module.params["prometheus"], sidecars)
+    named = module.params["prometheus"]
+    if named and not with_monitors:
+        monitoring = Monitoring(_state.scrapers(cluster), {})
+    else:
+        monitoring = _state.monitoring(cluster, sidecars)
+    monitoring = _prometheus.monitoring_with(monitoring, options)
+    scraper = _sources.choose(monitoring, named, sidecars)
     return monitoring, Backend(cluster, scraper, options)

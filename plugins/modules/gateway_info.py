@@ -38,13 +38,33 @@ options:
     type: bool
     default: false
   check_permissions:
-    description: Whether it is a problem that the account lacks permissions that a run needs.
+    description:
+      - Whether it is a problem that the account lacks permissions that a run with these options needs.
+      - What such a run would write is tried by a dry run (C(dryRun=All)), which changes nothing and also shows what an
+        admission webhook would refuse. Where nothing is to be written, no permission to write is needed.
     type: bool
     default: true
   restart:
     description: Whether stale proxies are about to be restarted; then it is a problem where one never rolls.
     type: bool
     default: false
+  monitor:
+    description: What the scrape is to be like; then RV(monitor) says what would have to change for it.
+    type: dict
+    suboptions:
+      name:
+        description: As the option O(aigateway.metering.podmonitor_dedupe#module:name).
+        type: str
+        default: ""
+      interval:
+        description: As the option O(aigateway.metering.podmonitor_dedupe#module:interval).
+        type: str
+        default: 30s
+      prune:
+        description: As the option O(aigateway.metering.podmonitor_dedupe#module:prune).
+        type: str
+        choices: [none, ours, all]
+        default: ours
   dashboard:
     description: The MonitorDashboard to look for, as namespace/name.
     type: str
@@ -110,6 +130,12 @@ monitor_dashboard:
   type: bool
 dashboard:
   description: The MonitorDashboard that was looked for; empty where it is not there, or was not looked for.
+  returned: always
+  type: dict
+monitor:
+  description:
+    - What M(aigateway.metering.podmonitor_dedupe) would return in check mode; empty where O(monitor) is not given, or
+      where it could not be told.
   returned: always
   type: dict
 cost_management:

@@ -77,6 +77,11 @@ prometheus:
   description: The Prometheus object that scrapes, as namespace/name.
   returned: success, with O(state=present)
   type: str
+scraper:
+  description: The same with its kind, which tells it from one of another kind with the same name.
+  returned: success, with O(state=present)
+  type: str
+  sample: Prometheus cpaas-system/kube-prometheus-0
 kept:
   description: What was there and stays, separated by commas, or an empty string.
   returned: success, with O(state=present)

@@ -14,7 +14,7 @@ from typing import Any
 
 from conftest import Stand
 from standlib import platform, tenants, traffic, usage
-from standlib.progress import Step, step, wait_until
+from standlib.progress import step, wait_until
 
 NAMESPACE = platform.GATEWAY_NAMESPACE
 OURS = "ai-gateway-metrics"
@@ -27,11 +27,11 @@ def when(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
 
 
-def scraped_at(stand: Stand, current: Step, asked: str = usage.PROMETHEUS) -> dict[str, float]:
+def scraped_at(stand: Stand, asked: str = usage.PROMETHEUS) -> dict[str, float]:
     """When each running proxy was scraped last."""
     pods = "|".join(stand.mappings())
     promql = f'max by (pod) (timestamp(up{{pod=~"{pods}",instance=~".*:1064"}}))'
-    found = usage.query(stand.kubectl, current, promql, asked=asked)
+    found = usage.query(stand.kubectl, promql, asked=asked)
     return {item["metric"]["pod"]: float(item["value"][1]) for item in found}
 
 
@@ -40,7 +40,7 @@ def wait_for_scrapes(stand: Stand, asked: str = usage.PROMETHEUS) -> float:
     begun = traffic.now()
 
     def scraped() -> bool:
-        found = scraped_at(stand, stand.step, asked)
+        found = scraped_at(stand, asked)
         return len(found) == len(stand.mappings()) and all(time > begun for time in found.values())
 
     wait_until("every proxy to be scraped", scraped, 90)
@@ -69,7 +69,7 @@ class Accounted:
 
 def served_since(stand: Stand, start: float) -> traffic.Totals:
     served: Counter[tuple[str, str, str, str]] = Counter()
-    for entry in traffic.ledger(stand.kubectl, stand.step, start):
+    for entry in traffic.ledger(stand.kubectl, start):
         caller = CALLERS[entry["caller"]]
         for kind, tokens in entry["tokens"].items():
             served[caller.billed_namespace, caller.department, entry["model"], kind] += tokens
@@ -159,7 +159,7 @@ QUERIES = {
 
 def said_by_query(stand: Stand, promql: str, start: float, end: float) -> dict[str, float]:
     """What PromQL says of a period, by who is billed."""
-    found = usage.query(stand.kubectl, stand.step, promql.format(round(end - start)), at=end)
+    found = usage.query(stand.kubectl, promql.format(round(end - start)), at=end)
     return {item["metric"].get("user_namespace", ""): float(item["value"][1]) for item in found}
 
 

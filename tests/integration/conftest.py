@@ -165,15 +165,14 @@ class Stand:
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
-    def get(self, kind: str, namespace: str, *words: str) -> list[dict[str, Any]]:
-        return self.kubectl.get(self.step, kind, namespace, *words)["items"]
+    def get(self, kind: str, namespace: str, labels: str = "", name: str = "") -> list[dict[str, Any]]:
+        return self.kubectl.get(kind, namespace, labels, name)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        return json.loads(self.kubectl.run(self.step, "get", kind, "-A", "-o", "json"))["items"]
+        return self.kubectl.get(kind)
 
     def controller(self) -> dict[str, Any]:
-        name = f"--field-selector=metadata.name={CONTROLLER}"
-        return self.get("deployments", platform.GATEWAY_NAMESPACE, name)[0]
+        return self.get("deployments", platform.GATEWAY_NAMESPACE, name=CONTROLLER)[0]
 
     def flag(self) -> str:
         args = self.controller()["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -181,7 +180,7 @@ class Stand:
 
     def revisions(self) -> dict[str, int]:
         """The rollouts that each proxy Deployment has had."""
-        proxies = self.get("deployments", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
+        proxies = self.get("deployments", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy")
         revision = "deployment.kubernetes.io/revision"
         # One that was just made has none yet.
         return {
@@ -191,7 +190,7 @@ class Stand:
     def mappings(self) -> dict[str, str]:
         """What each running proxy pod's sidecar was given, straight from its arguments."""
         found = {}
-        for pod in self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy"):
+        for pod in self.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy"):
             if "deletionTimestamp" in pod["metadata"] or pod["status"]["phase"] != "Running":
                 continue
             (args,) = [
@@ -207,7 +206,7 @@ class Stand:
         found = set()
         for pod in self.mappings():
             path = f"/api/v1/namespaces/{platform.GATEWAY_NAMESPACE}/pods/{pod}:1064/proxy/metrics"
-            for line in self.kubectl.run(self.step, "get", "--raw", path).splitlines():
+            for line in self.kubectl.text(path).splitlines():
                 if line.startswith("gen_ai_client_token_usage_sum{"):
                     found |= {name for name, value in re.findall(r'(\w+)="([^"]*)"', line) if value}
         return found
@@ -242,7 +241,7 @@ class Stand:
     # -- changes by hand ----------------------------------------------------------------------------------------------
 
     def apply(self, document: dict[str, Any]) -> None:
-        self.kubectl.apply_object(self.step, document)
+        self.kubectl.apply_object(document)
 
     @staticmethod
     def pod_monitor(name: str, **endpoint: Any) -> dict[str, Any]:
@@ -264,15 +263,14 @@ class Stand:
         }
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        self.kubectl.run(self.step, "delete", kind, name, "--namespace", namespace, "--ignore-not-found")
+        self.kubectl.api.delete(kind, namespace, name)
 
     def set_flag(self, mapping: str, manager: str = "kubectl-patch") -> None:
         """Set the controller's flag by hand and wait for its rollout, without touching the proxies."""
         container = self.controller()["spec"]["template"]["spec"]["containers"][0]
         args = [FLAG + mapping if word.startswith(FLAG) else word for word in container["args"]]
         body = {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}
-        words = ["deployment", CONTROLLER, "--namespace", platform.GATEWAY_NAMESPACE, f"--field-manager={manager}"]
-        self.kubectl.run(self.step, "patch", *words, "-p", json.dumps(body))
+        self.patch("deployment", platform.GATEWAY_NAMESPACE, CONTROLLER, body, "strategic", manager)
         self.wait_for_controller()
 
     def wait_for_controller(self) -> None:
@@ -282,14 +280,14 @@ class Stand:
 
     def annotate_proxies(self, name: str, value: str | None) -> None:
         """Annotate every proxy's pod template, which rolls it, and wait for that."""
-        body = json.dumps({"spec": {"template": {"metadata": {"annotations": {name: value}}}}})
-        workloads = [f"deployment/{proxy}" for proxy in self.revisions()]
-        for workload in workloads:
-            self.kubectl.run(self.step, "patch", workload, "--namespace", platform.GATEWAY_NAMESPACE, "-p", body)
-        self.kubectl.rollout(self.step, platform.GATEWAY_NAMESPACE, *workloads)
+        body = {"spec": {"template": {"metadata": {"annotations": {name: value}}}}}
+        proxies = list(self.revisions())
+        for proxy in proxies:
+            self.patch("deployment", platform.GATEWAY_NAMESPACE, proxy, body)
+        self.kubectl.rollout(self.step, platform.GATEWAY_NAMESPACE, *(f"deployment/{proxy}" for proxy in proxies))
 
     def _controller_pods(self) -> list[dict[str, Any]]:
-        return self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/name=ai-gateway-helm")
+        return self.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=ai-gateway-helm")
 
     def reset(self) -> None:
         """Back to what the platform ships: its three pairs everywhere, no monitor, no dashboard."""
@@ -298,8 +296,8 @@ class Stand:
                 self.delete(kind, item["metadata"]["namespace"], item["metadata"]["name"])
         if self.flag() != platform.PLATFORM_MAPPING:
             self.set_flag(platform.PLATFORM_MAPPING)
-        words = ["annotate", f"deployment/{CONTROLLER}", "--namespace", platform.GATEWAY_NAMESPACE]
-        self.kubectl.run(self.step, *words, *(f"aigateway.metering/{name}-" for name in RECORDS))
+        gone = {f"aigateway.metering/{name}": None for name in RECORDS}
+        self.patch("deployment", platform.GATEWAY_NAMESPACE, CONTROLLER, {"metadata": {"annotations": gone}})
         if set(self.mappings().values()) != {platform.PLATFORM_MAPPING}:
             self.restart_proxies()
 
@@ -308,14 +306,15 @@ class Stand:
         self.kubectl.run(self.step, "rollout", "restart", "deployment", *proxies)
         self.kubectl.run(self.step, "rollout", "status", "deployment", *proxies, "--timeout=180s")
 
-    def patch(self, kind: str, namespace: str, name: str, body: Any, how: str = "merge") -> None:
-        words = [kind, name, "--namespace", namespace, f"--type={how}", "-p", json.dumps(body)]
-        self.kubectl.run(self.step, "patch", *words)
+    def patch(
+        self, kind: str, namespace: str, name: str, body: Any, how: str = "merge", manager: str = "kubectl-patch"
+    ) -> None:
+        self.kubectl.api.patch(kind, namespace, name, body, how, manager)
 
     def gateways(self) -> traffic.Gateways:
         """The gateways, once no old proxy is ending: on the stand these drain too briefly for requests to miss them."""
         wait_until("old proxies to end", lambda: not self.ending_proxies(), 120)
-        gateways = traffic.Gateways(self.name, self.step)
+        gateways = traffic.Gateways(self.name)
         wait_until("every gateway to be reached", gateways.are_reached, 60)
         return gateways
 
@@ -324,7 +323,7 @@ class Stand:
 
         One that was told to end while it began may take all of its five minutes for that; no request reaches it.
         """
-        pods = self.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/component=proxy")
+        pods = self.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy")
         return [pod for pod in pods if "deletionTimestamp" in pod["metadata"] and told_to_end(pod) > time.time() - 60]
 
     def send(self, rounds: int = 1) -> None:

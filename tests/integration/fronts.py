@@ -39,7 +39,7 @@ class Front:
                     self.reply(404, "404 page not found")
                 else:
                     target = f"{usage.PROMETHEUS}{path.removeprefix('/prefix/api/v1')}"
-                    self.reply(200, stand.kubectl.run(stand.step, "get", "--raw", target))
+                    self.reply(200, stand.kubectl.text(target))
 
             def reply(self, status: int, text: str) -> None:
                 self.send_response(status)

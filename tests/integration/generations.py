@@ -140,7 +140,7 @@ class Gateway:
 
     def pods(self, gateway: str = "") -> list[Document]:
         name = f",gateway.envoyproxy.io/owning-gateway-name={gateway}" if gateway else ""
-        found = self.stand.get("pods", NAMESPACE, "-l", f"app.kubernetes.io/component=proxy{name}")
+        found = self.stand.get("pods", NAMESPACE, labels=f"app.kubernetes.io/component=proxy{name}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def count(self, gateway: str, **asked: str | int) -> None:
@@ -148,7 +148,7 @@ class Gateway:
         pod = self.pods(gateway)[0]["metadata"]["name"]
         query = urlencode({name.replace("_", "-"): value for name, value in asked.items()})
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:1064/proxy/count?{query}"
-        self.stand.kubectl.run(self.stand.step, "get", "--raw", path)
+        self.stand.kubectl.text(path)
 
     def mappings(self) -> list[str]:
         """What the running sidecars were given."""

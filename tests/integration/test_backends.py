@@ -221,7 +221,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(metered: Stand, mutual
 def agent(metered: Stand) -> Iterator[str]:
     """An agent that scrapes the sidecars beside the Prometheus, for a store of its own."""
     namespace = platform.MONITORING_NAMESPACE
-    (prometheus,) = metered.get("prometheuses", namespace, "--field-selector=metadata.name=kube-prometheus-0")
+    (prometheus,) = metered.get("prometheuses", namespace, name="kube-prometheus-0")
     copied = ("image", "version", "serviceAccountName", "podMonitorSelector", "podMonitorNamespaceSelector")
     spec = {key: prometheus["spec"][key] for key in copied}
     metered.apply(

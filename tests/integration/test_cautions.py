@@ -86,7 +86,7 @@ def test_no_traffic_yet_is_told(fresh: Stand) -> None:
 def without_hooks(stand: Stand) -> Iterator[Stand]:
     """Envoy Gateway's configuration without the AI gateway's hooks; afterwards as it was, and in force."""
     words = ["configmap", "envoy-gateway-config", "--namespace", platform.GATEWAY_NAMESPACE]
-    (found,) = stand.get(*words[:1], platform.GATEWAY_NAMESPACE, f"--field-selector=metadata.name={words[1]}")
+    (found,) = stand.get(*words[:1], platform.GATEWAY_NAMESPACE, name=words[1])
 
     def set_configuration(text: str) -> None:
         body = json.dumps({"data": {"envoy-gateway.yaml": text}})

@@ -73,13 +73,13 @@ def cost_management(metered: Stand) -> Iterator[Stand]:
 
 def programs(stand: Stand) -> set[str]:
     """The running pods of Cost Management's programs."""
-    found = stand.get("pods", MONITORING, "-l", "service_name in (slark-agent, slark-server)")
+    found = stand.get("pods", MONITORING, labels="service_name in (slark-agent, slark-server)")
     return {pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
 
 def config(stand: Stand, place: tuple[str, str]) -> list[dict[str, Any]]:
     namespace, name = place
-    (found,) = stand.get("configmaps", namespace, f"--field-selector=metadata.name={name}")
+    (found,) = stand.get("configmaps", namespace, name=name)
     return yaml.safe_load(found["data"]["config"])
 
 
@@ -144,7 +144,7 @@ def test_the_collection_asks_for_input_and_output_apart_and_counts_nothing_twice
     cost_management.send(2)
 
     def answers() -> bool:
-        found = [usage.query(cost_management.kubectl, cost_management.step, item["usage"]["query"]) for item in items]
+        found = [usage.query(cost_management.kubectl, item["usage"]["query"]) for item in items]
         labels = {"user_namespace", items[0]["usage"]["mappers"]["name"]}
         return all(found) and all(set(series["metric"]) == labels for answer in found for series in answer)
 
@@ -201,7 +201,7 @@ def test_the_shipped_roles_are_enough(cost_management: Stand, tmp_path: Any) -> 
 
 def firing(stand: Stand) -> set[str]:
     """The alerts that fire; the one for a label with that label."""
-    found = stand.kubectl.raw(stand.step, f"{usage.PROMETHEUS}/alerts")["data"]["alerts"]
+    found = stand.kubectl.raw(f"{usage.PROMETHEUS}/alerts")["data"]["alerts"]
     return {
         "/".join(filter(None, [item["labels"]["alertname"], item["labels"].get("label")]))
         for item in found
@@ -216,7 +216,7 @@ def alerting(stand: Stand) -> Iterator[Stand]:
     run = stand.site()
     assert run.code == 0, run.output
     stand.send()
-    wait_until("the tokens to be stored", lambda: bool(usage.stored_totals(stand.kubectl, stand.step)), 60)
+    wait_until("the tokens to be stored", lambda: bool(usage.stored_totals(stand.kubectl)), 60)
     forget(stand)
     run = stand.play("chargeback", **SHORT)
     assert run.code == 0, run.output
@@ -234,7 +234,7 @@ def fires(stand: Stand, name: str, seconds: float = 330) -> bool:
 def test_the_operator_takes_the_rules_and_records_rates(alerting: Stand) -> None:
     def recorded() -> list[dict]:
         alerting.send()
-        return usage.query(alerting.kubectl, alerting.step, "aigateway_metering:tokens:rate > 0")
+        return usage.query(alerting.kubectl, "aigateway_metering:tokens:rate > 0")
 
     found = wait_until("a recorded rate", recorded, 90, 5)
     assert {"user_namespace", "gen_ai_request_model", "gen_ai_token_type"} <= set(found[0]["metric"])

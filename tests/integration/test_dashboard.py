@@ -29,7 +29,7 @@ def results(stand: Stand, panel: str) -> list[dict[str, Any]]:
     """What a panel's query yields with every variable at "all"."""
     panels = dashboard(stand)["spec"]["body"]["panels"]
     (expression,) = [item["targets"][0]["expr"] for item in panels if item["title"].startswith(panel)]
-    return usage.query(stand.kubectl, stand.step, re.sub(r"\$(namespace|model|department)", ".*", expression))
+    return usage.query(stand.kubectl, re.sub(r"\$(namespace|model|department)", ".*", expression))
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def stored(gateway: Gateway, shape: Shape) -> dict[tuple[str, str, str], int]:
     pods = "|".join(pod["metadata"]["name"] for pod in gateway.pods())
     promql = f'sum by (user_namespace, department, "{kind}") ({{"{known.usage}_sum", pod=~"{pods}"}})'
     found = {}
-    for item in usage.query(stand.kubectl, stand.step, promql):
+    for item in usage.query(stand.kubectl, promql):
         labels = item["metric"]
         found[labels["user_namespace"], labels.get("department", ""), labels[kind]] = int(item["value"][1])
     return found

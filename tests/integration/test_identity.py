@@ -17,14 +17,14 @@ Callers = Callable[[str], tenants.Caller]
 
 def growth_of(stand: Stand, requests: list[traffic.Request]) -> tuple[traffic.Totals, traffic.Totals]:
     """(what Prometheus counted, what the ledger knows) of some requests."""
-    before = usage.stored_totals(stand.kubectl, stand.step)
+    before = usage.stored_totals(stand.kubectl)
     since = traffic.now()
     statuses = traffic.send_all(stand.gateways(), requests)
     assert set(statuses) == {200}, statuses
-    served = traffic.ledger_totals(traffic.ledger(stand.kubectl, stand.step, since))
+    served = traffic.ledger_totals(traffic.ledger(stand.kubectl, since))
 
     def counted() -> traffic.Totals:
-        return usage.growth(before, usage.stored_totals(stand.kubectl, stand.step))
+        return usage.growth(before, usage.stored_totals(stand.kubectl))
 
     wait_until("Prometheus to have scraped the requests", lambda: sum(counted().values()) >= sum(served.values()), 90)
     return counted(), served

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -50,12 +49,12 @@ class Live:
 
     def sidecars(self) -> list[_gateway.Sidecar]:
         return _gateway.sidecars(
-            self.stand.get("pods", platform.GATEWAY_NAMESPACE, "-l", "app.kubernetes.io/name=envoy")
+            self.stand.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=envoy")
         )
 
     def api(self, scraper: str, path: str) -> Any:
         target = f"/api/v1/namespaces/{MONITORING}/pods/{PODS[scraper]}:9090/proxy/api/v1/{path}"
-        return self.stand.kubectl.raw(self.stand.step, target)["data"]
+        return self.stand.kubectl.raw(target)["data"]
 
     def targets(self, scraper: str) -> list[Document]:
         return self.api(scraper, "targets?state=active")["activeTargets"]
@@ -82,7 +81,7 @@ class Live:
         kinds = ("podmonitors", "servicemonitors", "scrapeconfigs")
         by_kind = {kind: self.stand.all(kind) for kind in kinds}
         monitors = {kind: by_kind[kind.lower() + "s"] for kind in ("PodMonitor", "ServiceMonitor", "ScrapeConfig")}
-        namespaces = json.loads(self.stand.kubectl.run(self.stand.step, "get", "namespaces", "-o", "json"))["items"]
+        namespaces = self.stand.all("namespaces")
         labels = {item["metadata"]["name"]: item["metadata"]["labels"] for item in namespaces}
         documents = self.stand.all("prometheuses") + self.stand.all("prometheusagents")
         (own,) = [

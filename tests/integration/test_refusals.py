@@ -164,7 +164,7 @@ def test_a_cluster_without_the_pod_monitor_kind_is_refused(bare: Stand) -> None:
 
 def served_kinds(bare: Stand, path: str) -> set[str]:
     try:
-        return {item["name"] for item in bare.kubectl.raw(bare.step, path)["resources"]}
+        return {item["name"] for item in bare.kubectl.raw(path)["resources"]}
     except StandError:  # the group is not there yet
         return set()
 

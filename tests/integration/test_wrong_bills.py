@@ -202,7 +202,7 @@ def test_the_tokens_of_a_deployment_that_is_gone_go_to_no_other_whose_name_begin
     found = {row["gateway"]: row["total"] for row in said["rows"]}
     served: Counter[str] = Counter()
     callers = {caller.name: caller for caller in tenants.CALLERS}
-    for entry in traffic.ledger(alike.kubectl, alike.step, start):
+    for entry in traffic.ledger(alike.kubectl, start):
         gateway = callers[entry["caller"]].gateway
         served[gateway] += sum(entry["tokens"][kind] for kind in accuracy.TOTAL)
     assert found == {"team-a/gateway-a": served["gateway-a"], "": served["gateway-b"]}
@@ -303,7 +303,7 @@ def test_a_target_of_somebody_else_with_an_odd_address_breaks_no_check(metered: 
 
     def is_there() -> bool:
         path = f"/api/v1/namespaces/{MONITORING}/pods/prometheus-{PROMETHEUS}-0:9090/proxy/api/v1/targets?state=active"
-        return "exporter:9100:9100" in metered.kubectl.run(metered.step, "get", "--raw", path)
+        return "exporter:9100:9100" in metered.kubectl.text(path)
 
     try:
         wait_until("the odd target", is_there, 120)

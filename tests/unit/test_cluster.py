@@ -16,7 +16,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _api, _cluster
 from ansible_collections.aigateway.metering.plugins.module_utils._api import NotLetInError
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets
 
 
@@ -196,17 +196,32 @@ def test_a_rehearsal_changes_nothing_and_is_strict():
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        pytest.param(
-            403,
-            'podmonitors is forbidden: User "x" cannot create resource "podmonitors"',
-            id="the account may not write",
-        ),
         pytest.param(400, 'admission webhook "x" does not support dry run', id="a webhook that knows no dry run"),
         pytest.param(409, "already exists", id="somebody else was quicker"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_not_known(status, text):
     assert rehearsed(status, text) is None
+
+
+def test_the_rehearsal_of_a_removal_removes_nothing():
+    bodies = []
+
+    class Client:
+        def request(self, *dummy: Any, **options: Any) -> Any:
+            bodies.append(options["body"])
+            return type("Answer", (), {"data": b"{}"})
+
+    cluster, dummy = answering()
+    cluster._client = Client()
+    cluster.rehearse(cluster.delete, "v1", "configmaps", {"metadata": {**OBJECT["metadata"], "uid": "u"}})
+    assert bodies == [{"preconditions": {"uid": "u"}, "dryRun": ["All"]}]
+
+
+@pytest.mark.parametrize("verb", ["create", "update", "patch", "delete"])
+def test_a_rehearsal_shows_that_the_account_may_not_write(verb):
+    with pytest.raises(RefusedError, match=f"cannot {verb} resource"):
+        rehearsed(403, f'podmonitors is forbidden: User "x" cannot {verb} resource "podmonitors"')
 
 
 def test_fields_that_a_kind_lacks_are_told():

@@ -125,12 +125,16 @@ def test_an_answer_that_is_none_is_told(answer, said):
 
 
 class Replaying:
-    """A replica that tells its pools, but at first no targets."""
+    """A replica that tells its pools, but at first no targets, and its configuration only if it has one."""
 
     name = "monitoring/main-0"
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: Any = None) -> None:
         self.looks: list[str] = []
+        self.configuration = configuration
+
+    def configurations(self):
+        return [self.configuration]
 
     def pools(self):
         return {"a", "b"}
@@ -146,14 +150,97 @@ class Replaying:
         return []
 
 
+def watch() -> _prometheus.Watch:
+    return _prometheus.Watch(lambda target: target["port"] == 1, lambda: {"gateways"})
+
+
 def test_after_a_look_at_everything_only_pools_that_may_matter_are_looked_at():
     replica: Any = Replaying()
-    watch = _prometheus.Watch(lambda target: target["port"] == 1)
+    own = watch()
     with pytest.raises(MeteringError):
-        watch.targets(replica)
+        own.targets(replica)
     for dummy in range(3):
-        watch.targets(replica)
+        own.targets(replica)
     assert replica.looks == ["all", "all", "a", "a"]
+
+
+def job(name: str = "x", **own: Any) -> dict[str, Any]:
+    return {"job_name": name, **own}
+
+
+def discovery(*names: str, role: str = "pod", **own: Any) -> dict[str, Any]:
+    return {"kubernetes_sd_configs": [{"role": role, "namespaces": {"names": list(names)}, **own}]}
+
+
+def test_only_pools_that_may_reach_a_sidecar_are_looked_at_where_the_configuration_tells():
+    replica: Any = Replaying({"scrape_configs": [job("a", **discovery("gateways")), job("c", **discovery("other"))]})
+    own = watch()
+    for dummy in range(3):
+        own.targets(replica)
+    assert replica.looks == ["a", "a,b", "a,b"]
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        pytest.param({"scrape_configs": [job("c", **discovery("other"))]}, id="where none may, it is not believed"),
+        pytest.param(
+            {"scrape_configs": [job(f"j{number}", static_configs=[{}]) for number in range(21)]}, id="where many may"
+        ),
+        pytest.param({"scrape_configs": [], "scrape_config_files": ["x.yml"]}, id="where a part is not shown"),
+    ],
+)
+def test_all_targets_are_looked_at(configuration):
+    replica: Any = Replaying(configuration)
+    with pytest.raises(MeteringError):
+        watch().targets(replica)
+    assert replica.looks == ["all"]
+
+
+ADDRESS = {"target_label": "__address__"}
+
+
+@pytest.mark.parametrize(
+    ("own", "reaches"),
+    [
+        pytest.param(discovery("gateways", "b"), True, id="its namespace among others"),
+        pytest.param(discovery("b"), False, id="another namespace"),
+        pytest.param(discovery("b", role="endpoints"), False, id="services of another namespace"),
+        pytest.param({"kubernetes_sd_configs": [{"role": "pod"}]}, True, id="every namespace"),
+        pytest.param(discovery("b", role="node"), True, id="nodes"),
+        pytest.param(
+            {"kubernetes_sd_configs": [{"role": "pod", "namespaces": {"own_namespace": True, "names": ["b"]}}]},
+            True,
+            id="Prometheus's own namespace",
+        ),
+        pytest.param({"static_configs": [{"targets": ["a:1"]}]}, True, id="addresses"),
+        pytest.param({**discovery("b"), "dns_sd_configs": [{"names": ["x"]}]}, True, id="another discovery beside"),
+        pytest.param({"static_configs": [], **discovery("b")}, False, id="an empty discovery beside"),
+        pytest.param(
+            {**discovery("b"), "relabel_configs": [{**ADDRESS, "replacement": "10.0.0.1:1064"}]},
+            True,
+            id="a fixed address",
+        ),
+        pytest.param(
+            {**discovery("b"), "relabel_configs": [{**ADDRESS, "source_labels": ["__meta_kubernetes_pod_label_x"]}]},
+            True,
+            id="an address out of a label",
+        ),
+        pytest.param(
+            {
+                **discovery("b"),
+                "relabel_configs": [
+                    {**ADDRESS, "source_labels": ["__address__", "__meta_kubernetes_pod_annotation_port"]},
+                ],
+            },
+            False,
+            id="the pod's address with a port",
+        ),
+    ],
+)
+def test_a_pool_reaches_a_namespace_unless_it_is_bound_to_others(own, reaches):
+    expected: tuple[set[str], set[str]] = ({"x"}, set()) if reaches else (set(), {"x"})
+    assert _prometheus.pools_reaching([{"scrape_configs": [job(**own)]}], ["gateways"]) == expected
 
 
 @pytest.mark.parametrize("login", ["user:secret", "user:se/secret", "secret"])

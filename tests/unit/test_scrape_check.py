@@ -45,7 +45,7 @@ class Backend:
 
     has_a_store = True
 
-    def storing(self):
+    def storing(self, dummy):
         raise MeteringError("store-0 does not answer.", "Nothing is known.", "look at store-0.")
 
 
@@ -87,7 +87,7 @@ def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypat
 def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
     doubled = _targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
     unmetered = Unmetered("gateways/q", "team-a/chat", "it runs without it", "kubectl delete pod q")
-    seen = _scrape_check.Seen([P], {"main-0": doubled}, "gateways/q", unmetered=[unmetered])
+    seen = _scrape_check.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
     monkeypatch.setattr(_scrape_check, "seen_within", lambda *_: seen)
     cluster: Any = Cluster()
     with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):

@@ -26,7 +26,8 @@ NODE_PORTS = {"gateway-a": 30080, "gateway-b": 30081}
 AUDITED = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived"],
+    # What is proxied to a pod is one request, and would be written down when it begins as well.
+    "omitStages": ["RequestReceived", "ResponseStarted"],
     "rules": [{"level": "Metadata", "users": ["kubernetes-admin"]}, {"level": "None"}],
 }
 AUDIT_POLICY, AUDIT_LOG = "/etc/kubernetes/audit-policy.yaml", "/var/log/kubernetes/audit/audit.log"
@@ -103,6 +104,11 @@ def _config(built: bool) -> str:
             {
                 "kind": "ClusterConfiguration",
                 "etcd": {"local": {"extraArgs": [{"name": "unsafe-no-fsync", "value": "true"}]}},
+                # There is one of each: what they write every two seconds to stay the leader is work for nothing.
+                **{
+                    program: {"extraArgs": [{"name": "leader-elect", "value": "false"}]}
+                    for program in ("controllerManager", "scheduler")
+                },
             },
         ]
     config["kubeadmConfigPatches"] = [yaml.safe_dump(patch) for patch in patches]

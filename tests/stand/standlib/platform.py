@@ -45,7 +45,6 @@ def install(cluster: str) -> None:
         kubectl.apply_text(current, render("20-upstream.yaml", {"python_image": images.PYTHON}))
         program = (STAND / "upstream" / "upstream.py").read_text()
         kubectl.apply_object(
-            current,
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -54,7 +53,7 @@ def install(cluster: str) -> None:
             },
         )
         kubectl.apply_text(current, render("30-gatewayclass.yaml", {}))
-        jwks = tenants.signing_key(current, kubectl).jwks()
+        jwks = tenants.signing_key(kubectl).jwks()
         for team in tenants.TEAMS:
             kubectl.apply_text(
                 current,
@@ -77,11 +76,11 @@ def install(cluster: str) -> None:
         kubectl.rollout(current, "upstream", "deployment/upstream")
         kubectl.rollout(current, MONITORING_NAMESPACE, "deployment/prometheus-operator")
         kubectl.wait(current, MONITORING_NAMESPACE, "Available", "prometheus/kube-prometheus-0")
-        proxies = kubectl.get(current, "deployments", GATEWAY_NAMESPACE, "--selector=app.kubernetes.io/component=proxy")
+        proxies = kubectl.get("deployments", GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy")
         kubectl.rollout(
             current,
             GATEWAY_NAMESPACE,
-            *(f"deployment/{item['metadata']['name']}" for item in proxies["items"]),
+            *(f"deployment/{item['metadata']['name']}" for item in proxies),
         )
 
 

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from .kube import Kubectl
-from .progress import Step
 
 KEY_ID = "stand"
 KEY_SECRET = "signing-key"
@@ -104,14 +103,13 @@ class SigningKey:
         return jwt.encode(body, self._pem, algorithm="RS256", headers={"kid": KEY_ID})
 
 
-def signing_key(current: Step, kubectl: Kubectl) -> SigningKey:
+def signing_key(kubectl: Kubectl) -> SigningKey:
     """The cluster's key, made on first use. It lives in the cluster, so any clone can speak to any stand."""
-    found = kubectl.get(current, "secrets", "upstream", f"--field-selector=metadata.name={KEY_SECRET}")["items"]
+    found = kubectl.get("secrets", "upstream", name=KEY_SECRET)
     if found:
         return SigningKey(base64.b64decode(found[0]["data"]["key.pem"]))
     key = SigningKey.generate()
     kubectl.apply_object(
-        current,
         {
             "apiVersion": "v1",
             "kind": "Secret",

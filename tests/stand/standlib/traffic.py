@@ -15,7 +15,6 @@ import requests
 from . import cluster as clusters
 from . import tenants
 from .kube import Kubectl
-from .progress import Step
 
 MODELS = ["chat-small", "chat-large"]
 TOKEN_TYPES = ["input", "output", "cached_input", "reasoning"]
@@ -49,11 +48,11 @@ def mix(rounds: int, callers: list[tenants.Caller] | None = None) -> list[Reques
 class Gateways:
     """The addresses of a cluster's gateways, and tokens for its callers."""
 
-    def __init__(self, cluster: str, current: Step) -> None:
+    def __init__(self, cluster: str) -> None:
         self.kubectl = Kubectl(cluster)
         # For each request without a whole answer, when (Unix seconds) and why.
         self.unanswered: list[str] = []
-        self._key = tenants.signing_key(current, self.kubectl)
+        self._key = tenants.signing_key(self.kubectl)
         self._addresses = {
             team.gateway: f"http://127.0.0.1:{clusters.host_port(cluster, team.gateway)}" for team in tenants.TEAMS
         }
@@ -130,10 +129,10 @@ class SteadyTraffic:
         return sum(count for status, count in self.statuses.items() if status != 200)
 
 
-def ledger(kubectl: Kubectl, current: Step, since: float) -> list[dict]:
+def ledger(kubectl: Kubectl, since: float) -> list[dict]:
     """What the upstream served from `since` (Unix seconds) on."""
     path = f"/api/v1/namespaces/upstream/services/upstream:80/proxy/ledger?since={since}"
-    return kubectl.raw(current, path)["entries"]
+    return kubectl.raw(path)["entries"]
 
 
 UNKNOWN = "(of no caller of the stand)"

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from .kube import Kubectl
 from .platform import MONITORING_NAMESPACE
-from .progress import Step
 from .traffic import TOKEN_TYPES, Totals
 
 PROMETHEUS = f"/api/v1/namespaces/{MONITORING_NAMESPACE}/pods/prometheus-kube-prometheus-0-0:9090/proxy/api/v1"
@@ -16,21 +15,19 @@ SERVICE = f"/api/v1/namespaces/{MONITORING_NAMESPACE}/services/{{}}/proxy/api/v1
 TOKENS = "sum by (user_namespace, department, gen_ai_request_model, gen_ai_token_type) (gen_ai_client_token_usage_sum)"
 
 
-def query(
-    kubectl: Kubectl, current: Step, promql: str, at: float | None = None, *, asked: str = PROMETHEUS
-) -> list[dict]:
+def query(kubectl: Kubectl, promql: str, at: float | None = None, *, asked: str = PROMETHEUS) -> list[dict]:
     """The vector that an instant query yields, now or at a time (Unix seconds), on the stand's Prometheus or another.
 
     VictoriaMetrics would leave out the last half minute.
     """
     time = "" if at is None else f"&time={at:.3f}"
-    return kubectl.raw(current, f"{asked}/query?query={quote(promql)}{time}&latency_offset=1ms")["data"]["result"]
+    return kubectl.raw(f"{asked}/query?query={quote(promql)}{time}&latency_offset=1ms")["data"]["result"]
 
 
-def stored_totals(kubectl: Kubectl, current: Step) -> Totals:
+def stored_totals(kubectl: Kubectl) -> Totals:
     """The counters' present values by (namespace, department, model, token type); those of running proxies only."""
     totals: Totals = {}
-    for series in query(kubectl, current, TOKENS):
+    for series in query(kubectl, TOKENS):
         labels = series["metric"]
         key = (
             labels.get("user_namespace", ""),
