@@ -90,6 +90,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "recovered": list(map(str, merged.recovered)),
         "removed": [str(pair) for pair in controller.pairs if pair not in merged.pairs],
         "sources": dict(merged.sources),
+        # Whether the Gateways that are named have proxies, proxy_rollout tells.
+        "current": [] if changed or options["gateways"] else settled(controller, proxies),
         "values_key": _generations.VALUES_KEYS[controller.flag],
         "helm": controller.helm | {"values": {_generations.VALUES_KEYS[controller.flag]: merged.value}}
         if controller.helm
@@ -99,6 +101,12 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             "after": described(controller.flag, merged.value if rolls else controller.value, record),
         },
     }
+
+
+def settled(controller: Controller, proxies: Sequence[Proxy]) -> list[str]:
+    """The names of all proxies, if each has the controller's mapping in every pod and none is rolling; else none."""
+    pending = [proxy for proxy in proxies if proxy.stale(controller) or proxy.unsettled()]
+    return [] if pending else [proxy.name for proxy in proxies]
 
 
 def planned(

@@ -25,7 +25,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import Object
 from ansible_collections.aigateway.metering.plugins.module_utils._scrapers import Scraper
 from ansible_collections.aigateway.metering.plugins.module_utils._sources import Monitoring
-from ansible_collections.aigateway.metering.plugins.module_utils._stored import quoted
+from ansible_collections.aigateway.metering.plugins.module_utils._stored import label, quoted
 
 # How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
 REMEMBERED = "7d"
@@ -374,20 +374,19 @@ def stored_form(backend: Backend, scraping: Sequence[Replica] = ()) -> tuple[Rep
     """
     # A series of a proxy that has ended is not found by an instant selector, but on dashboards it still is.
     selector = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{REMEMBERED}])'
+    labels = ", ".join(map(label, _names.TOKEN_TYPE_LABELS))
     found = backend.storing(scraping)
     for replica in found:
-        counted = replica.query(f"count by (__name__) ({selector})")
-        names = sorted({item["metric"]["__name__"] for item in counted})
-        if names:
-            series = replica.query(f"group without (instance, pod) ({selector})")
-            types = {item["metric"].get(label) for item in series for label in _names.TOKEN_TYPE_LABELS}
-            return replica, names, sorted(filter(None, types))
+        series = [item["metric"] for item in replica.query(f"group by (__name__, {labels}) ({selector})")]
+        if series:
+            types = {own.get(name) for own in series for name in _names.TOKEN_TYPE_LABELS}
+            return replica, sorted({own["__name__"] for own in series}), sorted(filter(None, types))
     return found[0], [], []
 
 
-def carries_plain_values(replica: Replica, label: str) -> bool:
+def carries_plain_values(replica: Replica, name: str) -> bool:
     """Whether some stored token sum has a plain value in a label: neither none nor an encoded array."""
-    matchers = f'{label}!="",{label}!~"{_names.ENCODED_ARRAY_PATTERN}"'
+    matchers = f'{label(name)}!="",{label(name)}!~"{_names.ENCODED_ARRAY_PATTERN}"'
     return (
         replica.number(f'count(last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}",{matchers}}}[{REMEMBERED}]))')
         > 0

@@ -85,8 +85,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         )
     replica, names, token_types = _prometheus.stored_form(view.backend, seen.replicas)
     mapped = _mapping.metric_labels(controller.pairs, controller.base).values()
-    present = labels_present(replica, seen.sidecars, list(mapped))
-    counted = replica.number(_count(seen.sidecars))
+    counted, present = stored_series(replica, seen.sidecars, list(mapped))
     if not counted:
         no_samples(module, view.scraper)
     return {
@@ -290,17 +289,15 @@ def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:
     return _targets.verdict(targets, seen.sidecars, watch.metric_rules(replica)) if judged else verdict
 
 
-def labels_present(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> dict[str, int]:
-    """How many stored series of the running sidecars carry each label."""
-    if not labels:
-        return {}
+def stored_series(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> tuple[int, dict[str, int]]:
+    """How many series of the running sidecars are stored, and how many of these carry each label."""
     # One question for all of them: a part for each, told apart by a label of its own.
     parts = [_stored.marked(_count(sidecars, f'{_stored.label(name)}!=""'), MARK, name) for name in labels]
     found: dict[str, int] = {}
-    for item in replica.query(" or ".join(parts)):
-        name = item["metric"][MARK]
+    for item in replica.query(" or ".join([_count(sidecars), *parts])):
+        name = item["metric"].get(MARK, "")
         found[name] = found.get(name, 0) + int(float(item["value"][1]))
-    return {name: found[name] for name in labels if found.get(name)}
+    return found.get("", 0), {name: found[name] for name in labels if found.get(name)}
 
 
 def _count(sidecars: list[Sidecar], *matchers: str) -> str:

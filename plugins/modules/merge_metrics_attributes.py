@@ -127,6 +127,15 @@ sources:
   description: For each pair, who had it.
   returned: success
   type: dict
+current:
+  description:
+    - The proxy workloads, as namespace/name, if nothing was to be changed, every pod of theirs has the mapping, none is
+      being rolled out, and O(gateways) names none; else none.
+    - Where there are some, there is nothing for M(aigateway.metering.proxy_rollout) to do.
+  returned: success
+  type: list
+  elements: str
+  sample: [envoy-gateway-system/envoy-team-a-chat]
 helm:
   description: The Helm release that the controller belongs to, and the values that render this mapping; empty where
     it belongs to none.

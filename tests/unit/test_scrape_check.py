@@ -106,21 +106,21 @@ class Answering:
 
 
 @pytest.mark.parametrize(
-    ("labels", "answers", "present", "asked"),
+    ("labels", "answers", "told"),
     [
-        pytest.param([], [], {}, 0, id="no labels: nothing is asked"),
-        pytest.param(["b", "a"], [("a", 1), ("b", 2)], {"b": 2, "a": 1}, 1, id="one question for all"),
-        pytest.param(["a"], [("a", 1), ("a", 2)], {"a": 3}, 1, id="summed over shards"),
-        pytest.param(["a", "b"], [("a", 1)], {"a": 1}, 1, id="one that no series carries"),
+        pytest.param([], [("", 3)], (3, {}), id="no labels"),
+        pytest.param(["b", "a"], [("", 2), ("a", 1), ("b", 2)], (2, {"b": 2, "a": 1}), id="some labels"),
+        pytest.param(["a"], [("", 1), ("a", 1), ("", 2), ("a", 2)], (3, {"a": 3}), id="summed over shards"),
+        pytest.param(["a", "b"], [("", 1), ("a", 1)], (1, {"a": 1}), id="one that no series carries"),
     ],
 )
-def test_how_many_series_carry_each_label(labels, answers, present, asked):
+def test_how_many_series_are_stored_and_carry_each_label_is_one_question(labels, answers, told):
     replica: Any = Answering(answers)
-    assert _scrape_check.labels_present(replica, [sidecar("p")], labels) == present
-    assert len(replica.asked) == asked
+    assert _scrape_check.stored_series(replica, [sidecar("p")], labels) == told
+    assert len(replica.asked) == 1
 
 
 def test_the_question_for_labels_is_promql_also_for_odd_names():
     replica: Any = Answering([])
-    _scrape_check.labels_present(replica, [sidecar("p")], ["user_namespace", "user.id"])
+    _scrape_check.stored_series(replica, [sidecar("p")], ["user_namespace", "user.id"])
     promql_parser.parse(replica.asked[0])
