@@ -1,7 +1,11 @@
 BIN := .venv/bin
 TIMED := bash tests/tools/timed.sh
 READY := .venv/.setup
-PARTS := setup lint test-unit sanity test-stand molecule
+PARTS := setup lint test-unit sanity molecule test-stand
+
+# Much of the time of stand tests is waiting. Each worker begins with tests that stand together, and then takes over what
+# another has not begun.
+AT_ONCE := --numprocesses 3 --dist worksteal
 
 # Only here: kubernetes.core and this collection, whatever the machine has installed.
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
@@ -34,13 +38,12 @@ test-unit: $(READY) ## tests of the domain code: no cluster, below 30 s
 sanity: $(READY) ## ansible-test sanity
 	@$(TIMED) sanity bash tests/tools/sanity.sh
 
-molecule: $(READY) ## the roles in their scenario, on a cluster of its own
+molecule: $(READY) ## the roles in their scenario, on the stand, which stays
 	@$(TIMED) molecule molecule test -s default
 
-test-stand: $(READY) ## raise the stand twice, then the tests that need it, file by file on either
+test-stand: $(READY) ## the tests that need the stand, on several clusters at once, which stay
 	@$(TIMED) "stand up" $(BIN)/python tests/stand/stand up
-	@$(TIMED) "second stand up" $(BIN)/python tests/stand/stand --cluster aigateway-metering-2 up
-	@$(TIMED) test-stand pytest tests/integration -m "not long" --numprocesses 2 --dist loadfile
+	@$(TIMED) test-stand pytest tests/integration -m "not long" $(AT_ONCE)
 
 demo: $(READY) ## the whole thing on the stand, shown
 	@$(TIMED) demo $(BIN)/python tests/demo.py
@@ -55,7 +58,7 @@ test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)
 
 test-all: test ## what is longer, after everything else
-	@$(TIMED) test-long pytest tests/integration -m long --numprocesses 2 --dist loadfile
+	@$(TIMED) test-long pytest tests/integration -m long $(AT_ONCE)
 
 clean: ## remove what setup and the tests made in this clone; the stand stays
 	rm -rf .venv .collections .cache .ansible .hypothesis tests/output

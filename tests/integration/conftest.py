@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The stand as the tests see it. `make test-stand` raises it before they run."""
+"""The stand as the tests see it. Each worker raises the cluster of its own, while others test already."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Demonstrations import this, too, and pytest's own settings are not theirs.
 sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
-from standlib import cluster, images, platform, settings, tenants, traffic  # noqa: E402
+from standlib import cluster, images, platform, raising, settings, tenants, traffic  # noqa: E402
 from standlib.kube import Kubectl  # noqa: E402
 from standlib.progress import Step, wait_until  # noqa: E402
 
@@ -351,7 +351,9 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="session")
 def stand(worker_id: str) -> Stand:
-    return Stand(settings.cluster_of(worker_id))
+    name = settings.cluster_of(worker_id)
+    raising.up(name)
+    return Stand(name)
 
 
 @pytest.fixture
@@ -400,11 +402,13 @@ def default_drain(fresh: Stand) -> Iterator[Stand]:
 
 
 @pytest.fixture(scope="session")
-def bare() -> Iterator[Stand]:
+def bare(worker_id: str) -> Iterator[Stand]:
     """A cluster with nothing on it: no gateway, no monitoring."""
-    cluster.ensure(BARE, images.ensure())
-    yield Stand(BARE)
-    cluster.delete(BARE)
+    name = f"{BARE}-{worker_id}"
+    with raising.one_at_a_time():
+        cluster.ensure(name, images.ensure())
+    yield Stand(name)
+    cluster.delete(name)
 
 
 @pytest.fixture

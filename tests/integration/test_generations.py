@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 from conftest import Run, Stand
 from generations import CLUSTER, Gateway, Shape
-from standlib import cluster, images, platform, usage
+from standlib import cluster, images, platform, raising, usage
 from standlib.progress import wait_until
 
 # A cluster of its own, and three runs of site.yml for each.
@@ -53,14 +53,16 @@ class Metered:
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
-    cluster.ensure(CLUSTER, images.ensure())
-    cluster.load_images(CLUSTER)
-    platform.install_monitoring(CLUSTER)
-    stand = Stand(CLUSTER)
+def gateway(worker_id: str) -> Iterator[Gateway]:
+    name = f"{CLUSTER}-{worker_id}"
+    with raising.one_at_a_time():
+        cluster.ensure(name, images.ensure())
+        cluster.load_images(name)
+    platform.install_monitoring(name)
+    stand = Stand(name)
     stand.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": platform.GATEWAY_NAMESPACE}})
     yield Gateway(stand)
-    cluster.delete(CLUSTER)
+    cluster.delete(name)
 
 
 @pytest.fixture(scope="module", params=SHAPES)
