@@ -209,7 +209,11 @@ class PodReader:
             if not only:
                 self._go_steadily({target: looks[target] for target in steady}, until, beside)
                 return
-        self._divide(at, until, smaller[0], only, beside=beside)
+        if until - at < WINDOWS[0] + 0.001 and _is_few(only):
+            # Their samples are few as well: smaller windows would only ask more often.
+            self._follow(at, until, only, beside)
+        else:
+            self._divide(at, until, smaller[0], only, beside=beside)
 
     def _divide(
         self, at: float, until: float, length: float, only: Mapping[Key, set[Identity]] | None, *, beside: bool
@@ -515,9 +519,9 @@ class PodReader:
     @staticmethod
     def _chosen(only: Mapping[Key, set[Identity]] | None) -> list[str]:
         """Matchers of what is asked for: a few series, and what else has values of theirs; or all of the pod."""
-        series = [dict(labels) for labels in set().union(*(only or {}).values())]
-        if only is None or len(series) > FEW:
+        if only is None or not _is_few(only):
             return [SERIES]
+        series = [dict(labels) for labels in set().union(*only.values())]
         names = sorted(set().union(*series))
         return [any_of(name, {labels.get(name, "") for labels in series}) for name in names]
 
@@ -569,6 +573,11 @@ class PodReader:
                 ]
             )
         return [dict(identity) for identity in by_target]
+
+
+def _is_few(only: Mapping[Key, set[Identity]] | None) -> bool:
+    """Whether counters have so few series that these are asked for by themselves."""
+    return only is not None and len(set().union(*only.values())) <= FEW
 
 
 def _plain(labels: Mapping[str, str]) -> dict[str, str]:

@@ -101,14 +101,14 @@ class Api:
 
     def _learn(self, group: dict[str, Any]) -> None:
         prefix = group.get("metadata", {}).get("name", "")
-        for number, version in enumerate(group["versions"]):
+        for version in group["versions"]:
             api = f"{prefix}/{version['version']}" if prefix else version["version"]
             for item in version.get("resources", ()):
                 kind, plural = item["responseKind"]["kind"], item["resource"]
                 found = Kind(api, kind, plural, item["scope"] == "Namespaced")
                 self._kinds[api, kind.lower()] = found
                 for alias in (plural, kind, item.get("singularResource"), *item.get("shortNames", ())):
-                    if alias and number == 0:
+                    if alias:
                         self._kinds.setdefault(("", alias.lower()), found)
 
     def list(self, kind: str, namespace: str = "", labels: str = "", name: str = "") -> list[dict[str, Any]]:
