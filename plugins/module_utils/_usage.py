@@ -8,20 +8,22 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.aigateway.metering.plugins.module_utils import (
     _doubts,
     _gateway,
+    _kept_answers,
     _names,
     _owners,
     _period,
     _progress,
-    _reading,
     _state,
     _stored_tokens,
     _view,
@@ -36,8 +38,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils._module import 
     PROMETHEUS_OPTION,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._owners import Owners
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
-from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, PodReader
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Backend, Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._reading import AHEAD, Key, PodReader
 from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
 from ansible_collections.aigateway.metering.plugins.module_utils._store import PodName, Scraped, Store
 from ansible_collections.aigateway.metering.plugins.module_utils._sums import DIMENSIONS, Sums, Usage
@@ -50,7 +52,10 @@ OPTIONS: dict[str, Any] = {
     "by": {"type": "list", "elements": "str", "default": ["namespace", "model"]},
     "zone": {"type": "str", "default": "UTC"},
     "matchers": {"type": "dict", "default": {}},
+    "cache": {"type": "path"},
 }
+# So many pods are read at once: a store is asked by others, too.
+AT_ONCE = 4
 
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -85,12 +90,17 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
     days = _period.days(start, end, options["zone"])
     replicas = backend.storing()
-    store = Store(replicas, {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
-    period = Period(store, start, end, time.time(), Owners(pods, workloads(cluster)))
+    now = time.time()
+    answers = _kept_answers.Answers(options["cache"]) if options["cache"] else None
+    kept = replicas if answers is None else _kept_answers.keeping(replicas, answers, owner(cluster, backend), now)
+    store = Store(kept, {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
+    period = Period(store, start, end, now, Owners(pods, workloads(cluster)))
     by = options["by"]
     sums = Sums(by, [Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
     found = [*period.doubts(sums), *present_doubts(cluster, replicas, sidecars, end)]
+    if answers is not None:
+        answers.close()
     return {
         "changed": False,
         "prometheus": backend.scraper.name,
@@ -103,6 +113,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         **described(sums.whole),
         "doubts": in_order(found),
     }
+
+
+def owner(cluster: Cluster, backend: Backend) -> str:
+    """What tells a store from any other, also from one that was made anew under its name."""
+    asked = {key: backend.options.get(key) for key in ("url", "service")}
+    uid = backend.scraper.document["metadata"].get("uid", "")
+    return json.dumps([cluster.server, backend.scraper.identity, uid, asked])
 
 
 def described(used: Usage) -> dict[str, Any]:
@@ -164,6 +181,27 @@ def present_doubts(
     return found
 
 
+def followed(
+    reader: PodReader, days: Mapping[int, tuple[float, float]], tell: Callable[[float], None]
+) -> dict[Key, dict[int, int]]:
+    """What each counter of a pod has counted, by day.
+
+    Args:
+        reader: follows its counters.
+        days: those on which it was scraped, by their numbers: when each begins and ends.
+        tell: is told when a day is begun.
+    """
+    added: dict[Key, dict[int, int]] = {}
+    for day, (begin, until) in days.items():
+        tell(begin)
+        before = {key: counter.total for key, counter in reader.counters.items()}
+        reader.window(begin, until)
+        for key, counter in reader.counters.items():
+            if counter.total != before.get(key, 0):
+                added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
+    return added
+
+
 class Period:
     """A period as the replicas of a Prometheus have stored it."""
 
@@ -198,24 +236,29 @@ class Period:
         grouping = Grouping(self._store, self._owners, self.start, self.end)
         groups = grouping.groups(whole)
         pace = _progress.Pace("reading what was stored of pods")
-        for number, group in enumerate(groups, start=1):
+        readers = []
+        for group in groups:
             addresses = self._at[group.name] = group.scraped_at(whole)
             created = grouping.created.get(group.pod) if group.pod else None
             beginning = self._owners.beginning(group.pod, addresses, created)
-            reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
-            added: dict[_reading.Key, dict[int, int]] = {}
-            for day, (begin, until) in enumerate(days):
-                if active[day].has(group):
-                    pace.tell(f"{group.name}, {number} of {len(groups)}: {shown(begin)}")
-                    before = {key: counter.total for key, counter in reader.counters.items()}
-                    reader.window(begin, until)
-                    for key, counter in reader.counters.items():
-                        if counter.total != before.get(key, 0):
-                            added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
-            self._gateways[group.name] = self._owners.gateway(group.pod, addresses, reader.presence.first)
-            for key, counter in reader.counters.items():
-                sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
-            self._readers[group.name] = reader
+            readers.append(PodReader(self._store, group, sorted(whole.names), self.start, beginning))
+
+        def follow(numbered: tuple[int, PodReader]) -> dict[Key, dict[int, int]]:
+            number, reader = numbered
+            place = f"{reader.group.name}, {number} of {len(groups)}"
+            own = {day: span for day, span in enumerate(days) if active[day].has(reader.group)}
+            return followed(reader, own, lambda begin: pace.tell(f"{place}: {shown(begin)}"))
+
+        threads = ThreadPoolExecutor(AT_ONCE)
+        try:
+            for reader, added in zip(readers, threads.map(follow, enumerate(readers, start=1)), strict=True):
+                name, at = reader.group.name, self._at[reader.group.name]
+                self._gateways[name] = self._owners.gateway(reader.group.pod, at, reader.presence.first)
+                for key, counter in reader.counters.items():
+                    sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
+                self._readers[name] = reader
+        finally:
+            threads.shutdown(cancel_futures=True)
         self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
     # --- what cannot be known -----------------------------------------------------------------------------------------

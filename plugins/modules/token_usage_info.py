@@ -59,6 +59,14 @@ options:
       - Without them the tokens of every cluster in the store are summed up.
     type: dict
     default: {}
+  cache:
+    description:
+      - A file on the host that runs the module, in which the answers about times that are over are kept. A report that
+        was interrupted, or is made once more, then asks only for the rest.
+      - Answers belong to this very store, to this very question, and to times that are three hours over. One that is 40
+        days old is removed.
+      - The file shows who has used what. Only its owner may read it.
+    type: path
 """
 
 EXAMPLES = r"""
