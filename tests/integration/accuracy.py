@@ -95,8 +95,8 @@ def kill_between_scrapes(stand: Stand) -> tuple[str, traffic.Totals]:
     (pod,) = [name for name in stand.mappings() if "gateway-b" in name]
     request = traffic.mix(1, [CALLERS["bob"]])[0]
     gateways = stand.gateways()
-    before = scraped_at(stand, stand.step)[pod]
-    wait_until("the next scrape", lambda: scraped_at(stand, stand.step)[pod] > before, 60, 0.2)
+    before = scraped_at(stand)[pod]
+    wait_until("the next scrape", lambda: scraped_at(stand)[pod] > before, 60, 0.2)
     assert gateways.send(request) == 200
     stand.kubectl.run(stand.step, "delete", "pod", pod, "-n", NAMESPACE, "--force", "--grace-period=0")
     stand.kubectl.rollout(stand.step, NAMESPACE, *(f"deployment/{name}" for name in stand.revisions()))

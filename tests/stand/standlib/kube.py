@@ -120,11 +120,15 @@ class Api:
         # The items of a list do not say what they are.
         return [{"apiVersion": found.api, "kind": found.kind, **item} for item in items]
 
-    def apply(self, document: dict[str, Any]) -> None:
-        """As `kubectl apply --server-side --force-conflicts` does."""
+    def path_of(self, document: dict[str, Any]) -> str:
+        """The path of an object."""
         metadata = document["metadata"]
         kind = self._kind(document["kind"], document["apiVersion"])
-        path = kind.path(metadata.get("namespace", "default"), metadata["name"])
+        return kind.path(metadata.get("namespace", "default"), metadata["name"])
+
+    def apply(self, document: dict[str, Any]) -> None:
+        """As `kubectl apply --server-side --force-conflicts` does."""
+        path = self.path_of(document)
         query = urlencode({"fieldManager": "kubectl", "force": "true"})
         self.request("PATCH", f"{path}?{query}", document, **{"Content-Type": PATCHES["apply"]})
 
