@@ -289,11 +289,15 @@ class Stand:
     def _controller_pods(self) -> list[dict[str, Any]]:
         return self.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=ai-gateway-helm")
 
-    def reset(self) -> None:
-        """Back to what the platform ships: its three pairs everywhere, no monitor, no dashboard."""
+    def unscrape(self) -> None:
+        """No monitor and no dashboard; the labels stay as they are, so that no proxy is rolled."""
         for kind in ("podmonitors", "monitordashboards"):
             for item in self.all(kind):
                 self.delete(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+
+    def reset(self) -> None:
+        """Back to what the platform ships: its three pairs everywhere, no monitor, no dashboard."""
+        self.unscrape()
         if self.flag() != platform.PLATFORM_MAPPING:
             self.set_flag(platform.PLATFORM_MAPPING)
         gone = {f"aigateway.metering/{name}": None for name in RECORDS}
@@ -360,6 +364,13 @@ def stand(worker_id: str) -> Stand:
 def fresh(stand: Stand) -> Stand:
     """The stand as the platform ships it."""
     stand.reset()
+    return stand
+
+
+@pytest.fixture
+def unscraped(stand: Stand) -> Stand:
+    """The stand without a monitor, whatever its labels are."""
+    stand.unscrape()
     return stand
 
 

@@ -97,8 +97,8 @@ def second_prometheus(stand: Stand) -> Iterator[str]:
     stand.delete("prometheus", "cpaas-system", name)
 
 
-def test_several_prometheuses_of_which_none_scrapes_yet_are_listed(fresh: Stand, second_prometheus: str) -> None:
-    run = fresh.site()
+def test_several_prometheuses_of_which_none_scrapes_yet_are_listed(unscraped: Stand, second_prometheus: str) -> None:
+    run = unscraped.site()
     assert run.code != 0
     assert f"Several Prometheuses could scrape: cpaas-system/kube-prometheus-0, cpaas-system/{second_prometheus}" in (
         run.text

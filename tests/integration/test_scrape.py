@@ -84,17 +84,17 @@ def test_ours_makes_way_for_the_platforms(platforms: Stand) -> None:
     assert platforms.monitors() == {PLATFORMS}
 
 
-def test_the_platforms_monitor_alone_is_kept_and_none_created(fresh: Stand) -> None:
-    fresh.apply(fresh.pod_monitor("ai-gateway-extproc-metrics"))
-    result = fresh.module("podmonitor_dedupe")
+def test_the_platforms_monitor_alone_is_kept_and_none_created(unscraped: Stand) -> None:
+    unscraped.apply(unscraped.pod_monitor("ai-gateway-extproc-metrics"))
+    result = unscraped.module("podmonitor_dedupe")
     assert (result["kept"], result["created"], result["changed"]) == (PLATFORMS, "", False)
 
 
-def test_a_monitor_that_prometheus_does_not_select_does_not_count(fresh: Stand) -> None:
-    unseen = fresh.pod_monitor("unseen")
+def test_a_monitor_that_prometheus_does_not_select_does_not_count(unscraped: Stand) -> None:
+    unseen = unscraped.pod_monitor("unseen")
     unseen["metadata"]["labels"] = {}
-    fresh.apply(unseen)
-    assert fresh.module("podmonitor_dedupe")["created"] == OURS
+    unscraped.apply(unseen)
+    assert unscraped.module("podmonitor_dedupe")["created"] == OURS
 
 
 def test_ours_is_brought_back_when_somebody_edited_it(metered: Stand) -> None:

@@ -51,12 +51,12 @@ def settle(stand: Stand) -> None:
 
 
 @pytest.fixture
-def converting(fresh: Stand) -> Iterator[Stand]:
+def converting(unscraped: Stand) -> Iterator[Stand]:
     """A Prometheus that stores no sums: it converts every classic histogram into a native one."""
-    set_prometheus(fresh, convertClassicHistogramsToNHCB=True)
-    yield fresh
-    set_prometheus(fresh, convertClassicHistogramsToNHCB=None)
-    fresh.delete("podmonitor", NAMESPACE, "by-hand")
+    set_prometheus(unscraped, convertClassicHistogramsToNHCB=True)
+    yield unscraped
+    set_prometheus(unscraped, convertClassicHistogramsToNHCB=None)
+    unscraped.delete("podmonitor", NAMESPACE, "by-hand")
 
 
 def test_a_prometheus_that_converts_histograms_is_billed_to_the_token(converting: Stand) -> None:
@@ -368,9 +368,9 @@ def test_a_prometheus_behind_tls_is_asked_by_tls(behind_tls: Stand) -> None:
     assert behind_tls.module("drift_info", timeout=60, interval=QUICK["scrape_interval"])["drifts"] == []
 
 
-def test_an_operator_without_port_numbers_gets_a_monitor_that_it_understands(fresh: Stand) -> None:
+def test_an_operator_without_port_numbers_gets_a_monitor_that_it_understands(unscraped: Stand) -> None:
     name = "podmonitors.monitoring.coreos.com"
-    crd = json.loads(fresh.kubectl.run(fresh.step, "get", "crd", name, "-o", "json"))
+    crd = json.loads(unscraped.kubectl.run(unscraped.step, "get", "crd", name, "-o", "json"))
     removed: list[dict[str, Any]] = []
     for number, version in enumerate(crd["spec"]["versions"]):
         schema = f"/spec/versions/{number}/schema/openAPIV3Schema/properties/spec/properties"
@@ -384,22 +384,22 @@ def test_an_operator_without_port_numbers_gets_a_monitor_that_it_understands(fre
 
     def patch(operation: str) -> None:
         body = [{"op": operation, **(item if operation == "add" else {"path": item["path"]})} for item in removed]
-        fresh.kubectl.run(fresh.step, "patch", "crd", name, "--type=json", "-p", json.dumps(body))
+        unscraped.kubectl.run(unscraped.step, "patch", "crd", name, "--type=json", "-p", json.dumps(body))
 
     patch("remove")
     try:
         # The API server takes a moment until it serves the new schema.
-        wait_until("the schema without it", lambda: "portNumber" not in _explained(fresh), 60)
-        run = fresh.site()
+        wait_until("the schema without it", lambda: "portNumber" not in _explained(unscraped), 60)
+        run = unscraped.site()
         assert run.code == 0, run.output
-        (monitor,) = fresh.all("podmonitors")
+        (monitor,) = unscraped.all("podmonitors")
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert (endpoint.get("targetPort"), endpoint.get("portNumber")) == (1064, None)
-        run = fresh.site()
+        run = unscraped.site()
         assert (run.code, run.changed) == (0, 0), run.output
     finally:
         patch("add")
-        wait_until("the schema with it", lambda: "portNumber" in _explained(fresh), 60)
+        wait_until("the schema with it", lambda: "portNumber" in _explained(unscraped), 60)
 
 
 def _explained(stand: Stand) -> list[str]:
