@@ -123,11 +123,17 @@ class PodReader:
     _scrapes: dict[Target, Scrapes] = field(default_factory=dict)
     _steps: dict[Target, float] = field(default_factory=dict)
     """By target, how long after one scrape the next one comes (seconds)."""
+    _keys: dict[tuple[Any, ...], tuple[Key, Origin] | None] = field(default_factory=dict)
+    """What _key() has told."""
     _history: dict[Key, list[tuple[int, str, Identity]]] | None = None
     """The series of each counter before what is known of it; None until that is asked for."""
 
     def __post_init__(self) -> None:
         self.presence, self.tokens = Presence(self.start), Presence(self.start)
+
+    def finish(self) -> None:
+        """Forget what was remembered only to be quick."""
+        self._keys.clear()
 
     def names_of(self, key: Key) -> set[str]:
         """The names under which a counter was stored."""
@@ -535,19 +541,26 @@ class PodReader:
         told = self._key(series.labels, series.requests, targets, number)
         if told is not None:
             samples = found.setdefault(told[0], {}).setdefault(told[1], [])
-            own = (item for item in series.samples if self.group.owns(series.labels, item[0]))
-            samples += [Sample(time, round(value)) for time, value in own]
+            if self.group.owns_all(series.labels):
+                samples += [Sample(time, round(value)) for time, value in series.samples]
+            else:
+                own = (item for item in series.samples if self.group.owns(series.labels, item[0]))
+                samples += [Sample(time, round(value)) for time, value in own]
 
     def _key(
         self, labels: Mapping[str, str], requests: bool, targets: list[dict[str, str]], number: int
     ) -> tuple[Key, Origin] | None:
         """Which counter a series is, and which source of it; None where it is none of a sidecar's."""
-        own = _plain(labels)
-        if not self.store.is_sidecar(own):
-            return None
-        target = target_of(own, targets)
-        key = (requests, identity_of(own, target, self.group.name))
-        return key, (tuple(sorted(labels.items())), (number, tuple(sorted((target or {}).items()))))
+        series = tuple(sorted(labels.items()))
+        # Each window asks for the same series again, mostly with the same targets.
+        known = (series, requests, number, *(tuple(item.items()) for item in targets))
+        if known not in self._keys:
+            own = _plain(labels)
+            target = target_of(own, targets)
+            key = (requests, identity_of(own, target, self.group.name))
+            origin = (series, (number, tuple(sorted((target or {}).items()))))
+            self._keys[known] = (key, origin) if self.store.is_sidecar(own) else None
+        return self._keys[known]
 
     def _note(self, number: int, items: Sequence[Mapping[str, Any]], seen: list[float]) -> list[dict[str, str]]:
         """Note the scrapes of targets; what is returned are their labels."""

@@ -102,9 +102,13 @@ class Group:
         own = [by("pod", self.pod.name), by("namespace", self.pod.namespace)]
         return [",".join([*own, *([by("instance", self.instance)] if self.instance else [])]), *unnamed]
 
+    def owns_all(self, labels: Mapping[str, str]) -> bool:
+        """Whether all samples of a series that it selects are its own."""
+        return self.pod is not None and bool(labels.get("pod"))
+
     def owns(self, labels: Mapping[str, str], time: float) -> bool:
         """Whether a sample of a series that it selects is its own."""
-        if self.pod is not None and labels.get("pod"):
+        if self.owns_all(labels):
             return True
         return any(span.begin <= time < span.until for span in self.addresses.get(labels.get("instance", ""), ()))
 
@@ -286,10 +290,10 @@ class Store:
         for item in self.samples(number, until, seconds, *matchers):
             name = item["metric"]["__name__"]
             if item.get("values"):
-                yield Series(item["metric"], name.endswith("_count"), list(numbers(item["values"])))
+                yield Series(item["metric"], name.endswith("_count"), numbers(item["values"]))
             for requests, part in ((False, "sum"), (True, "count")) if item.get("histograms") else ():
                 told = [(time, histogram[part]) for time, histogram in item["histograms"]]
-                yield Series(item["metric"], requests, list(numbers(told)))
+                yield Series(item["metric"], requests, numbers(told))
 
     def last(self, number: int, until: float, seconds: float, *matchers: str) -> list[dict[str, Any]]:
         """The last sample of series in the seconds before a time, as the API has them."""
@@ -354,9 +358,7 @@ def counters_of(name: str) -> tuple[bool, ...]:
     return (False, True) if is_native(name) else (name.endswith("_count"),)
 
 
-def numbers(values: Iterable[Sequence[Any]]) -> Iterator[tuple[float, float]]:
+def numbers(values: Iterable[Sequence[Any]]) -> list[tuple[float, float]]:
     """Times and values of samples, without the NaN by which VictoriaMetrics tells that a series has ended."""
-    for time, text in values:
-        value = float(text)
-        if not math.isnan(value):
-            yield float(time), value
+    # NaN is the one number that is not itself.
+    return [(float(time), value) for time, text in values if (value := float(text)) == value]

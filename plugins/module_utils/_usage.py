@@ -55,7 +55,7 @@ OPTIONS: dict[str, Any] = {
     "cache": {"type": "path"},
 }
 # So many pods are read at once: a store is asked by others, too.
-AT_ONCE = 4
+AT_ONCE = 2
 
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -199,6 +199,7 @@ def followed(
         for key, counter in reader.counters.items():
             if counter.total != before.get(key, 0):
                 added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
+    reader.finish()
     return added
 
 

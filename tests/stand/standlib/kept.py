@@ -1,10 +1,11 @@
-"""A Prometheus that is asked over a connection which is kept, as the API server's is."""
+"""A Prometheus that is asked over connections which are kept, as the API server's is."""
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Sequence
 from urllib.parse import urlencode
+
+import urllib3
 
 
 class Kept:
@@ -13,7 +14,7 @@ class Kept:
     name = "a Prometheus of the tests"
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+        self._connections = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=8, timeout=600)
 
     @staticmethod
     def hide(text: str) -> str:
@@ -21,5 +22,4 @@ class Kept:
 
     def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
-        self._connection.request("POST", path, urlencode(query), form)
-        return self._connection.getresponse().read().decode()
+        return self._connections.request("POST", path, body=urlencode(query), headers=form).data.decode()
