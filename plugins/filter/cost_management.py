@@ -42,7 +42,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _chargeback
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _chargeback
 
 
 def cost_management(gateway: Mapping[str, Any], divisor: int = 1_000_000) -> dict[str, Any]:

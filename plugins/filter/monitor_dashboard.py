@@ -54,9 +54,9 @@ _value:
 
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _dashboard
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard
 
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"monitor_dashboard": _dashboard.monitor_dashboard}
+        return {"monitor_dashboard": dashboard.monitor_dashboard}

@@ -61,9 +61,9 @@ _value:
 
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _summary
+from ansible_collections.aigateway.metering.plugins.plugin_utils import _run_summary
 
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"run_summary": _summary.lines}
+        return {"run_summary": _run_summary.lines}

@@ -51,13 +51,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _period
+from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 
 def usage_period(now: str, zone: str, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
     try:
-        return _period.span(zone, now, name=name, begin=begin, end=end)
+        return _calendar.span(zone, now, name=name, begin=begin, end=end)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
 

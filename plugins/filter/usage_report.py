@@ -52,9 +52,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _focus, _page, _report
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
 
 
 def usage_report(
@@ -69,7 +71,7 @@ def usage_report(
         "csv": _report.as_csv(report),
         "json": _report.as_json(report),
         "html": _page.as_html(report),
-        "focus": _focus.as_csv(report, account) if report.prices else "",
+        "focus": focus.as_csv(report, account) if report.prices else "",
     }
 
 

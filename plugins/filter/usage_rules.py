@@ -64,7 +64,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _durations, _rules
+from ansible_collections.aigateway.metering.plugins.module_utils import _durations
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import prometheus_rule
 
 
 def usage_rules(
@@ -94,14 +95,14 @@ def usage_rules(
     identity = [
         label for label, state in sorted(gateway["labels"].items()) if state["carries_data"] or state["expected"]
     ]
-    return _rules.prometheus_rule(
+    return prometheus_rule.prometheus_rule(
         gateway["names"],
         name=name,
         place=gateway["rules"],
         ports=gateway["ports"],
         identity=identity,
         interval=interval,
-        bounds=_rules.Bounds(hold, window, int(series), float(nobody)),
+        bounds=prometheus_rule.Bounds(hold, window, int(series), float(nobody)),
         workloads=gateway.get("workloads", ()),
     )
 

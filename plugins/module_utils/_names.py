@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _generations
+from . import _generations
 
 # --- ours -----------------------------------------------------------------------------------------------------------
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

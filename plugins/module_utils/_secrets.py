@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._lists import words_of
+from ._errors import MeteringError
+from ._lists import words_of
 
 # What Ansible itself writes in place of a secret argument.
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"

@@ -103,12 +103,12 @@ drifts:
       type: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _audit
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import drift_info
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_audit)
+    run(drift_info)
 
 
 if __name__ == "__main__":

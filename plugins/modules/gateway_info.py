@@ -195,12 +195,12 @@ cautions:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _inspection
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_inspection)
+    run(gateway_info)
 
 
 if __name__ == "__main__":

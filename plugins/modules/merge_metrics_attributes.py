@@ -143,12 +143,12 @@ helm:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _controller
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import merge_metrics_attributes
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_controller)
+    run(merge_metrics_attributes)
 
 
 if __name__ == "__main__":

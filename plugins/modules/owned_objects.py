@@ -92,12 +92,12 @@ restarted:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _owned
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import owned_objects
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_owned)
+    run(owned_objects)
 
 
 if __name__ == "__main__":

@@ -129,12 +129,12 @@ doubly_covered_pods:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _dedupe
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_dedupe)
+    run(podmonitor_dedupe)
 
 
 if __name__ == "__main__":

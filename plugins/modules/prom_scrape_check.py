@@ -115,12 +115,12 @@ tails:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _scrape_check
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_scrape_check)
+    run(prom_scrape_check)
 
 
 if __name__ == "__main__":

@@ -97,12 +97,12 @@ pods:
   type: dict
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _rollout
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import proxy_rollout
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_rollout)
+    run(proxy_rollout)
 
 
 if __name__ == "__main__":

@@ -136,12 +136,12 @@ doubts:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _usage
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_usage)
+    run(token_usage_info)
 
 
 if __name__ == "__main__":

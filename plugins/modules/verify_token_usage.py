@@ -153,12 +153,12 @@ table:
   elements: str
 """
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _verification
-from ansible_collections.aigateway.metering.plugins.module_utils._module import run
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import verify_token_usage
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.runner import run
 
 
 def main() -> None:
-    run(_verification)
+    run(verify_token_usage)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _progress, _secrets
+from ..module_utils import _progress, _secrets
 
 
 def load_worker(name: str) -> ModuleType | None:
@@ -108,19 +108,20 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
     Raises:
         RuntimeError: it has ended without a result.
     """
-    from ansible_collections.aigateway.metering.plugins.module_utils import _cluster, _module
+    from ..module_utils._kubernetes import client
+    from ..module_utils._modules import runner
 
     with _as_a_process(call.environment, call.directory, show):
         try:
             given = _plain(call.arguments)
         except TypeError:  # what is no JSON cannot be handed to a module
             return None
-        arguments = _converted({**_cluster.AUTH_ARG_SPEC, **worker.OPTIONS}, given)
+        arguments = _converted({**client.AUTH_ARG_SPEC, **worker.OPTIONS}, given)
         if arguments is None:
             return None
         try:
-            with _cluster.clients_of_one_run():
-                _module.run(worker, functools.partial(ModuleHere, call.name, arguments, call.check_mode, call.diff))
+            with client.clients_of_one_run():
+                runner.run(worker, functools.partial(ModuleHere, call.name, arguments, call.check_mode, call.diff))
         except Ended as ended:
             # As if it had come through a pipe: no object of it is shared, and its types are JSON's.
             return dict(json.loads(json.dumps(ended.result)))

@@ -27,8 +27,8 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _progress
-from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import Call, load_worker, run_in_process
+from ..module_utils import _progress
+from ._in_process import Call, load_worker, run_in_process
 
 __all__ = ["ModuleAction", "load_worker"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _prices
+from ._report import prices
 
 
 class AsWritten(yaml.BaseLoader):
@@ -26,11 +26,11 @@ class AsWritten(yaml.BaseLoader):
         for number, key in enumerate(keys):
             if key in keys[:number]:
                 line = node.value[number][0].start_mark.line + 1
-                raise _prices.wrong(f"line {line} has the key {key} a second time")
+                raise prices.wrong(f"line {line} has the key {key} a second time")
         return super().construct_mapping(node, deep)
 
 
-def load_prices(text: str) -> _prices.PriceList:
+def load_prices(text: str) -> prices.PriceList:
     """A price list out of the text of a YAML file.
 
     Raises:
@@ -40,5 +40,5 @@ def load_prices(text: str) -> _prices.PriceList:
         # It makes texts, lists and mappings only.
         document = yaml.load(text, Loader=AsWritten)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise _prices.wrong(f"it is no YAML: {' '.join(str(error).split())}") from error
-    return _prices.parse(document)
+        raise prices.wrong(f"it is no YAML: {' '.join(str(error).split())}") from error
+    return prices.parse(document)

@@ -22,19 +22,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
-from standlib import binaries, usage  # noqa: E402
-from standlib.kept import Kept  # noqa: E402
-from standlib.progress import main_guard, say, step, wait_until  # noqa: E402
+from standlib import binaries, usage
+from standlib.kept import Kept
+from standlib.progress import main_guard, say, step, wait_until
 
-from ansible_collections.aigateway.metering.plugins.module_utils import (  # noqa: E402
-    _owners,
-    _period,
-    _prometheus,
-    _reading,
-    _store,
-    _sums,
-    _usage,
+from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import (
+    owners,
+    pod_reader,
 )
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals as _sums
 
 START, DAY = 1_790_035_200, 86_400
 PORT = 19_099
@@ -42,7 +42,7 @@ URL = f"http://127.0.0.1:{PORT}"
 PART = 6 * 3600
 
 
-class EverySample(_reading.PodReader):
+class EverySample(pod_reader.PodReader):
     """A pod that is followed through every sample, as far as memory allows at once."""
 
     def window(self, at, until, only=None, *, beside=False):
@@ -67,12 +67,12 @@ class Counted(_prometheus.Replica):
 def answer(days: int, way: str) -> None:
     """Sum the month up in one of both ways, and print what it took as JSON."""
     if way == "samples":
-        _usage.PodReader = EverySample  # type: ignore[attr-defined]
+        token_usage_info.PodReader = EverySample  # type: ignore[attr-defined]
     replica = Counted((Kept(PORT),))
     end = START + days * DAY
     store = _store.Store([replica], [1064], {})
-    period = _usage.Period(store, START, end, end, _owners.Owners([], []))
-    calendar = _period.days(START, end, "UTC")
+    period = token_usage_info.Period(store, START, end, end, owners.Owners([], []))
+    calendar = _calendar.days(START, end, "UTC")
     sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()
     period.read(sums, [(begin, until) for dummy, begin, until in calendar])

@@ -25,9 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "stand")]
 
-from conftest import CONTROLLER, FLAG, Stand  # noqa: E402
-from standlib import binaries, cluster, platform, settings, traffic, usage  # noqa: E402
-from standlib.progress import StandError, main_guard, say, wait_until  # noqa: E402
+from conftest import CONTROLLER, FLAG, Stand
+from standlib import binaries, cluster, platform, settings, traffic, usage
+from standlib.progress import StandError, main_guard, say, wait_until
 
 BENCH = Path(__file__).parent
 CLUSTER = settings.DEFAULT_CLUSTER

@@ -33,9 +33,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
-from standlib import binaries, cluster, images, raising, settings  # noqa: E402
-from standlib.kube import Kubectl, NotTakenError  # noqa: E402
-from standlib.progress import main_guard, say, step, wait_until  # noqa: E402
+from standlib import binaries, cluster, images, raising, settings
+from standlib.kube import Kubectl, NotTakenError
+from standlib.progress import main_guard, say, step, wait_until
 
 CLUSTER = "aigateway-metering-bench"
 CLIENT = "OpenAPI-Generator"

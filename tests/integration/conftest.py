@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Demonstrations import this, too, and pytest's own settings are not theirs.
 sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
-from standlib import cluster, images, platform, raising, settings, tenants, traffic  # noqa: E402
-from standlib.kube import Kubectl  # noqa: E402
-from standlib.progress import Step, wait_until  # noqa: E402
+from standlib import cluster, images, platform, raising, settings, tenants, traffic
+from standlib.kube import Kubectl
+from standlib.progress import Step, wait_until
 
-from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import (  # noqa: E402
+from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import (
     Call,
     run_in_process,
 )

@@ -25,7 +25,7 @@ from standlib import binaries
 from standlib.kept import Kept
 from standlib.progress import wait_until
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
 from ansible_collections.aigateway.metering.tests.unit import test_usage as made_up
 
 SCENARIOS = 40

@@ -17,7 +17,9 @@ from standlib import images, platform
 from standlib.progress import wait_until
 from standlib.settings import VERSIONS
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _scrapers, _sources, _targets
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import sources as _sources
 from ansible_collections.aigateway.metering.tests import overlap
 
 MONITORING = platform.MONITORING_NAMESPACE
@@ -47,8 +49,8 @@ class Live:
 
     stand: Stand
 
-    def sidecars(self) -> list[_gateway.Sidecar]:
-        return _gateway.sidecars(
+    def sidecars(self) -> list[workloads.Sidecar]:
+        return workloads.sidecars(
             self.stand.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=envoy")
         )
 
@@ -85,7 +87,7 @@ class Live:
         labels = {item["metadata"]["name"]: item["metadata"]["labels"] for item in namespaces}
         documents = self.stand.all("prometheuses") + self.stand.all("prometheusagents")
         (own,) = [
-            _scrapers.Scraper(item, labels, item["kind"]) for item in documents if item["metadata"]["name"] == scraper
+            scrapers.Scraper(item, labels, item["kind"]) for item in documents if item["metadata"]["name"] == scraper
         ]
         there = _sources.Monitoring([own], monitors, self.stand.get("services", platform.GATEWAY_NAMESPACE))
         return {
@@ -104,9 +106,9 @@ class Live:
             if target["scrapePool"].split("/")[2] == name
         ]
 
-    def verdict(self, *sources: tuple[str, str]) -> _targets.Verdict:
+    def verdict(self, *sources: tuple[str, str]) -> live_targets.Verdict:
         rules = {pool: rules for scraper in PODS for pool, rules in self.rules(scraper).items()}
-        return _targets.verdict(self.restricted(*sources), self.sidecars(), rules)
+        return live_targets.verdict(self.restricted(*sources), self.sidecars(), rules)
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from standlib import binaries
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _rules
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import prometheus_rule
 
-BOUNDS = _rules.Bounds("5m", "5m", 6, 0.05)
+BOUNDS = prometheus_rule.Bounds("5m", "5m", 6, 0.05)
 POD = {"namespace": "gateways", "pod": "envoy-1", "instance": "10.0.0.1:1064"}
 
 
@@ -91,7 +91,7 @@ class Promtool:
 
     def __init__(self, naming: Naming, directory: Path) -> None:
         self._directory = directory
-        rule = _rules.prometheus_rule(
+        rule = prometheus_rule.prometheus_rule(
             naming.metrics,
             name="r",
             place={"namespace": "n", "labels": {}},

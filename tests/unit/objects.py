@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _mapping, _scrapers, _sources
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers as _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import sources
 
 Document = dict[str, Any]
 
@@ -100,9 +103,9 @@ def pod(
     return {"metadata": metadata, "spec": spec, "status": {"phase": phase, "podIP": ip}}
 
 
-def sidecar(name: str = "proxy-1", namespace: str = GATEWAYS, **options: Any) -> _gateway.Sidecar:
+def sidecar(name: str = "proxy-1", namespace: str = GATEWAYS, **options: Any) -> workloads.Sidecar:
     """The sidecar of a running proxy pod."""
-    found = _gateway.sidecar_of(pod(name, namespace, **options))
+    found = workloads.sidecar_of(pod(name, namespace, **options))
     assert found is not None
     return found
 
@@ -177,9 +180,9 @@ def controller_deployment(
     return document
 
 
-def controller(mapping: str = "", *, base: str = "") -> _gateway.Controller:
+def controller(mapping: str = "", *, base: str = "") -> workloads.Controller:
     """The controller with a mapping."""
-    return _gateway.find_controller([controller_deployment(mapping, base=base)])
+    return workloads.find_controller([controller_deployment(mapping, base=base)])
 
 
 def prometheus(
@@ -227,17 +230,17 @@ def pod_monitor(
 
 def monitoring(
     *monitors: Document, scrapers: Sequence[_scrapers.Scraper] = (), services: Sequence[Document] = ()
-) -> _sources.Monitoring:
+) -> sources.Monitoring:
     """Monitors, each of the kind that it says it is, and who is there to scrape by them."""
     by_kind: dict[str, list[Document]] = {}
     for item in monitors:
         by_kind.setdefault(item["kind"], []).append(item)
-    return _sources.Monitoring(scrapers or [prometheus()], by_kind, services)
+    return sources.Monitoring(scrapers or [prometheus()], by_kind, services)
 
 
-def covered(monitor: Document, sidecars: Sequence[_gateway.Sidecar], by: _scrapers.Scraper) -> dict[str, int]:
+def covered(monitor: Document, sidecars: Sequence[workloads.Sidecar], by: _scrapers.Scraper) -> dict[str, int]:
     """How often a monitor has each sidecar counted, by namespace/pod."""
-    return _sources.source_of(monitor["kind"], monitor, by, sidecars).covered
+    return sources.source_of(monitor["kind"], monitor, by, sidecars).covered
 
 
 def target(

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _identity
-from ansible_collections.aigateway.metering.plugins.module_utils._accounting import Counter, Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._scraped import Presence
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import identity
+from ansible_collections.aigateway.metering.plugins.module_utils._usage.counter import Counter, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._usage.scrape_history import Presence
 
 START, END = 100.0, 200.0
 
@@ -71,27 +71,27 @@ SERIES = {"pod": "p", "job": "a", "user_namespace": "x", "gen_ai_token_type": "i
 
 
 def test_what_the_target_carries_is_no_part_of_a_counter():
-    one = _identity.identity_of({**SERIES, "team": "y"}, {"pod": "p", "job": "a", "team": "y"}, "p")
-    other = _identity.identity_of({**SERIES, "job": "b"}, {"pod": "p", "job": "b"}, "p")
+    one = identity.identity_of({**SERIES, "team": "y"}, {"pod": "p", "job": "a", "team": "y"}, "p")
+    other = identity.identity_of({**SERIES, "job": "b"}, {"pod": "p", "job": "b"}, "p")
     assert one == other
 
 
 def test_what_the_sidecar_says_is_a_part_of_a_counter_whatever_its_name():
     target = {"pod": "p", "job": "a"}
-    assert _identity.identity_of(SERIES, target, "p") != _identity.identity_of({**SERIES, "service": "t"}, target, "p")
+    assert identity.identity_of(SERIES, target, "p") != identity.identity_of({**SERIES, "service": "t"}, target, "p")
 
 
 def test_where_the_target_is_not_known_the_usual_labels_of_a_scrape_do_not_count():
-    assert _identity.identity_of(SERIES, None, "p") == _identity.identity_of({**SERIES, "job": "b"}, None, "p")
+    assert identity.identity_of(SERIES, None, "p") == identity.identity_of({**SERIES, "job": "b"}, None, "p")
 
 
 def test_both_forms_of_a_name_are_one_counter():
     dotted, plain = {"gen_ai.token.type": "input"}, {"gen_ai_token_type": "input"}
-    assert _identity.identity_of(dotted, {}, "p") == _identity.identity_of(plain, {}, "p")
+    assert identity.identity_of(dotted, {}, "p") == identity.identity_of(plain, {}, "p")
 
 
 def test_two_pods_are_two_counters():
-    assert _identity.identity_of(SERIES, None, "p") != _identity.identity_of(SERIES, None, "q")
+    assert identity.identity_of(SERIES, None, "p") != identity.identity_of(SERIES, None, "q")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_two_pods_are_two_counters():
     ],
 )
 def test_the_target_of_a_series_is_the_one_whose_labels_it_carries(targets, found):
-    assert _identity.target_of(SERIES, targets) == found
+    assert identity.target_of(SERIES, targets) == found
 
 
 REGULAR = [float(time) for time in range(100, 200, 5)]

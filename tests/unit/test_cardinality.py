@@ -7,10 +7,10 @@ from __future__ import annotations
 import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _cardinality
-from ansible_collections.aigateway.metering.plugins.module_utils._cardinality import Stored
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import cardinality
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.cardinality import Stored
 
-COUNTED = dict.fromkeys(_cardinality.QUERIES, 0) | {
+COUNTED = dict.fromkeys(cardinality.QUERIES, 0) | {
     "series": 60,
     "sums": 6,
     "models": 2,
@@ -21,10 +21,10 @@ COUNTED = dict.fromkeys(_cardinality.QUERIES, 0) | {
 
 
 def estimate(**changed):
-    return _cardinality.estimate("x-user-id:user_id", Stored(COUNTED | changed, "7d", "monitoring/main"))
+    return cardinality.estimate("x-user-id:user_id", Stored(COUNTED | changed, "7d", "monitoring/main"))
 
 
-@pytest.mark.parametrize("promql", _cardinality.QUERIES.values(), ids=_cardinality.QUERIES.keys())
+@pytest.mark.parametrize("promql", cardinality.QUERIES.values(), ids=cardinality.QUERIES.keys())
 def test_every_query_parses(promql):
     promql_parser.parse(promql)
 

@@ -11,8 +11,11 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.filter.cost_management import cost_management
 from ansible_collections.aigateway.metering.plugins.filter.usage_rules import usage_rules
-from ansible_collections.aigateway.metering.plugins.module_utils import _chargeback, _names, _owned, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import owned_objects
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _chargeback
 
 FORMS = {
     "underscored": ["gen_ai_client_token_usage_sum"],
@@ -151,12 +154,12 @@ def test_what_is_a_duration_is_taken(text):
 def test_where_a_rule_has_to_be(spec, place):
     document = {"metadata": {"name": "p", "namespace": "own"}, "spec": spec}
     namespaces: dict[str, dict[str, str]] = {"own": {}, "other": {"team": "x"}}
-    assert _scrapers.Scraper(document, namespaces).rule_place() == place
+    assert scrapers.Scraper(document, namespaces).rule_place() == place
 
 
 def test_an_agent_evaluates_no_rule():
     document = {"metadata": {"name": "p", "namespace": "own"}, "spec": {"ruleSelector": {}}}
-    assert _scrapers.Scraper(document, {}, "PrometheusAgent").rule_place() is None
+    assert scrapers.Scraper(document, {}, "PrometheusAgent").rule_place() is None
 
 
 # --- what has to start again ------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def test_a_pod_is_outdated_where_it_began_before_the_last_change_of_what_it_read
         pod("2026-11-02T10:00:01Z"),
         pod("2026-11-01T00:00:00Z", deletionTimestamp="2026-11-02T10:00:02Z"),
     ]
-    assert _owned.outdated(pods, read) == pods[:2]
+    assert owned_objects.outdated(pods, read) == pods[:2]
 
 
 @pytest.mark.parametrize("bounds", [{"nobody": float("nan")}, {"nobody": -1}, {"nobody": 1.5}, {"series": 0}])
@@ -199,14 +202,16 @@ def test_a_bound_of_which_an_alert_makes_no_use_is_refused(bounds):
 )
 def test_what_is_no_definition_is_refused(document, said):
     with pytest.raises(MeteringError, match=said):
-        _owned.check_definition(1, document, all_of_a_kind=False)
+        owned_objects.check_definition(1, document, all_of_a_kind=False)
 
 
 @pytest.mark.parametrize("metadata", [{"name": ""}, {"namespace": "y"}, {"name": "", "namespace": "y"}])
 def test_a_name_that_is_empty_does_not_stand_for_every_object(metadata):
     with pytest.raises(MeteringError, match="Which object is meant is not known"):
-        _owned.check_definition(1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, all_of_a_kind=True)
+        owned_objects.check_definition(
+            1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, all_of_a_kind=True
+        )
 
 
 def test_every_object_of_a_kind_is_a_definition_to_remove():
-    _owned.check_definition(1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}, all_of_a_kind=True)
+    owned_objects.check_definition(1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}, all_of_a_kind=True)

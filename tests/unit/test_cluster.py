@@ -14,9 +14,10 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import ReadTimeoutError
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _api, _cluster
-from ansible_collections.aigateway.metering.plugins.module_utils._api import NotLetInError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import client as _cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.api import NotLetInError
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets
 
 
@@ -136,7 +137,7 @@ def test_who_did_not_answer_is_named(monkeypatch, case):
     cluster = object.__new__(_cluster.Cluster)
     cluster._client, cluster.server, cluster._secrets = Refusing(), "https://api", Secrets([])
     with pytest.raises(MeteringError, match=said) as refused:
-        _api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
+        api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
     assert isinstance(refused.value, kind)
     assert kind is MeteringError or "scrape_api" in refused.value.command
 
@@ -152,7 +153,7 @@ def test_a_pod_that_speaks_https_is_asked_so():
 
     cluster = object.__new__(_cluster.Cluster)
     cluster._client, cluster.server, cluster._secrets = Answering(), "https://api", Secrets([])
-    _api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
+    api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
     assert asked == ["/api/v1/namespaces/monitoring/pods/https:p:9090/proxy/api/v1/targets"]
 
 

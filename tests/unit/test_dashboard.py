@@ -13,7 +13,8 @@ import promql_parser
 import pytest
 import yaml
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _dashboard, _stored
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import token_metric
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard as _dashboard
 
 UNDERSCORED = "gen_ai_client_token_usage_sum"
 DOTTED = "gen_ai.client.token.usage_token_sum"
@@ -296,7 +297,7 @@ def test_the_dashboard_is_marked_as_ours():
     ("text", "written"), [("a", '"a"'), ('a"b', r'"a\"b"'), (r"a\b", r'"a\\b"'), ("a\nb", r'"a\nb"')]
 )
 def test_a_promql_string_is_escaped(text, written):
-    assert _stored.quoted(text) == written
+    assert token_metric.quoted(text) == written
 
 
 # --- the kind's schema ------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _drift, _gateway, _scrape, _targets
-from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import drift_findings
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
     controller_deployment,
@@ -28,7 +30,7 @@ def controller(mapping="", *, base="", record="", removed="", manager=""):
     annotations = {"aigateway.metering/mapping": record, "aigateway.metering/removed-pairs": removed}
     writers = [manager] if manager else []
     document = controller_deployment(mapping, base=base, annotations=annotations, writers=writers)
-    return _gateway.find_controller([document])
+    return workloads.find_controller([document])
 
 
 def emitting(mapping, name="p"):
@@ -40,7 +42,7 @@ def kinds(drifts):
 
 
 def of_mapping(at_controller, *sidecars, wanted=""):
-    return _drift.of_mapping(at_controller, sidecars, pairs(wanted))
+    return drift_findings.of_mapping(at_controller, sidecars, pairs(wanted))
 
 
 # --- the mapping ------------------------------------------------------------------------------------------------------
@@ -82,11 +84,11 @@ def test_a_vanished_pair_comes_with_the_command_that_brings_it_back():
 
 
 def of_scrape(*monitors, **options):
-    return _drift.of_scrape(_scrape.plan(monitoring(*monitors), prometheus(), [sidecar("p")], **options))
+    return drift_findings.of_scrape(plan.plan(monitoring(*monitors), prometheus(), [sidecar("p")], **options))
 
 
 def ours(**changed):
-    monitor = _scrape.desired_monitor(prometheus(), [sidecar("p")], "ai-gateway-metrics", "30s")
+    monitor = plan.desired_monitor(prometheus(), [sidecar("p")], "ai-gateway-metrics", "30s")
     return monitor | {"spec": monitor["spec"] | changed}
 
 
@@ -132,12 +134,14 @@ def test_a_duplicate_of_ours_comes_with_the_playbook():
     ],
 )
 def test_live_targets_are_held_against_once_and_up(targets, expected):
-    assert kinds(_drift.of_targets({"monitoring/p-0": _targets.verdict(targets, [sidecar("p")])})) == expected
+    assert (
+        kinds(drift_findings.of_targets({"monitoring/p-0": live_targets.verdict(targets, [sidecar("p")])})) == expected
+    )
 
 
 def test_a_target_that_is_down_comes_with_its_last_error():
-    verdict = _targets.verdict([target(health="down", error="refused")], [sidecar("p")])
-    (found,) = _drift.of_targets({"monitoring/p-0": verdict})
+    verdict = live_targets.verdict([target(health="down", error="refused")], [sidecar("p")])
+    (found,) = drift_findings.of_targets({"monitoring/p-0": verdict})
     assert found.found == "Prometheus monitoring/p-0 says down, refused."
 
 
@@ -152,19 +156,19 @@ STATES = {"user_namespace": LabelState(False, False, "no SecurityPolicy sets x-u
 
 
 def test_tokens_without_a_namespace_are_summed_for_each_pod():
-    found = _drift.of_labels(STATES, {"ns/p": [sample(2), sample(3, "output"), sample(9, user_namespace="a")]})
+    found = drift_findings.of_labels(STATES, {"ns/p": [sample(2), sample(3, "output"), sample(9, user_namespace="a")]})
     assert [(drift.where, drift.found.split(" since")[0]) for drift in found] == [("ns/p", "5 tokens")]
 
 
 def test_parts_of_the_total_are_not_summed_again():
-    assert _drift.of_labels(STATES, {"ns/p": [sample(2, "cached_input"), sample(3, "reasoning")]}) == []
+    assert drift_findings.of_labels(STATES, {"ns/p": [sample(2, "cached_input"), sample(3, "reasoning")]}) == []
 
 
 def test_why_there_is_no_namespace_is_said():
-    (found,) = _drift.of_labels(STATES, {"ns/p": [sample(2)]})
+    (found,) = drift_findings.of_labels(STATES, {"ns/p": [sample(2)]})
     assert "no SecurityPolicy sets x-user-namespace" in found.found
 
 
 def test_a_drift_is_told_in_one_line_as_well():
-    drift = _drift.Drift("stale", "ns/p", "Found.", "Why.", "command")
+    drift = drift_findings.Drift("stale", "ns/p", "Found.", "Why.", "command")
     assert drift.as_result() == dataclasses.asdict(drift) | {"text": "stale ns/p: Found. Why. Next: command"}

@@ -8,8 +8,9 @@ import contextlib
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _controller, _gateway
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads as _gateway
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import merge_metrics_attributes
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     PROXY,
     container,
@@ -620,7 +621,7 @@ def test_the_flag_is_not_changed_for_proxies_that_never_roll(pairs_wanted, resta
     workload["spec"] |= PAUSED
     proxy = _gateway.Proxy("Deployment", workload, (sidecar(containers=[extproc("x-a:a")]),))
     with pytest.raises(MeteringError) if refused else contextlib.nullcontext():
-        _controller.refuse_what_would_wait_in_vain(
+        merge_metrics_attributes.refuse_what_would_wait_in_vain(
             controller("x-a:a"), [proxy], tuple(pairs(pairs_wanted)), restart=restart
         )
 
@@ -634,7 +635,7 @@ def test_nothing_is_changed_while_no_controller_runs(wanted, refused):
     held["spec"]["replicas"] = 0
     found = _gateway.find_controller([held])
     with pytest.raises(MeteringError, match="scaled to 0") if refused else contextlib.nullcontext():
-        _controller.refuse_what_would_wait_in_vain(found, [], tuple(pairs(wanted)), restart=True)
+        merge_metrics_attributes.refuse_what_would_wait_in_vain(found, [], tuple(pairs(wanted)), restart=True)
 
 
 def test_the_flag_is_not_changed_for_a_controller_that_never_rolls():
@@ -642,4 +643,4 @@ def test_the_flag_is_not_changed_for_a_controller_that_never_rolls():
     held["spec"] |= PAUSED
     found = _gateway.find_controller([held])
     with pytest.raises(MeteringError, match="Deployment envoy-ai-gateway-system/ai-gateway-controller is paused"):
-        _controller.refuse_what_would_wait_in_vain(found, [], tuple(pairs("x-b:b")), restart=False)
+        merge_metrics_attributes.refuse_what_would_wait_in_vain(found, [], tuple(pairs("x-b:b")), restart=False)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _headers
-from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import header_setters
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter
 from ansible_collections.aigateway.metering.tests.unit.objects import security_policy
 
 MODIFIER = {"requestHeaderModifier": {"set": [{"name": "X-Team", "value": "a"}]}, "type": "RequestHeaderModifier"}
@@ -121,7 +121,7 @@ def claims(*entries):
     ],
 )
 def test_what_sets_a_header_is_known(kind, item, header, setter):
-    found = _headers.setters_of({kind: [item]})
+    found = header_setters.setters_of({kind: [item]})
     assert (list(found.of(header)), list(found.opaque)) == ([setter], [])
 
 
@@ -141,27 +141,27 @@ def test_what_sets_a_header_is_known(kind, item, header, setter):
     ],
 )
 def test_what_may_set_any_header_is_named(kind, item):
-    found = _headers.setters_of({kind: [item]})
+    found = header_setters.setters_of({kind: [item]})
     assert "team-a/n" in found.why_unset("x-team")
     assert "cannot be told" in found.why_unset("x-team")
 
 
 def test_a_kind_that_may_not_be_read_cannot_be_told():
-    found = _headers.setters_of({}, ["HTTPRoute"])
+    found = header_setters.setters_of({}, ["HTTPRoute"])
     assert "whether a HTTPRoute, which could not be read, does cannot be told" in found.why_unset("x-team")
 
 
-@pytest.mark.parametrize("kind", _headers.KINDS)
+@pytest.mark.parametrize("kind", header_setters.KINDS)
 @pytest.mark.parametrize("spec", [{}, None, {"rules": None, "headers": None, "jwt": None, "apiKeyAuth": None}])
 def test_an_object_that_sets_nothing_is_none(kind, spec):
-    found = _headers.setters_of({kind: [{"metadata": {"name": "n", "namespace": "team-a"}, "spec": spec}]})
+    found = header_setters.setters_of({kind: [{"metadata": {"name": "n", "namespace": "team-a"}, "spec": spec}]})
     assert found.known == {}
     assert list(found.opaque) == (["EnvoyPatchPolicy team-a/n"] if kind == "EnvoyPatchPolicy" else [])
 
 
 def test_headers_are_compared_in_lower_case_and_all_that_set_one_are_told():
     policies = [security_policy("X-A", "x-b", name="one"), security_policy("x-a", name="two")]
-    found = _headers.setters_of({"SecurityPolicy": policies})
+    found = header_setters.setters_of({"SecurityPolicy": policies})
     assert (found.names("X-a"), found.names("x-B")) == ("team-a/one, team-a/two", "team-a/one")
 
 
@@ -178,4 +178,4 @@ def test_headers_are_compared_in_lower_case_and_all_that_set_one_are_told():
     ],
 )
 def test_a_claim_is_found_where_envoy_finds_it(claims, path, value):
-    assert _headers.claim_at(claims, path) == value
+    assert header_setters.claim_at(claims, path) == value

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _errors, _module, _progress
+from ansible_collections.aigateway.metering.plugins.module_utils import _errors, _progress
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import runner
 from ansible_collections.aigateway.metering.plugins.plugin_utils import _in_process
 from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import Call
 
@@ -61,7 +62,7 @@ def fails(module, dummy):
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch):
-    monkeypatch.setattr(_module, "Cluster", lambda dummy: SimpleNamespace(server="https://api"))
+    monkeypatch.setattr(runner, "Cluster", lambda dummy: SimpleNamespace(server="https://api"))
 
 
 def worker(work) -> Any:
@@ -80,7 +81,7 @@ def in_its_own(capsys, monkeypatch):
 
     def call(work, arguments, check_mode):
         with patch_module_args({**arguments, "_ansible_check_mode": check_mode}), contextlib.suppress(SystemExit):
-            _module.run(worker(work))
+            runner.run(worker(work))
         result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
         # Ansible keeps warnings by process, and shows each text once.
         return {**result, "warnings": list(dict.fromkeys(said))}

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _gateway, _inspection, _mapping, _scrape
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
-from ansible_collections.aigateway.metering.plugins.module_utils._inspection import Write
-from ansible_collections.aigateway.metering.plugins.module_utils._mapping import Record
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.mapping import Record
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.gateway_info import Write
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
     controller,
@@ -34,28 +37,28 @@ CLUSTER: Any = SimpleNamespace(create=dict, replace=dict, delete=dict)
 NEW = "x-user-namespace:user_namespace"
 
 
-def recorded(mapping: str) -> _gateway.Controller:
+def recorded(mapping: str) -> workloads.Controller:
     """A controller as a run leaves it."""
     found = controller(mapping)
     found.deployment["metadata"]["annotations"]["aigateway.metering/mapping"] = mapping
-    return _gateway.find_controller([found.deployment])
+    return workloads.find_controller([found.deployment])
 
 
-def proxies(*emitted: str) -> list[_gateway.Proxy]:
+def proxies(*emitted: str) -> list[workloads.Proxy]:
     """A proxy for each of these mappings, in a namespace of its own."""
     found = []
     for number, mapping in enumerate(emitted):
         namespace = f"n{number}"
         found.append((deployment("proxy", namespace), pod("p", namespace, containers=[extproc(mapping)])))
-    return _gateway.proxies([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
+    return workloads.proxies([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
 
 
-def merged(own: _gateway.Controller, wanted: str) -> _mapping.Merge:
+def merged(own: workloads.Controller, wanted: str) -> _mapping.Merge:
     return _mapping.merge(own.pairs, {}, pairs(wanted), base=own.base, removed=Record().removed, consent=False)
 
 
-def permissions(own: _gateway.Controller, wanted: str, found: list[_gateway.Proxy], plan: Any = None) -> list[Any]:
-    return [write.permission for write in _inspection.planned_writes(CLUSTER, own, merged(own, wanted), found, plan)]
+def permissions(own: workloads.Controller, wanted: str, found: list[workloads.Proxy], plan: Any = None) -> list[Any]:
+    return [write.permission for write in gateway_info.planned_writes(CLUSTER, own, merged(own, wanted), found, plan)]
 
 
 def test_where_nothing_is_to_be_done_nothing_is_written():
@@ -117,7 +120,7 @@ def rehearsed(*outcomes: Any) -> list[str]:
     cluster: Any = Refusing()
     writes = [Write(("patch", "apps", "deployments", f"n{number}"), f"Deployment n{number}/m", outcome)
               for number, outcome in enumerate(outcomes)]  # fmt: skip
-    return _inspection.rehearse(cluster, writes)
+    return gateway_info.rehearse(cluster, writes)
 
 
 def test_writes_that_would_be_taken_are_not_mentioned():

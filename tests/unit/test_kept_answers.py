@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _kept_answers
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._kept_answers import Answers
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.replica import Replica
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import kept_answers
+from ansible_collections.aigateway.metering.plugins.module_utils._usage.kept_answers import Answers
 
 NOW = 1_000_000.0
 OVER = NOW - 4 * 3600
@@ -41,7 +41,7 @@ class Counting:
 
 
 def replica(api: Counting, path: Path, owner: str = "main") -> Replica:
-    (found,) = _kept_answers.keeping([Replica((api,))], Answers(str(path)), owner, NOW)
+    (found,) = kept_answers.keeping([Replica((api,))], Answers(str(path)), owner, NOW)
     return found
 
 
@@ -87,7 +87,7 @@ def test_only_its_owner_may_read_them(tmp_path):
 def test_old_ones_are_removed(tmp_path, monkeypatch):
     api = Counting()
     replica(api, tmp_path / "kept").query("up", OVER)
-    later = time.time() + _kept_answers.KEPT + 1
+    later = time.time() + kept_answers.KEPT + 1
     monkeypatch.setattr(time, "time", lambda: later)
     replica(api, tmp_path / "kept").query("up", OVER)
     assert api.asked == 2

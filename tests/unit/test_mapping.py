@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _mapping
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
 from ansible_collections.aigateway.metering.tests.unit.objects import pairs
 
 # --- reading and writing ----------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _scrape, _scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
 from ansible_collections.aigateway.metering.tests import overlap
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     PROXY,
@@ -43,7 +44,7 @@ SERVICES = [
     for gateway in ("team-a/gateway-a", "team-b/gateway-b")
 ]
 NAMESPACES = {name: {"kubernetes.io/metadata.name": name} for name in (overlap.NAMESPACE, overlap.ELSEWHERE)}
-SCRAPERS = [_scrapers.Scraper(item, NAMESPACES, item["kind"]) for item in overlap.SCRAPERS]
+SCRAPERS = [scrapers.Scraper(item, NAMESPACES, item["kind"]) for item in overlap.SCRAPERS]
 
 
 def planned(*monitors, **options):

@@ -9,14 +9,10 @@ from __future__ import annotations
 import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _accounting,
-    _chargeback,
-    _overlap,
-    _rules,
-    _stored,
-    _sums,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap, token_metric
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import counter as _accounting
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management, prometheus_rule
 
 OLD, NEW = "gen_ai.client.token.usage_token_sum", "gen_ai_client_token_usage_sum"
 OLDS = [OLD, "gen_ai_client_token_usage_token_sum", "gen__ai_dot_client_dot_token_dot_usage__token_sum"]
@@ -45,12 +41,12 @@ def labels(provider, operation="chat"):
     ],
 )
 def test_whether_a_part_is_beside_its_whole(metric, provider, operation, beside):
-    assert _overlap.is_beside(metric, labels(provider, operation)) is beside
+    assert overlap.is_beside(metric, labels(provider, operation)) is beside
 
 
 def summed(metric, provider, **tokens):
     """The sums of counters of one provider that are stored under a name."""
-    sums = _sums.Sums(["provider"], [_sums.Usage()], lambda dummy: "")
+    sums = totals.Sums(["provider"], [totals.Usage()], lambda dummy: "")
     for kind, total in tokens.items():
         counter = _accounting.Counter(total=total)
         identity = {**labels(provider), "gen_ai_token_type": kind, "user_namespace": "a", "pod": "ns/p"}
@@ -131,11 +127,11 @@ PARTS_OF_TOTAL = [
 @pytest.mark.parametrize(("metric", "kind", "provider", "operation", "times"), PARTS_OF_TOTAL)
 def test_every_query_counts_each_token_of_the_total_once(metric, kind, provider, operation, times):
     item = series(metric, kind, provider, operation)
-    (form,) = _stored.forms([metric])
+    (form,) = token_metric.forms([metric])
     queries = [" or ".join(form.over("rate", "5m", *own) for own in form.totals())]
-    items = {entry["item"]: entry["usage"]["query"] for entry in _chargeback.collection([metric], [1064])}
-    queries.append(items[_chargeback.ITEMS["output" if kind == "output" else "input"]])
-    rules = _rules.alerts([form], [1064], [], _rules.Bounds("15m", "15m", 1, 0.05))
+    items = {entry["item"]: entry["usage"]["query"] for entry in cost_management.collection([metric], [1064])}
+    queries.append(items[cost_management.ITEMS["output" if kind == "output" else "input"]])
+    rules = prometheus_rule.alerts([form], [1064], [], prometheus_rule.Bounds("15m", "15m", 1, 0.05))
     nobody = next(rule["expr"] for rule in rules if rule["alert"] == "AIGatewayTokensOfNobody")
     queries.append(nobody.rpartition(" / ")[2].rpartition(" > ")[0])
     assert [taken(query, item) for query in queries] == [times] * 3

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _period
+from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
 # Midnights that are odd: repeated (St. John's, Havana), skipped (Santiago, Beirut), a whole day skipped (Apia).
@@ -35,7 +35,7 @@ moments = st.datetimes(
 
 
 def ends(name: str, zone: str, now: str) -> tuple[float, float]:
-    found = _period.period(name, zone, now)
+    found = _calendar.period(name, zone, now)
     start, end = (datetime.datetime.fromisoformat(found[key]).timestamp() for key in ("start", "end"))
     return start, end
 
@@ -66,7 +66,7 @@ def test_the_end_of_a_period_is_the_beginning_of_the_next(zone, now):
 @given(zone=st.sampled_from(ZONES), now=moments)
 def test_the_days_of_a_period_follow_each_other_and_fill_it(zone, now):
     start, end = now.timestamp(), now.timestamp() + 4 * 86400
-    days = _period.days(start, end, zone)
+    days = _calendar.days(start, end, zone)
     assert (days[0][1], days[-1][2]) == (start, end)
     assert all(earlier[2] == later[1] for earlier, later in itertools.pairwise(days))
     assert [day[0] for day in days] == sorted({day[0] for day in days})
@@ -82,5 +82,5 @@ def test_the_days_of_a_period_follow_each_other_and_fill_it(zone, now):
     ],
 )
 def test_a_day_begins_when_its_zone_first_says_so(zone, now, start):
-    found = _period.period("yesterday", zone, now)["start"]
+    found = _calendar.period("yesterday", zone, now)["start"]
     assert datetime.datetime.fromisoformat(found) == datetime.datetime.fromisoformat(start)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _preflight, _unmetered
-from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import cautions, unmetered
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
 from ansible_collections.aigateway.metering.tests.unit.objects import pairs, route
 
 # --- what is read -----------------------------------------------------------------------------------------------------
@@ -24,24 +24,24 @@ from ansible_collections.aigateway.metering.tests.unit.objects import pairs, rou
     ],
 )
 def test_a_route_names_its_gateways(references, gateways):
-    assert _unmetered.gateways_of([route(**references)]) == gateways
+    assert unmetered.gateways_of([route(**references)]) == gateways
 
 
 # --- cautions: each where it is due, and only there -------------------------------------------------------------------
 
 
 def test_a_gateway_in_envoy_gateways_own_namespace_is_a_caution():
-    (said,) = _preflight.in_control_plane([route(namespace="system"), route("other", "system")], "system")
+    (said,) = cautions.in_control_plane([route(namespace="system"), route("other", "system")], "system")
     assert said.startswith("Gateway system/gateway is in Envoy Gateway's own namespace")
 
 
 @pytest.mark.parametrize("namespace", ["team-a", "system-2"])
 def test_a_gateway_elsewhere_is_none(namespace):
-    assert _preflight.in_control_plane([route(namespace=namespace)], "system") == []
+    assert cautions.in_control_plane([route(namespace=namespace)], "system") == []
 
 
 def test_routes_without_costs_are_a_caution_by_name():
-    (said,) = _preflight.without_costs([route("b", costs=False), route("a", costs=False), route("c")], [])
+    (said,) = cautions.without_costs([route("b", costs=False), route("a", costs=False), route("c")], [])
     assert said.startswith("AIGatewayRoute team-a/a, team-a/b has no llmRequestCosts")
 
 
@@ -58,12 +58,12 @@ def test_routes_without_costs_are_a_caution_by_name():
     ],
 )
 def test_configured_costs_are_none(routes, configs):
-    assert _preflight.without_costs(routes, configs) == []
+    assert cautions.without_costs(routes, configs) == []
 
 
 @pytest.mark.parametrize("config", [{"spec": {}}, {}], ids=["empty spec", "no spec"])
 def test_a_gateway_config_without_costs_does_not_hide_that_the_route_has_none(config):
-    assert len(_preflight.without_costs([route(costs=False)], [config])) == 1
+    assert len(cautions.without_costs([route(costs=False)], [config])) == 1
 
 
 HOOKED = {
@@ -88,7 +88,7 @@ HOOKED = {
     ],
 )
 def test_missing_hooks_are_a_caution_with_their_place(configuration):
-    (said,) = _preflight.without_hooks(configuration, "configmap ns/config")
+    (said,) = cautions.without_hooks(configuration, "configmap ns/config")
     assert said.startswith("The configuration of Envoy Gateway (configmap ns/config) has no extensionManager hooks")
 
 
@@ -96,38 +96,38 @@ def test_missing_hooks_are_a_caution_with_their_place(configuration):
     "configuration", [pytest.param(HOOKED, id="hooks"), pytest.param(None, id="no configuration to judge")]
 )
 def test_hooks_or_nothing_to_judge_are_none(configuration):
-    assert _preflight.without_hooks(configuration, "configmap ns/config") == []
+    assert cautions.without_hooks(configuration, "configmap ns/config") == []
 
 
 def test_headers_that_no_policy_sets_are_a_caution_by_pair():
-    (said,) = _preflight.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", ("b",))]}))
+    (said,) = cautions.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", ("b",))]}))
     assert said.startswith("No policy or route is seen to set the header of x-a:a, x-c:c.")
 
 
 def test_headers_that_a_policy_sets_are_none():
-    assert _preflight.unset_headers(pairs("x-b:b"), Setters({"x-b": [Setter("ns/jwt", ("b",))]})) == []
+    assert cautions.unset_headers(pairs("x-b:b"), Setters({"x-b": [Setter("ns/jwt", ("b",))]})) == []
 
 
 def test_per_user_pairs_that_are_there_are_a_caution_by_pair():
-    (said,) = _preflight.per_user(pairs("x-a:a,x-user-id:who,x-b:email"))
+    (said,) = cautions.per_user(pairs("x-a:a,x-user-id:who,x-b:email"))
     assert said.startswith("The mapping has x-user-id:who, x-b:email, which makes one series for each user")
 
 
 def test_other_pairs_are_none():
-    assert _preflight.per_user(pairs("x-user-namespace:user_namespace,x-user-group:department")) == []
+    assert cautions.per_user(pairs("x-user-namespace:user_namespace,x-user-group:department")) == []
 
 
 @pytest.mark.parametrize("samples", [{}, {"ns/p": []}, {"ns/p": [], "ns/q": []}])
 def test_no_sample_at_any_sidecar_is_a_caution(samples):
-    assert len(_preflight.no_traffic(samples)) == 1
+    assert len(cautions.no_traffic(samples)) == 1
 
 
 def test_a_sample_at_one_sidecar_is_none():
-    assert _preflight.no_traffic({"ns/p": [], "ns/q": ["sample"]}) == []
+    assert cautions.no_traffic({"ns/p": [], "ns/q": ["sample"]}) == []
 
 
 def test_array_claims_are_a_caution_for_each_label():
-    said = _preflight.array_claims({"department": ['["a"]', '["b"]'], "team": ['["c"]']})
+    said = cautions.array_claims({"department": ['["a"]', '["b"]'], "team": ['["c"]']})
     assert [text.split(" Each")[0] for text in said] == [
         'The label department carries encoded array claims such as ["a"].',
         'The label team carries encoded array claims such as ["c"].',
@@ -135,19 +135,19 @@ def test_array_claims_are_a_caution_for_each_label():
 
 
 def test_no_array_claims_are_none():
-    assert _preflight.array_claims({}) == []
+    assert cautions.array_claims({}) == []
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        _preflight.in_control_plane([route(namespace="system")], "system"),
-        _preflight.without_costs([route(costs=False)], []),
-        _preflight.without_hooks({}, "here"),
-        _preflight.unset_headers(pairs("x-a:a"), Setters()),
-        _preflight.per_user(pairs("x-user-id:user_id")),
-        _preflight.no_traffic({}),
-        _preflight.array_claims({"a": ['["b"]']}),
+        cautions.in_control_plane([route(namespace="system")], "system"),
+        cautions.without_costs([route(costs=False)], []),
+        cautions.without_hooks({}, "here"),
+        cautions.unset_headers(pairs("x-a:a"), Setters()),
+        cautions.per_user(pairs("x-user-id:user_id")),
+        cautions.no_traffic({}),
+        cautions.array_claims({"a": ['["b"]']}),
     ],
     ids=["control plane", "costs", "hooks", "headers", "per user", "traffic", "arrays"],
 )

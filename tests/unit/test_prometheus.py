@@ -11,13 +11,10 @@ from typing import Any
 import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _api,
-    _prometheus,
-    _scrape_check,
-    _verification,
-)
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check, verify_token_usage
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
 from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus, sidecar
 
 MAIN = prometheus()
@@ -245,12 +242,12 @@ def test_a_pool_reaches_a_namespace_unless_it_is_bound_to_others(own, reaches):
 
 @pytest.mark.parametrize("login", ["user:secret", "user:se/secret", "secret"])
 def test_an_address_is_named_without_what_lets_in(login):
-    assert "secret" not in _api.Address(f"https://{login}@metrics:9090/prometheus/", {}).name
+    assert "secret" not in api.Address(f"https://{login}@metrics:9090/prometheus/", {}).name
 
 
 def test_a_query_about_sidecars_is_promql():
     sidecars = [sidecar("envoy-1.a"), sidecar("envoy-2")]
-    promql_parser.parse(_scrape_check._count(sidecars, 'user_namespace!=""'))
+    promql_parser.parse(prom_scrape_check._count(sidecars, 'user_namespace!=""'))
 
 
 class Asked:
@@ -266,5 +263,5 @@ class Asked:
 
 def test_a_query_about_pods_is_promql():
     replica: Any = Asked()
-    _verification.stored(replica, ["envoy-1.a", "envoy-2"])
+    verify_token_usage.stored(replica, ["envoy-1.a", "envoy-2"])
     promql_parser.parse(replica.text)

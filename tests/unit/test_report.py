@@ -19,17 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.filter.usage_report import usage_report
-from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _focus,
-    _overlap,
-    _page,
-    _period,
-    _prices,
-    _report,
-    _samples,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap
 from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus as _focus
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import prices as _prices
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
 
 BY = ["namespace", "model"]
 VOID = {"meta"}
@@ -55,7 +53,7 @@ def used(**tokens):
 
 def usage(*rows, doubts=()):
     rows = rows or (row(),)
-    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in _overlap.TYPES}
+    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in overlap.TYPES}
     return {
         "start": "2026-11-01T00:00:00+00:00",
         "end": "2026-12-01T00:00:00+00:00",
@@ -129,11 +127,11 @@ def row(namespace="team-a", model="chat-small", **tokens):
     ],
 )
 def test_a_period_of_the_calendar_begins_and_ends_in_its_zone(name, zone, now, start, end):
-    assert _period.period(name, zone, now) == {"start": start, "end": end}
+    assert _calendar.period(name, zone, now) == {"start": start, "end": end}
 
 
 def test_two_times_are_in_the_zone_unless_they_say_another():
-    found = _period.span("Europe/Berlin", "", begin="2026-11-01", end="2026-11-02T00:00:00Z")
+    found = _calendar.span("Europe/Berlin", "", begin="2026-11-01", end="2026-11-02T00:00:00Z")
     assert found == {"start": "2026-11-01T00:00:00+01:00", "end": "2026-11-02T00:00:00+00:00"}
 
 
@@ -149,7 +147,7 @@ def test_two_times_are_in_the_zone_unless_they_say_another():
 )
 def test_what_is_no_period_is_told(zone, options, message):
     with pytest.raises(MeteringError, match=message):
-        _period.span(zone, "2026-11-25T02:00:00", **options)
+        _calendar.span(zone, "2026-11-25T02:00:00", **options)
 
 
 # --- prices -----------------------------------------------------------------------------------------------------------
@@ -498,10 +496,10 @@ def test_focus_charges_every_token_once_at_its_rate():
     }
 
 
-@given(st.dictionaries(st.sampled_from(_overlap.TYPES), st.integers(0, 10**12)))
+@given(st.dictionaries(st.sampled_from(overlap.TYPES), st.integers(0, 10**12)))
 def test_focus_adds_up_to_the_exact_cost(tokens):
     price = prices_of(LIST).prices[0]
-    lines = focus(row(**dict.fromkeys(_overlap.TYPES, 0) | tokens))
+    lines = focus(row(**dict.fromkeys(overlap.TYPES, 0) | tokens))
     assert sum(Decimal(line["BilledCost"]) for line in lines) == price.cost(tokens)
 
 
@@ -663,4 +661,4 @@ HALF = base64.b64encode(b'["\\ud800", "a"]').decode()
     ],
 )
 def test_a_value_is_shown_as_what_it_has_in_it(value, shown):
-    assert _samples.shown_value(value) == shown
+    assert exposition.shown_value(value) == shown

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _samples
-from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
-from ansible_collections.aigateway.metering.plugins.module_utils._samples import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
 
 
 def encoded(claim, *, padded=True):
@@ -38,11 +38,11 @@ target_info{service_name="ai-gateway"} 1
 
 
 def test_only_the_token_sums_are_read():
-    assert _samples.parse(EXPOSITION) == [Sample({"gen_ai_token_type": "input", "user_namespace": "a"}, 1234.0)]
+    assert exposition.parse(EXPOSITION) == [Sample({"gen_ai_token_type": "input", "user_namespace": "a"}, 1234.0)]
 
 
 def test_an_empty_exposition_has_no_samples():
-    assert _samples.parse("") == []
+    assert exposition.parse("") == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_empty_exposition_has_no_samples():
     ],
 )
 def test_the_names_of_every_generation_are_read(name):
-    assert _samples.parse(f'{name}{{a="b"}} 1\n') == [Sample({"a": "b"}, 1.0)]
+    assert exposition.parse(f'{name}{{a="b"}} 1\n') == [Sample({"a": "b"}, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_names_of_every_generation_are_read(name):
     ["gen_ai_client_token_usage_sum_total", "my_gen_ai_client_token_usage_sum", "gen_ai_client_token_usage_total_sum"],
 )
 def test_other_names_are_not_read(name):
-    assert _samples.parse(f'{name}{{a="b"}} 1\n') == []
+    assert exposition.parse(f'{name}{{a="b"}} 1\n') == []
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_other_names_are_not_read(name):
     ],
 )
 def test_a_labels_value_is_read_as_it_was_meant(written, value):
-    assert _samples.parse(f'gen_ai_client_token_usage_sum{{x="{written}",y="z"}} 7\n') == [
+    assert exposition.parse(f'gen_ai_client_token_usage_sum{{x="{written}",y="z"}} 7\n') == [
         Sample({"x": value, "y": "z"}, 7.0)
     ]
 
@@ -92,7 +92,7 @@ def test_a_labels_value_is_read_as_it_was_meant(written, value):
     ids=["plain", "exponent", "timestamp"],
 )
 def test_a_samples_number_is_read(written, tokens):
-    assert _samples.parse(f'gen_ai_client_token_usage_sum{{a="b"}} {written}\n')[0].tokens == tokens
+    assert exposition.parse(f'gen_ai_client_token_usage_sum{{a="b"}} {written}\n')[0].tokens == tokens
 
 
 # --- encoded arrays ---------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_a_samples_number_is_read(written, tokens):
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
 @pytest.mark.parametrize("claim", [["a"], ["a", "bc"], ["a", "bcd"], ["a", 1], ["ÿ?>"], [7], [-1.5], [[]], [{"a": 1}]])
 def test_an_encoded_array_is_decoded(claim, padded):
-    assert json.loads(_samples.decoded_array(encoded(claim, padded=padded))) == claim
+    assert json.loads(exposition.decoded_array(encoded(claim, padded=padded))) == claim
 
 
 @given(
@@ -115,7 +115,7 @@ def test_an_encoded_array_is_decoded(claim, padded):
     )
 )
 def test_an_array_of_whatever_is_decoded(claim):
-    assert json.loads(_samples.decoded_array(encoded(claim))) == claim
+    assert json.loads(exposition.decoded_array(encoded(claim))) == claim
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_array_of_whatever_is_decoded(claim):
     ["", "research", "WyJ", "WyJhIl", "WyJoo!", "WyJoello-world", "eyJhIjoxfQ==", "W10", "W1"],
 )
 def test_any_other_value_is_no_array(value):
-    assert _samples.decoded_array(value) == ""
+    assert exposition.decoded_array(value) == ""
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -144,12 +144,12 @@ def samples(*labels):
     ],
 )
 def test_a_label_carries_data_when_some_sample_has_a_plain_value(found, labels):
-    assert _samples.labels_with_data(found) == labels
+    assert exposition.labels_with_data(found) == labels
 
 
 def test_arrays_are_told_once_for_each_wanted_label():
     found = samples({"a": encoded(["y"])}, {"a": encoded(["x"])}, {"a": encoded(["x"])}, {"b": encoded(["z"])})
-    assert _samples.arrays(found, ["a", "c"]) == {"a": ['["x"]', '["y"]']}
+    assert exposition.arrays(found, ["a", "c"]) == {"a": ['["x"]', '["y"]']}
 
 
 MAPPING = {"x-user-group": "department"}
@@ -204,8 +204,8 @@ SET = Setters({"x-user-group": [Setter("team-a/jwt", ("group",))]})
 )
 def test_why_a_label_carries_no_data_is_worked_out(have, state):
     inputs = {"mapping": MAPPING, "samples": [], "stale": [], "setters": SET} | have
-    assert _samples.state_of("department", **inputs) == state
+    assert exposition.state_of("department", **inputs) == state
 
 
 def test_a_line_whose_value_is_no_number_is_passed_over():
-    assert _samples.parse('gen_ai_client_token_usage_sum{a="b"} many\n') == []
+    assert exposition.parse('gen_ai_client_token_usage_sum{a="b"} many\n') == []

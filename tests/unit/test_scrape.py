@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _dedupe, _scrape, _scrapers, _selectors
-from ansible_collections.aigateway.metering.plugins.module_utils._cluster import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import name_of
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.workloads import name_of
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -65,7 +68,7 @@ def expression(key, operator, *values):
     ],
 )
 def test_a_selector_selects_as_kubernetes_does(selector, labels, selected):
-    assert _selectors.matches(selector, labels) is selected
+    assert selectors.matches(selector, labels) is selected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_a_selector_selects_as_kubernetes_does(selector, labels, selected):
     ],
 )
 def test_a_selector_is_satisfied_by_as_few_labels_as_possible(selector, labels):
-    assert _selectors.satisfying(selector) == labels
+    assert selectors.satisfying(selector) == labels
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_selector_is_satisfied_by_as_few_labels_as_possible(selector, labels):
     ],
 )
 def test_several_conditions_on_one_label_are_satisfied_together(selector):
-    assert _selectors.matches(selector, _selectors.satisfying(selector) or {"nothing": "found"})
+    assert selectors.matches(selector, selectors.satisfying(selector) or {"nothing": "found"})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_several_conditions_on_one_label_are_satisfied_together(selector):
     ],
 )
 def test_a_selector_that_nothing_satisfies_is_told(selector):
-    assert _selectors.satisfying(selector) is None
+    assert selectors.satisfying(selector) is None
 
 
 # --- the Prometheus ---------------------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ IMPOSSIBLE = prometheus(
     ],
 )
 def test_a_prometheus_is_chosen(found, named, chosen):
-    assert _scrapers.choose(found, named) is chosen
+    assert scrapers.choose(found, named) is chosen
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_prometheus_is_chosen(found, named, chosen):
 )
 def test_a_prometheus_is_not_guessed(found, named, message):
     with pytest.raises(MeteringError, match=message):
-        _scrapers.choose(found, named)
+        scrapers.choose(found, named)
 
 
 # --- what a monitor covers --------------------------------------------------------------------------------------------
@@ -699,7 +702,7 @@ def test_a_monitor_that_was_stored_without_a_field_is_read_again():
     plan = _scrape.plan(monitoring(), prometheus(), TWO)
     served: Any = Pruning({"scrapeClassicHistograms", "convertClassicHistogramsToNHCB"}, "pruning")
     with pytest.raises(ConflictError, match="was stored without portNumber"):
-        _dedupe.carry_out(served, plan)
+        podmonitor_dedupe.carry_out(served, plan)
 
 
 def test_a_second_plan_is_tried_like_the_first():
@@ -707,7 +710,7 @@ def test_a_second_plan_is_tried_like_the_first():
         """It refuses one field at a time."""
 
         def rehearse(self, dummy, api, plural, wish):
-            unknown = sorted(_dedupe._fields(wish) - self.has)
+            unknown = sorted(podmonitor_dedupe._fields(wish) - self.has)
             if unknown:
                 raise UnknownFieldsError(frozenset(unknown[:1]))
             return super().rehearse(dummy, api, plural, wish)
@@ -716,9 +719,9 @@ def test_a_second_plan_is_tried_like_the_first():
         return _scrape.plan(monitoring(), prometheus(), TWO, lacking=lacking)
 
     served: Any = Twice(set(), "strict")
-    created = _dedupe.accepted_plan(served, plan).create
+    created = podmonitor_dedupe.accepted_plan(served, plan).create
     assert created is not None
-    assert _dedupe._fields(created) == set()
+    assert podmonitor_dedupe._fields(created) == set()
 
 
 class Served:
@@ -737,7 +740,7 @@ class Served:
         self.asked += 1
         if self.how in ("forbidden", "blind"):
             return None
-        unknown = _dedupe._fields(wish) - self.has
+        unknown = podmonitor_dedupe._fields(wish) - self.has
         if unknown and self.how == "strict":
             raise UnknownFieldsError(frozenset(f"spec.podMetricsEndpoints[0].{name}" for name in unknown))
         spec = {name: value for name, value in wish["spec"].items() if name not in unknown}
@@ -754,12 +757,12 @@ def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has
         return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(has, how if how == "pruning" else "strict")
-    first = _dedupe.accepted_plan(served, plan)
+    first = podmonitor_dedupe.accepted_plan(served, plan)
     assert first.create is not None
-    assert _dedupe._fields(first.create) == has
+    assert podmonitor_dedupe._fields(first.create) == has
     standing = served.rehearse(None, "", "", first.create)
     again: Any = Served(has, how)
-    second = _dedupe.accepted_plan(again, functools.partial(plan, standing))
+    second = podmonitor_dedupe.accepted_plan(again, functools.partial(plan, standing))
     assert (second.create, second.update) == (None, None)
     # Where all is as it is wanted nothing is tried.
     assert again.asked == (0 if has == _scrape.OPTIONAL_FIELDS else 1)
@@ -771,7 +774,7 @@ def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_r
         return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(set(_scrape.OPTIONAL_FIELDS), "strict")
-    standing: Any = _dedupe.accepted_plan(served, plan).create
+    standing: Any = podmonitor_dedupe.accepted_plan(served, plan).create
     edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
     again: Any = Served(set(_scrape.OPTIONAL_FIELDS), how)
-    assert _dedupe.accepted_plan(again, functools.partial(plan, edited)).update is not None
+    assert podmonitor_dedupe.accepted_plan(again, functools.partial(plan, edited)).update is not None

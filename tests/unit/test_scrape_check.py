@@ -11,11 +11,13 @@ from typing import Any
 import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _scrape_check, _state, _targets
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._unmetered import Unmetered
-from ansible_collections.aigateway.metering.plugins.module_utils._view import View
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import reader
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.unmetered import Unmetered
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape.context import View
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     monitoring,
     pod_monitor,
@@ -26,7 +28,7 @@ from ansible_collections.aigateway.metering.tests.unit.objects import (
 
 P = sidecar("p", ip="10.0.0.1")
 POOL = "podMonitor/gateways/monitor/0"
-RIGHT = {"main-0": _targets.verdict([target("10.0.0.1:1064", POOL)], [P])}
+RIGHT = {"main-0": live_targets.verdict([target("10.0.0.1:1064", POOL)], [P])}
 
 
 class Cluster:
@@ -69,29 +71,29 @@ def view(**known: Any) -> View:
 )
 def test_a_target_whose_monitor_has_just_been_withdrawn_proves_nothing(monitor, scraper, said):
     cluster: Any = Cluster(monitor)
-    found = _scrape_check.withdrawn(cluster, view(scraper=scraper), _scrape_check.Seen([P], RIGHT))
+    found = prom_scrape_check.withdrawn(cluster, view(scraper=scraper), prom_scrape_check.Seen([P], RIGHT))
     assert [text.partition(", and")[0] for text in found] == ([said] if said else [])
 
 
 def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypatch):
     counted = Sample({"gen_ai_token_type": "input"}, 10.0)
-    monkeypatch.setattr(_state, "readable_samples", lambda *_: ({P.name: [counted]}, {}))
-    seen = _scrape_check.Seen([P], RIGHT)
+    monkeypatch.setattr(reader, "readable_samples", lambda *_: ({P.name: [counted]}, {}))
+    seen = prom_scrape_check.Seen([P], RIGHT)
     cluster: Any = Cluster()
-    seen.still = _scrape_check.still_unstored(cluster, view(backend=Backend()), seen)
-    monkeypatch.setattr(_scrape_check, "seen_within", lambda *_: seen)
+    seen.still = prom_scrape_check.still_unstored(cluster, view(backend=Backend()), seen)
+    monkeypatch.setattr(prom_scrape_check, "seen_within", lambda *_: seen)
     with pytest.raises(MeteringError, match=r"store-0 does not answer\. .* Next: look at store-0"):
-        _scrape_check.settled(cluster, view(), 0, strict=True)
+        prom_scrape_check.settled(cluster, view(), 0, strict=True)
 
 
 def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
-    doubled = _targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
+    doubled = live_targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
     unmetered = Unmetered("gateways/q", "team-a/chat", "it runs without it", "kubectl delete pod q")
-    seen = _scrape_check.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
-    monkeypatch.setattr(_scrape_check, "seen_within", lambda *_: seen)
+    seen = prom_scrape_check.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
+    monkeypatch.setattr(prom_scrape_check, "seen_within", lambda *_: seen)
     cluster: Any = Cluster()
     with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
-        _scrape_check.settled(cluster, view(), 0, strict=False)
+        prom_scrape_check.settled(cluster, view(), 0, strict=False)
 
 
 class Answering:
@@ -102,7 +104,7 @@ class Answering:
 
     def query(self, promql):
         self.asked.append(promql)
-        return [{"metric": {_scrape_check.MARK: name}, "value": [0, str(number)]} for name, number in self.answers]
+        return [{"metric": {prom_scrape_check.MARK: name}, "value": [0, str(number)]} for name, number in self.answers]
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,11 @@ class Answering:
 )
 def test_how_many_series_are_stored_and_carry_each_label_is_one_question(labels, answers, told):
     replica: Any = Answering(answers)
-    assert _scrape_check.stored_series(replica, [sidecar("p")], labels) == told
+    assert prom_scrape_check.stored_series(replica, [sidecar("p")], labels) == told
     assert len(replica.asked) == 1
 
 
 def test_the_question_for_labels_is_promql_also_for_odd_names():
     replica: Any = Answering([])
-    _scrape_check.stored_series(replica, [sidecar("p")], ["user_namespace", "user.id"])
+    prom_scrape_check.stored_series(replica, [sidecar("p")], ["user_namespace", "user.id"])
     promql_parser.parse(replica.asked[0])

@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _prometheus,
-    _scrape,
-    _scrapers,
-    _selectors,
-    _sources,
-    _targets,
-)
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, scrapers, sources
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -34,7 +30,7 @@ PLATFORM = "ai-gateway-extproc-metrics"
 
 
 def vmagent(name="vm", **spec):
-    return _scrapers.Scraper({"metadata": {"name": name, "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMAgent")
+    return scrapers.Scraper({"metadata": {"name": name, "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMAgent")
 
 
 def pod_scrape(name="monitor", labels=None, **endpoint):
@@ -104,7 +100,7 @@ def test_the_rules_of_a_pod_scrape_count_under_their_own_names():
         "b", metricRelabelConfigs=[{"action": "drop", "source_labels": ["__name__"], "regex": "gen_ai.*"}]
     )
     by = vmagent(**EVERYTHING)
-    assert _sources.source_of("VMPodScrape", dropping, by, [sidecar("p")]).covered == {}
+    assert sources.source_of("VMPodScrape", dropping, by, [sidecar("p")]).covered == {}
 
 
 # --- where several store ----------------------------------------------------------------------------------------------
@@ -148,17 +144,17 @@ def test_of_several_the_one_is_chosen_that_scrapes_the_sidecars_already():
     idle = prometheus("idle", selector={"matchLabels": {"team": "x"}})
     busy = prometheus("busy", selector={"matchLabels": {"team": "y"}})
     there = monitoring(pod_monitor(labels={"team": "y"}), scrapers=[idle, busy])
-    assert _sources.choose(there, "", [sidecar("p")]) is busy
+    assert sources.choose(there, "", [sidecar("p")]) is busy
 
 
 def test_of_several_that_scrape_the_sidecars_none_is_guessed():
     there = monitoring(pod_monitor(), scrapers=[prometheus("a"), prometheus("b")])
     with pytest.raises(MeteringError, match="Several Prometheuses could scrape"):
-        _sources.choose(there, "", [sidecar("p")])
+        sources.choose(there, "", [sidecar("p")])
 
 
 def test_what_scrapes_outside_of_the_cluster_is_taken_to_read_every_monitor():
-    outside = _scrapers.unseen("https://metrics")
+    outside = scrapers.unseen("https://metrics")
     assert outside.selects("PodMonitor", pod_monitor())
 
 
@@ -166,8 +162,8 @@ def test_what_scrapes_outside_of_the_cluster_is_taken_to_read_every_monitor():
 
 
 def job(*pods, labels=frozenset({("job", "by-hand")})):
-    targets = tuple(_sources.Target(pod, "http", labels, keeps_tokens=True) for pod in pods)
-    return _sources.Source("scrape job", "by-hand", prometheus(), targets)
+    targets = tuple(sources.Target(pod, "http", labels, keeps_tokens=True) for pod in pods)
+    return sources.Source("scrape job", "by-hand", prometheus(), targets)
 
 
 def test_a_job_written_by_hand_that_scrapes_all_is_kept_and_nothing_added():
@@ -185,7 +181,7 @@ def test_beside_a_job_written_by_hand_for_some_gateways_ours_covers_the_others()
     two = [sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")]
     plan = _scrape.plan(monitoring(), prometheus(), two, jobs=[job("gateways/p")])
     assert plan.create is not None
-    assert _sources.source_of("PodMonitor", plan.create, prometheus(), two).covered == {"gateways/q": 1}
+    assert sources.source_of("PodMonitor", plan.create, prometheus(), two).covered == {"gateways/q": 1}
 
 
 def test_a_job_beside_a_monitor_of_others_is_named_with_what_to_do():
@@ -207,7 +203,7 @@ def live(pool, **labels):
 
 
 def jobs(*targets, monitors=(), rules=None):
-    return [source.name for source in _targets.jobs(targets, [P], prometheus(), rules or {}, monitoring(*monitors))]
+    return [source.name for source in live_targets.jobs(targets, [P], prometheus(), rules or {}, monitoring(*monitors))]
 
 
 DISCOVERED_BY_HTTP = {
@@ -245,7 +241,7 @@ def test_what_scrapes_without_being_predicted_is_told(pool, monitors, found):
 
 def test_a_job_that_drops_the_tokens_covers_nobody():
     rules = {"by-hand": [{"source_labels": ["__name__"], "regex": "gen_ai.*", "action": "drop"}]}
-    (source,) = _targets.jobs([live("by-hand")], [P], prometheus(), rules, monitoring())
+    (source,) = live_targets.jobs([live("by-hand")], [P], prometheus(), rules, monitoring())
     assert source.covered == {}
 
 
@@ -292,7 +288,7 @@ def test_no_rule_of_somebody_elses_monitor_ends_a_run(rule):
 
 
 def test_two_kinds_of_one_name_are_not_one():
-    agent = _scrapers.Scraper(
+    agent = scrapers.Scraper(
         {"metadata": {"name": "main", "namespace": MONITORING}, "spec": {**prometheus().spec}},
         prometheus().namespaces,
         "PrometheusAgent",
@@ -321,7 +317,7 @@ def test_two_kinds_of_one_name_are_not_one():
     ],
 )
 def test_a_selector_in_text_form_selects_as_the_api_server_does(text, labels, selected):
-    assert _selectors.matches(_selectors.parsed(text), labels) is selected
+    assert selectors.matches(selectors.parsed(text), labels) is selected
 
 
 # --- what a scraper adds to every monitor, or to those that name a class of it ----------------------------------------
@@ -344,7 +340,7 @@ ELSEWHERE = {"name": "elsewhere", "relabelings": [{"targetLabel": "__metrics_pat
 def test_the_rules_of_a_scrape_class_count(classes, named, covers):
     monitor = pod_monitor()
     monitor["spec"] |= {"scrapeClass": named} if named else {}
-    found = _sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
+    found = sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
     assert bool(found.covered) is covers
 
 
@@ -353,7 +349,7 @@ def test_the_rules_of_a_class_come_before_those_of_the_endpoint():
     monitor = pod_monitor(
         endpoints=[{"portNumber": 1064, "relabelings": [{"targetLabel": "tier", "replacement": "own"}]}]
     )
-    found = _sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
+    found = sources.source_of("PodMonitor", monitor, prometheus(scrapeClasses=classes), [sidecar("p")])
     assert [dict(target.labels)["tier"] for target in found.targets] == ["own"]
 
 
@@ -374,7 +370,7 @@ def test_the_rules_of_a_class_come_before_those_of_the_endpoint():
 )
 def test_an_enforced_label_has_the_namespace_of_the_monitor(spec, namespace):
     monitor = pod_monitor(namespace="teams", namespace_selector={"any": True})
-    found = _sources.source_of("PodMonitor", monitor, prometheus(**spec), [sidecar("p")])
+    found = sources.source_of("PodMonitor", monitor, prometheus(**spec), [sidecar("p")])
     assert [dict(target.labels)["namespace"] for target in found.targets] == [namespace]
 
 
@@ -400,12 +396,12 @@ def test_an_enforced_label_has_the_namespace_of_the_monitor(spec, namespace):
     ],
 )
 def test_what_a_vmagent_adds_to_every_monitor_counts(spec, covers):
-    found = _sources.source_of("VMPodScrape", pod_scrape(), vmagent(**EVERYTHING, **spec), [sidecar("p")])
+    found = sources.source_of("VMPodScrape", pod_scrape(), vmagent(**EVERYTHING, **spec), [sidecar("p")])
     assert bool(found.covered) is covers
 
 
 def vmsingle(**spec):
-    return _scrapers.Scraper({"metadata": {"name": "vm", "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMSingle")
+    return scrapers.Scraper({"metadata": {"name": "vm", "namespace": "vm"}, "spec": spec}, {GATEWAYS: {}}, "VMSingle")
 
 
 @pytest.mark.parametrize(
@@ -422,11 +418,11 @@ def test_a_vmsingle_scrapes_where_it_is_told_to(spec, selected):
 
 def test_a_vmsingle_that_only_stores_is_named_with_what_to_set():
     with pytest.raises(MeteringError, match=r"VMSingle vm/vm only stores.*ingestOnlyMode: false"):
-        _scrapers.choose([vmsingle(**EVERYTHING)])
+        scrapers.choose([vmsingle(**EVERYTHING)])
 
 
 def test_where_only_something_that_stores_is_in_the_cluster_what_the_options_name_scrapes():
-    found = _prometheus.monitoring_with(_sources.Monitoring([vmsingle()], {}), {"url": "https://vm"})
+    found = replica.monitoring_with(sources.Monitoring([vmsingle()], {}), {"url": "https://vm"})
     assert [scraper.is_unseen for scraper in found.scrapers] == [True]
 
 
@@ -449,7 +445,7 @@ def test_the_pods_on_every_node_are_one_replica_together(scraper, together):
             ]
 
     cluster: Any = Cluster()
-    assert len(_prometheus.Backend(cluster, scraper, {}).scraping()) == (1 if together else 2)
+    assert len(replica.Backend(cluster, scraper, {}).scraping()) == (1 if together else 2)
 
 
 @pytest.mark.parametrize(
@@ -468,7 +464,7 @@ def test_what_serves_its_api_by_tls_is_asked_so(spec, scheme):
 
 def test_a_scraper_that_says_nothing_selects_nothing_and_is_no_error():
     document = {"metadata": {"namespace": "monitoring", "name": "vm"}}
-    assert _scrapers.Scraper(document, {}, "VMAgent").spec == {}
+    assert scrapers.Scraper(document, {}, "VMAgent").spec == {}
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from ansible.module_utils.testing import patch_module_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _module, _secrets
+from ansible_collections.aigateway.metering.plugins.module_utils import _secrets
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import runner
 
 SECRET = "s3cr3t-of-team-a"
 OPTIONS = {
-    **_module.API_OPTION,
+    **runner.API_OPTION,
     "tokens": {"type": "list", "elements": "str", "no_log": True},
     "headers": {"type": "dict", "default": {}, "no_log": True},
     "secret_headers": {"type": "list", "elements": "str", "default": [], "no_log": False},
@@ -35,7 +36,7 @@ OPTIONS = {
 def returned(capsys, arguments, result=None, *, fails=False):
     """What a module with these arguments prints, as JSON."""
     with patch_module_args(arguments), contextlib.suppress(SystemExit):
-        module = _module.DiscreetModule(argument_spec=dict(OPTIONS))
+        module = runner.DiscreetModule(argument_spec=dict(OPTIONS))
         if fails:
             module.fail_json(msg="it failed", **(result or {}))
         module.exit_json(**(result or {}))
@@ -248,7 +249,7 @@ def test_a_secret_is_not_in_the_systems_log(arguments, monkeypatch):
     logged = []
     monkeypatch.setattr(AnsibleModule, "log", lambda dummy, msg, log_args=None: logged.append(f"{msg} {log_args}"))
     with patch_module_args(arguments), contextlib.suppress(SystemExit):
-        _module.DiscreetModule(argument_spec=dict(OPTIONS))
+        runner.DiscreetModule(argument_spec=dict(OPTIONS))
     assert SECRET not in "".join(logged)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _stored_tokens
-from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._stored_tokens import Item
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import stored_tokens
+from ansible_collections.aigateway.metering.plugins.module_utils._usage.stored_tokens import Item
 from ansible_collections.aigateway.metering.tests.unit.objects import sidecar
 
 TARGET = {"job": "ns/m", "namespace": "gateways", "pod": "p", "instance": "10.0.0.1:1064", "container": "c"}
@@ -55,12 +55,12 @@ TWICE = {**TARGET, "job": "other"}
     ],
 )
 def test_what_is_not_stored_is_counted(samples, items, lacking):
-    assert _stored_tokens.unstored(samples, items) == lacking
+    assert stored_tokens.unstored(samples, items) == lacking
 
 
 def test_a_native_histogram_has_its_tokens_in_its_sum():
-    assert _stored_tokens.value_of({"metric": {}, "histogram": [1.0, {"count": "2", "sum": "17"}]}) == 17
-    assert _stored_tokens.value_of({"metric": {}, "value": [1.0, "17"]}) == 17
+    assert stored_tokens.value_of({"metric": {}, "histogram": [1.0, {"count": "2", "sum": "17"}]}) == 17
+    assert stored_tokens.value_of({"metric": {}, "value": [1.0, "17"]}) == 17
 
 
 P = sidecar("p", ip="10.0.0.1")
@@ -83,4 +83,4 @@ OTHER = sidecar("p", "elsewhere", ip="10.0.0.2")
     ],
 )
 def test_whose_a_stored_series_is(labels, among, own):
-    assert bool(_stored_tokens.of(P, among, [Item(labels, 1.0)])) is own
+    assert bool(stored_tokens.of(P, among, [Item(labels, 1.0)])) is own

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _summary
+from ansible_collections.aigateway.metering.plugins.plugin_utils import _run_summary
 
 
 def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed):
@@ -43,7 +43,7 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
     }
     for key, value in changed.items():
         results[key] = {} if value is None else results[key] | value
-    return _summary.lines(**results, dashboard=dashboard, check_mode=check_mode)
+    return _run_summary.lines(**results, dashboard=dashboard, check_mode=check_mode)
 
 
 def line(lines, beginning):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils._tenure import ABOUT, KEEPS, Span, tenures
+from ansible_collections.aigateway.metering.plugins.module_utils._usage.tenure import ABOUT, KEEPS, Span, tenures
 
 
 def owner(seen, time, made):

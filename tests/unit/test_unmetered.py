@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _preflight, _unmetered
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import cautions, unmetered
 from ansible_collections.aigateway.metering.tests.unit.objects import container, deployment, pod, route
 
 BARE: dict[str, Any] = {"containers": []}
@@ -40,29 +40,29 @@ def ready(item, status="True", sidecar=None):
     ],
 )
 def test_a_proxy_that_serves_without_a_sidecar_is_found(item, found):
-    assert bool(_unmetered.unmetered([item], EXPECTED)) is found
+    assert bool(unmetered.unmetered([item], EXPECTED)) is found
 
 
 def test_only_gateways_in_scope_are_looked_at():
-    assert _unmetered.unmetered([ready(pod(**BARE))], EXPECTED, ["team-b/other"]) == []
+    assert unmetered.unmetered([ready(pod(**BARE))], EXPECTED, ["team-b/other"]) == []
 
 
 def test_a_proxy_in_the_gateways_namespace_is_told_with_the_setting():
-    (found,) = _unmetered.unmetered([ready(pod("p", "team-a", **BARE))], EXPECTED)
+    (found,) = unmetered.unmetered([ready(pod("p", "team-a", **BARE))], EXPECTED)
     assert "deploys it in the Gateway's namespace" in found.why
     assert "GatewayNamespace" in found.command
 
 
 def test_a_proxy_elsewhere_is_told_with_the_command_that_makes_it_anew():
-    (found,) = _unmetered.unmetered([ready(pod("p", **BARE))], EXPECTED)
+    (found,) = unmetered.unmetered([ready(pod("p", **BARE))], EXPECTED)
     assert found.command == "kubectl -n gateways delete pod p"
-    (said,) = _preflight.unmetered([found])
+    (said,) = cautions.unmetered([found])
     assert said.startswith("gateways/p of gateway team-a/chat is unmetered: it runs without the container")
     assert " Next: " in said
 
 
 def test_what_is_expected_follows_from_the_routes():
-    assert _unmetered.gateways_of([route(parents=[{"name": "chat"}])]) == EXPECTED
+    assert unmetered.gateways_of([route(parents=[{"name": "chat"}])]) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_what_is_expected_follows_from_the_routes():
     ],
 )
 def test_a_proxy_whose_statistics_have_no_external_processor_uses_no_sidecar(statistics, uses):
-    assert _unmetered.uses_sidecar(statistics) is uses
+    assert unmetered.uses_sidecar(statistics) is uses
 
 
 def test_the_workloads_to_be_metered_are_those_of_expected_gateways():
     plain = deployment("plain", labels={})
-    assert _unmetered.workloads_of([("Deployment", deployment("ai")), ("Deployment", plain)], EXPECTED) == [
+    assert unmetered.workloads_of([("Deployment", deployment("ai")), ("Deployment", plain)], EXPECTED) == [
         "gateways/ai"
     ]
 
 
 def test_another_container_is_no_sidecar():
     item = ready(pod(containers=[container("extproc-of-others")]))
-    assert _unmetered.unmetered([item], EXPECTED) != []
+    assert unmetered.unmetered([item], EXPECTED) != []

@@ -20,16 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils import (
-    _doubts,
-    _owners,
-    _period,
-    _prometheus,
-    _reading,
-    _store,
-    _sums,
-    _usage,
-)
+from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import doubts as _doubts
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import owners as _owners
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import pod_reader, totals
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
 from ansible_collections.aigateway.metering.tests.unit.objects import pod as pod_document
 
 START, END, STEP = 100_000.0, 103_600.0, 30.0
@@ -166,9 +163,9 @@ def summed(replicas, *, pods=(), workloads=(), zone="UTC", start=START, end=END,
     """The period of a store, and its sums."""
     store = _store.Store(replicas, [1064], matchers)
     owners = _owners.Owners(list(pods), list(workloads))
-    period = _usage.Period(store, start, end, LATER, owners)
-    days = _period.days(start, end, zone)
-    sums = _sums.Sums(by, [_sums.Usage() for dummy in days], period.gateway)
+    period = token_usage_info.Period(store, start, end, LATER, owners)
+    days = _calendar.days(start, end, zone)
+    sums = totals.Sums(by, [totals.Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
     return period, sums
 
@@ -404,9 +401,9 @@ def test_a_pod_that_began_after_the_period_is_no_doubt():
 
 
 def test_a_period_of_many_windows_adds_up_and_reads_samples_only_where_something_happened(monkeypatch):
-    monkeypatch.setattr(_reading, "WINDOWS", (1200, 300))
-    monkeypatch.setattr(_reading, "LEAF", 300)
-    monkeypatch.setattr(_reading, "AHEAD", 60)
+    monkeypatch.setattr(pod_reader, "WINDOWS", (1200, 300))
+    monkeypatch.setattr(pod_reader, "LEAF", 300)
+    monkeypatch.setattr(pod_reader, "AHEAD", 60)
     store = Replica()
     store.scrape(ONE, START - 600, END, rising)
     store.scrape({**ONE, "pod": "q", "instance": "10.0.0.2:1064"}, MIDDLE + 690, END, lambda time: time - MIDDLE)
@@ -454,8 +451,8 @@ def stores(draw):
 def test_windows_tell_what_every_sample_would(monkeypatch, store, began):
     found = []
     for lengths in ((900, 150), (10**6,)):
-        monkeypatch.setattr(_reading, "WINDOWS", lengths)
-        monkeypatch.setattr(_reading, "LEAF", lengths[-1])
+        monkeypatch.setattr(pod_reader, "WINDOWS", lengths)
+        monkeypatch.setattr(pod_reader, "LEAF", lengths[-1])
         dummy, sums = summed([store], pods=[running("p", START + began)])
         found.append((sums.used, sums.baselines, sums.whole, sums.days))
     assert found[0] == found[1]
@@ -529,8 +526,8 @@ def test_what_is_summed_up_equals_what_was_counted_by_hand(lives, first, overlap
 
 
 def test_days_begin_in_the_zone_and_end_with_the_period():
-    start, end = (_period.moment(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z"))
-    found = _period.days(start, end, "Europe/Berlin")
+    start, end = (_calendar.moment(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z"))
+    found = _calendar.days(start, end, "Europe/Berlin")
     assert [(date, (until - begin) / 3600) for date, begin, until in found] == [
         ("2026-10-24", 10.0),
         # The clocks go back.
@@ -684,8 +681,8 @@ def test_the_name_of_a_pod_breaks_no_query():
 
 
 def test_a_pod_without_a_single_request_is_asked_little_about(monkeypatch):
-    monkeypatch.setattr(_reading, "WINDOWS", (600, 150))
-    monkeypatch.setattr(_reading, "LEAF", 150)
+    monkeypatch.setattr(pod_reader, "WINDOWS", (600, 150))
+    monkeypatch.setattr(pod_reader, "LEAF", 150)
     idle = Replica()
     idle.scrape(ONE, *WHOLE, lambda _: None)
     assert read(idle)[0] == {}
@@ -739,8 +736,8 @@ def test_a_counter_that_is_stored_both_ways_is_one(kind):
 
 
 def test_windows_of_native_histograms_read_samples_only_where_something_happened(monkeypatch):
-    monkeypatch.setattr(_reading, "WINDOWS", (1200, 300))
-    monkeypatch.setattr(_reading, "LEAF", 300)
+    monkeypatch.setattr(pod_reader, "WINDOWS", (1200, 300))
+    monkeypatch.setattr(pod_reader, "LEAF", 300)
     store = Replica()
     store.scrape(ONE, START - 600, END, rising)
     assert read(as_native(store))[0] == TOKENS

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils import _verify
-from ansible_collections.aigateway.metering.plugins.module_utils._headers import Setter, Setters
-from ansible_collections.aigateway.metering.plugins.module_utils._samples import Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._verify import Caller, Identity
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import callers
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.callers import Caller, Identity
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
 
 MAPPING = {"x-user-namespace": "user_namespace", "x-user-group": "department", "x-other": "other"}
 IDENTITY = Identity(
@@ -36,7 +36,7 @@ def sample(tokens, kind="input", model="m", **labels):
 
 
 def grown(*samples, pod="ns/p"):
-    return _verify.growth({}, _verify.counts({pod: list(samples)}))
+    return callers.growth({}, callers.counts({pod: list(samples)}))
 
 
 def caller(**changed):
@@ -48,12 +48,12 @@ def caller(**changed):
 
 
 def test_the_claims_of_a_token_are_read():
-    assert _verify.claims_of(token(CLAIMS)) == CLAIMS
+    assert callers.claims_of(token(CLAIMS)) == CLAIMS
 
 
 @pytest.mark.parametrize("text", ["", "sk-key", "a.b.c", "a.b", token(["no", "object"])])
 def test_what_is_no_token_has_no_claims(text):
-    assert _verify.claims_of(text) is None
+    assert callers.claims_of(text) is None
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_several_policies_that_set_one_header_leave_open_which_of_them_did(sette
     ],
 )
 def test_what_grew_is_told(before, after, delta):
-    found = _verify.growth(
-        _verify.counts({"ns/p": [sample(value) for value in before]}),
-        _verify.counts({"ns/p": [sample(value) for value in after]}),
+    found = callers.growth(
+        callers.counts({"ns/p": [sample(value) for value in before]}),
+        callers.counts({"ns/p": [sample(value) for value in after]}),
     )
     assert list(found.values()) == delta
 
 
 def test_dotted_and_underscored_names_are_one_series():
-    assert _verify.series("p", {"gen_ai.token.type": "input"}) == _verify.series("p", {"gen_ai_token_type": "input"})
+    assert callers.series("p", {"gen_ai.token.type": "input"}) == callers.series("p", {"gen_ai_token_type": "input"})
 
 
 def test_an_empty_label_is_none():
-    assert _verify.series("p", {"department": "", "a": "b"}) == _verify.series("p", {"a": "b"})
+    assert callers.series("p", {"department": "", "a": "b"}) == callers.series("p", {"a": "b"})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_empty_label_is_none():
     ],
 )
 def test_only_what_can_be_a_callers_own_is_taken_for_it(found, count):
-    assert len(_verify.own(grown(found), caller(), "m", IDENTITY)) == count
+    assert len(callers.own(grown(found), caller(), "m", IDENTITY)) == count
 
 
 @pytest.mark.parametrize(
@@ -157,15 +157,15 @@ def test_a_caller_is_counted_when_all_that_its_answers_speak_of_grew(used, sampl
     ],
 )
 def test_tokens_are_stored_when_prometheus_has_the_sidecars_value(stored, expected):
-    key = _verify.series("ns/p", {"a": "b"})
-    known = [(_verify.series(pod, labels), value) for pod, labels, value in stored]
-    assert _verify.is_stored({key: 1}, {key: 3}, known) is expected
+    key = callers.series("ns/p", {"a": "b"})
+    known = [(callers.series(pod, labels), value) for pod, labels, value in stored]
+    assert callers.is_stored({key: 1}, {key: 3}, known) is expected
 
 
 @pytest.mark.parametrize(("stored", "expected"), [(1, True), (0, False)])
 def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expected):
-    key = _verify.series("ns/p", {"a": "b"})
-    assert _verify.is_stored({key: 1}, {}, [(key, stored)]) is expected
+    key = callers.series("ns/p", {"a": "b"})
+    assert callers.is_stored({key: 1}, {}, [(key, stored)]) is expected
 
 
 # --- why a label is missing -------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ FULL = grown(
 
 
 def row(**changed):
-    return _verify.row(caller(**{"grown": FULL} | changed), IDENTITY, {"ns/p": "team-a/gateway"})
+    return callers.row(caller(**{"grown": FULL} | changed), IDENTITY, {"ns/p": "team-a/gateway"})
 
 
 def test_a_row_has_the_labels_and_the_tokens():
@@ -272,7 +272,7 @@ def test_a_problem_is_told(changed, problem):
 
 def test_a_mapping_without_the_billed_namespace_is_a_problem():
     bare = Identity({"x-user-group": "department"}, Setters())
-    found = _verify.row(caller(grown=FULL), bare, {})
+    found = callers.row(caller(grown=FULL), bare, {})
     assert found["missing"]["user_namespace"] == "no header is mapped to it"
 
 
@@ -283,9 +283,9 @@ def test_an_encoded_array_is_no_value_of_a_label():
 
 
 def test_the_tables_columns_are_aligned():
-    head, *lines = _verify.table([row(), row(name="caller 10", statuses=[401])])
+    head, *lines = callers.table([row(), row(name="caller 10", statuses=[401])])
     assert {line.index("team-a ") for line in lines if "team-a " in line} == {head.index("user_namespace")}
 
 
 def test_the_table_says_why_labels_are_missing():
-    assert "caller 1 has no other: no policy or route sets x-other" in _verify.table([row()])
+    assert "caller 1 has no other: no policy or route sets x-other" in callers.table([row()])

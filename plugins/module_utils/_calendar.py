@@ -1,0 +1,155 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""Periods of a calendar, in a time zone.
+
+Pure: the present moment is handed in; no input or output, no Ansible, no clock. Zones come from the system's database.
+"""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+
+from ._errors import MeteringError
+
+NAMES = ("this_month", "last_month", "yesterday")
+
+
+def zone_of(name: str) -> zoneinfo.ZoneInfo:
+    """A time zone by its name.
+
+    Raises:
+        MeteringError: there is none of that name.
+    """
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise MeteringError(
+            f"There is no time zone {name!r}.",
+            "A day or a month begins at another moment in another zone.",
+            "set report_zone to a name such as Europe/Berlin or UTC; where none is known at all, pip install tzdata.",
+        ) from error
+
+
+def moment(text: str, name: str, zone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """A time in ISO 8601; where it says no zone, in the one that is given.
+
+    Raises:
+        MeteringError: it is none, or there is no zone.
+    """
+    try:
+        found = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        found = None
+    if found is not None and found.tzinfo is None:
+        found = None if zone is None else found.replace(tzinfo=zone)
+    if found is None:
+        raise MeteringError(
+            f"{name} is {text!r}.",
+            "A period needs a time with its zone: a day does not begin everywhere at once.",
+            f"set {name} to something like 2026-11-01T00:00:00+01:00.",
+        )
+    return found
+
+
+def day_start(day: datetime.date, place: datetime.tzinfo) -> datetime.datetime:
+    """The first moment of a day in a zone.
+
+    A midnight that the clock shows twice begins the day when it is shown first. One that it skips, or a whole day that
+    it skips, begins at the moment of the change. The result is made from that moment: its offset is one in force.
+    """
+    return _at(datetime.datetime.combine(day, datetime.time(), place).timestamp(), place)
+
+
+def day_of(moment: float, place: datetime.tzinfo) -> datetime.date:
+    """The day that a moment (Unix seconds) belongs to: the last one that has begun by then.
+
+    Where the clock goes back over midnight, its date goes back as well; the day that has begun does not end again.
+    """
+    day = _at(moment, place).date() + datetime.timedelta(days=1)
+    while day_start(day, place).timestamp() > moment:
+        day -= datetime.timedelta(days=1)
+    return day
+
+
+def _at(moment: float, place: datetime.tzinfo) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(moment, place)
+
+
+def period(name: str, zone: str, now: str) -> dict[str, str]:
+    """The start and the end of a period of the calendar, in ISO 8601.
+
+    Args:
+        name: one of NAMES. This month ends now.
+        zone: the name of the time zone in which its days begin.
+        now: the present moment in ISO 8601, in UTC where it says no zone.
+
+    Raises:
+        MeteringError: there is no such period or zone.
+    """
+    place = zone_of(zone)
+    present = moment(now, "now", datetime.UTC).astimezone(place)
+    today = day_of(present.timestamp(), place)
+    first = today.replace(day=1)
+    if name == "this_month":
+        start = day_start(first, place)
+        end = max(start, present.replace(microsecond=0), key=datetime.datetime.timestamp)
+    elif name == "last_month":
+        before = (first - datetime.timedelta(days=1)).replace(day=1)
+        start, end = day_start(before, place), day_start(first, place)
+    elif name == "yesterday":
+        end = day_start(today, place)
+        # Not simply the date before: some zones have skipped one.
+        start = day_start(day_of(end.timestamp() - 1, place), place)
+    else:
+        raise MeteringError(
+            f"There is no period {name!r}.",
+            "A report is about one of " + ", ".join(NAMES) + ", or about what lies between two times.",
+            "correct report_period, or set report_from and report_to.",
+        )
+    return {"start": start.isoformat(), "end": end.isoformat()}
+
+
+def span(zone: str, now: str, *, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
+    """The start and the end of a named period, or of what lies between two times; these are in the zone by default.
+
+    Raises:
+        MeteringError: both are given, or half of the second.
+    """
+    if not begin and not end:
+        return period(name or "last_month", zone, now)
+    if name or not (begin and end):
+        raise MeteringError(
+            "A report is about a named period, or about what lies between two times.",
+            "Given are " + ", ".join(filter(None, [name, begin and f"from {begin}", end and f"to {end}"])) + ".",
+            "set report_period alone, or report_from and report_to together.",
+        )
+    place = zone_of(zone)
+    return {
+        "start": moment(begin, "report_from", place).isoformat(),
+        "end": moment(end, "report_to", place).isoformat(),
+    }
+
+
+def days(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:
+    """The days of a period: the date of each, when it begins and when it ends (Unix seconds), both within the period.
+
+    Raises:
+        MeteringError: there is no such zone.
+    """
+    place = zone_of(zone)
+    found = []
+    at = start
+    while at < end:
+        day = day_of(at, place)
+        following = day + datetime.timedelta(days=1)
+        # A day that a zone has skipped begins and ends at once.
+        while day_start(following, place).timestamp() <= at:
+            following += datetime.timedelta(days=1)
+        until = min(day_start(following, place).timestamp(), end)
+        found.append((day.isoformat(), at, until))
+        at = until
+    return found

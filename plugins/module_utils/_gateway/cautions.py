@@ -1,0 +1,123 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""What deserves a warning before anything is changed: it lets the run go on, but not the bill be right.
+
+Pure: the objects come in as the API server's JSON; no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import _generations
+from . import mapping
+from .header_setters import Setters
+from .mapping import Pair
+from .unmetered import Unmetered, gateways_of
+from .workloads import Object, name_of
+
+
+def newer_generation(controller: str, version: str) -> list[str]:
+    """A gateway that is newer than all that is known: it works by what is detected of it, or says so."""
+    if not _generations.is_newer(version):
+        return []
+    return [
+        f"The controller {controller} is {version}, newer than v{_generations.TABLE[-1].version}, the newest that this "
+        "collection knows. Flags, ports and metrics are taken as they are found. Next: see that verify.yml is green, "
+        "and look for a newer release of aigateway.metering."
+    ]
+
+
+def in_control_plane(routes: Iterable[Object], namespace: str) -> list[str]:
+    """A warning for each AI Gateway in Envoy Gateway's own namespace."""
+    return [
+        f"Gateway {gateway} is in Envoy Gateway's own namespace. The request filter and SecurityPolicies may not be "
+        "applied to its listener, so its callers may go unidentified. Next: move it to a namespace of its own."
+        for gateway in sorted(gateways_of(routes))
+        if gateway.startswith(f"{namespace}/")
+    ]
+
+
+def bare(routes: Iterable[Object]) -> list[str]:
+    """The AIGatewayRoutes (namespace/name) for which no request cost of their own is configured."""
+    return sorted(name_of(route) for route in routes if not route["spec"].get("llmRequestCosts"))
+
+
+def without_costs(routes: Iterable[Object], gateway_configs: Iterable[Object]) -> list[str]:
+    """A warning for the AIGatewayRoutes for which no request cost is configured."""
+    if any((config.get("spec") or {}).get("globalLLMRequestCosts") for config in gateway_configs):
+        return []
+    found = bare(routes)
+    if not found:
+        return []
+    return [
+        f"AIGatewayRoute {', '.join(found)} has no llmRequestCosts. Without them the gateway does not ask OpenAI-style "
+        "upstreams for the usage of streamed answers, and those count no tokens. Next: add spec.llmRequestCosts."
+    ]
+
+
+def without_hooks(configuration: Mapping[str, Any] | None, where: str) -> list[str]:
+    """A warning where Envoy Gateway does not call the AI gateway while it translates its configuration."""
+    manager = ((configuration or {}).get("extensionManager")) or {}
+    hooks = ((manager.get("hooks") or {}).get("xdsTranslator") or {}).get("post") or ()
+    if configuration is None or ("Translation" in hooks and manager.get("service")):
+        return []
+    return [
+        f"The configuration of Envoy Gateway ({where}) has no extensionManager hooks for the AI gateway. The sidecar "
+        "then looks healthy but is in no filter chain, and counts nothing. Next: install Envoy Gateway with the AI "
+        "gateway's envoy-gateway-values.yaml."
+    ]
+
+
+def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
+    """A warning for mapped headers that nothing is seen to set: callers can then write what they like."""
+    unset = [str(pair) for pair in pairs if not setters.of(pair.header)]
+    if not unset:
+        return []
+    hidden = f" Whether {', '.join(setters.opaque)} does cannot be told." if setters.opaque else ""
+    return [
+        f"No policy or route is seen to set the header of {', '.join(unset)}.{hidden} Where nothing sets it, the label "
+        "stays empty, or carries what a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop "
+        "the pair."
+    ]
+
+
+def unmetered(found: Iterable[Unmetered]) -> list[str]:
+    """A warning for each proxy that serves and is metered by nobody."""
+    return [f"{item}. What it serves is in no bill. Next: {item.command}" for item in found]
+
+
+def per_user(pairs: Iterable[Pair]) -> list[str]:
+    """A warning for per-user pairs that are there already."""
+    found = [str(pair) for pair in pairs if mapping.is_per_user(pair)]
+    if not found:
+        return []
+    return [
+        f"The mapping has {', '.join(found)}, which makes one series for each user, model, token type and pod. It was "
+        "there before, so it stays. Next: check that Prometheus's retention bears it."
+    ]
+
+
+def no_traffic(samples: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A warning where no sidecar has counted a token since it started."""
+    if any(samples.values()):
+        return []
+    return [
+        "No sidecar has counted a token yet, so it cannot be shown that labels carry data. Next: send a request "
+        "through the gateway and run this again."
+    ]
+
+
+def array_claims(arrays: Mapping[str, Sequence[str]]) -> list[str]:
+    """A warning for each label that carries arrays, which Envoy encodes into one opaque value."""
+    return [
+        f"The label {label} carries encoded array claims such as {found[0]}. Each combination becomes one opaque "
+        "value, so these callers are left out of the panels by that label. Next: have the identity provider send a "
+        "scalar claim."
+        for label, found in arrays.items()
+    ]

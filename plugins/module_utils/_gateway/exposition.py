@@ -1,0 +1,155 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Token samples in a sidecar's exposition, which labels carry data there, and why one does not.
+
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .. import _names
+from .header_setters import Setters
+
+# The sidecar speaks the classic text format only: name{label="value",...} number [timestamp].
+_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_USAGE_SUM = re.compile(_names.USAGE_SUM_PATTERN + r"\Z")
+_ARRAY = re.compile(_names.ENCODED_ARRAY_PATTERN)
+_URL_SAFE = str.maketrans("+/", "-_")
+_ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The tokens that one series has counted since its sidecar started."""
+
+    labels: Mapping[str, str]
+    tokens: float
+
+
+def parse(exposition: str) -> list[Sample]:
+    """The token sums of an exposition."""
+    found = []
+    for line in exposition.split("\n"):
+        match = _SAMPLE.match(line)
+        if match and _USAGE_SUM.match(match.group(1)):
+            labels = {
+                name: re.sub(r'\\[\\"n]', lambda escape: _ESCAPES[escape.group()], value)
+                for name, value in _LABEL.findall(match.group(2))
+            }
+            with contextlib.suppress(ValueError):  # a line that is no sample
+                found.append(Sample(labels, float(match.group(3))))
+    return found
+
+
+def shown_value(value: str) -> str:
+    """A label's value for a person: of an encoded array its elements, with a comma between them.
+
+    One that has nothing in it is shown as JSON: else it would look like nobody's.
+    """
+    array = decoded_array(value)
+    items = json.loads(array) if array else []
+    if not any(items):
+        return array or value
+    return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in items)
+
+
+def token_type(sample: Sample) -> str:
+    """The type of the tokens that a series counts; an empty text where it carries none."""
+    return next((sample.labels[name] for name in _names.TOKEN_TYPE_LABELS if name in sample.labels), "")
+
+
+def in_total(sample: Sample) -> bool:
+    """Whether a series is a part of the total: the other types are parts of these."""
+    return token_type(sample) in _names.TOTAL_TOKEN_TYPES
+
+
+def decoded_array(value: str) -> str:
+    """The JSON text of an array claim that Envoy encoded into a header; an empty text for any other value."""
+    if not _ARRAY.fullmatch(value):
+        return ""
+    try:
+        # Either alphabet, with or without padding.
+        plain = value.rstrip("=").translate(_URL_SAFE)
+        text = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4)).decode()
+        items = json.loads(text)
+        # What cannot be written is none: half of a surrogate pair.
+        json.dumps(items, ensure_ascii=False).encode()
+        return text if isinstance(items, list) else ""
+    except (ValueError, RecursionError):
+        return ""
+
+
+def labels_with_data(samples: Iterable[Sample]) -> set[str]:
+    """The labels that some sample carries with a value. An empty value is none to Prometheus, an array none to us."""
+    return {name for sample in samples for name, value in sample.labels.items() if value and not decoded_array(value)}
+
+
+def arrays(samples: Iterable[Sample], labels: Iterable[str]) -> dict[str, list[str]]:
+    """For each of the labels that carries encoded arrays, those arrays as JSON."""
+    found: dict[str, set[str]] = {}
+    wanted = set(labels)
+    for sample in samples:
+        for name, value in sample.labels.items():
+            if name in wanted and decoded_array(value):
+                found.setdefault(name, set()).add(decoded_array(value))
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+@dataclass(frozen=True)
+class LabelState:
+    """Whether a label carries data at the sidecars."""
+
+    carries_data: bool
+    expected: bool
+    """Nothing speaks against it: it is mapped, a SecurityPolicy sets its header, only traffic is missing."""
+    reason: str
+    """Why it carries none, or an empty text."""
+
+
+def state_of(
+    label: str,
+    mapping: Mapping[str, str],
+    samples: Sequence[Sample],
+    stale: Sequence[str],
+    setters: Setters,
+) -> LabelState:
+    """Work out from what is there whether a label carries data, and otherwise why not.
+
+    Args:
+        label: the label.
+        mapping: header to label, as the controller has it.
+        samples: what the sidecars expose.
+        stale: proxy pods whose sidecar has another mapping.
+        setters: what sets headers.
+    """
+    if label in labels_with_data(samples):
+        return LabelState(True, True, "")
+    headers = [header for header, mapped in mapping.items() if mapped == label]
+    if not headers:
+        return LabelState(False, False, "no header is mapped to it")
+    header = headers[0]
+    is_set = bool(setters.of(header))
+    if stale:
+        return LabelState(False, is_set, f"stale proxies: {', '.join(stale)}")
+    if not is_set:
+        return LabelState(False, False, setters.why_unset(header))
+    if not samples:
+        return LabelState(False, True, "no traffic yet")
+    names = setters.names(header)
+    only_arrays = arrays(samples, [label])
+    if only_arrays:
+        return LabelState(False, False, f"{names} sets {header} from array claims only: {only_arrays[label][0]}")
+    what = "had that claim" if all(setter.claim for setter in setters.of(header)) else "came with a value for it"
+    return LabelState(False, False, f"{names} sets {header}, but no caller {what}")

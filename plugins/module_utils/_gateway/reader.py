@@ -1,0 +1,215 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Reads what the domain files judge: the gateway, its proxies, the monitoring objects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from .. import _names
+from .._errors import MeteringError
+from .._kubernetes.client import Cluster
+from .._scrape import scrapers as _scrapers
+from .._scrape.scrapers import Scraper
+from .._scrape.sources import Monitoring
+from . import exposition, unmetered, workloads
+from . import header_setters as _headers
+from .unmetered import Unmetered
+
+APPS = "apps/v1"
+PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
+
+
+def controller(cluster: Cluster, named: str = "") -> workloads.Controller:
+    """The AI gateway's controller; looked for by its chart's labels first, then among all Deployments."""
+    labelled = cluster.list(APPS, "deployments", labels=_names.CONTROLLER_LABELS)
+    try:
+        found = workloads.find_controller(labelled, named)
+    except MeteringError:
+        found = workloads.find_controller(cluster.list(APPS, "deployments"), named)
+    return found if found.has_flag else workloads.with_flag_of_its_generation(found, sidecars(cluster))
+
+
+def proxy_workloads(cluster: Cluster) -> list[tuple[str, workloads.Object]]:
+    """The proxies' Deployments and DaemonSets, each with its kind."""
+    return [
+        (kind, item)
+        for kind, plural in PLURALS.items()
+        for item in cluster.list(APPS, plural, labels=_names.PROXY_LABELS)
+    ]
+
+
+def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[workloads.Proxy]:
+    """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
+    return workloads.within(workloads.proxies(proxy_workloads(cluster), proxy_pods(cluster)), scope)
+
+
+def routes(cluster: Cluster) -> list[workloads.Object]:
+    """The AIGatewayRoutes; none where their kind is not served."""
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    if not group:
+        return []
+    # Some kinds demand no spec.
+    return [{**item, "spec": item.get("spec") or {}} for item in cluster.list(group, "aigatewayroutes")]
+
+
+def unused_sidecars(
+    cluster: Cluster, found: Sequence[workloads.Sidecar], samples: Mapping[str, Sequence[exposition.Sample]]
+) -> list[Unmetered]:
+    """The sidecars that have counted nothing because no listener uses them, as far as that can be seen."""
+    unused = []
+    for sidecar in found:
+        if samples.get(sidecar.name, [None]):
+            continue
+        metadata, query = sidecar.pod["metadata"], [("filter", unmetered.STATS_FILTER)]
+        try:
+            text = cluster.proxied(
+                metadata["namespace"], metadata["name"], unmetered.STATS_PORT, unmetered.STATS_PATH, query
+            )
+        except MeteringError:  # its statistics may be closed; then nothing is known
+            continue
+        if not unmetered.uses_sidecar(text):
+            unused.append(unmetered.unused(sidecar.pod, sidecar.gateway))
+    return unused
+
+
+def proxy_pods(cluster: Cluster) -> list[workloads.Object]:
+    """The proxies' pods, whatever their phase, with or without a sidecar."""
+    return list(cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
+
+
+def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[workloads.Sidecar]:
+    """The sidecars of the running proxy pods of the Gateways in scope."""
+    return workloads.within(workloads.sidecars(proxy_pods(cluster)), scope)
+
+
+def samples(cluster: Cluster, found: Sequence[workloads.Sidecar]) -> dict[str, list[exposition.Sample]]:
+    """The token samples that each sidecar exposes, by namespace/pod.
+
+    Raises:
+        MeteringError: one of them does not answer.
+    """
+    answered, silent = readable_samples(cluster, found)
+    for error in silent.values():
+        raise error
+    return answered
+
+
+def readable_samples(
+    cluster: Cluster, found: Sequence[workloads.Sidecar]
+) -> tuple[dict[str, list[exposition.Sample]], dict[str, MeteringError]]:
+    """The token samples of the sidecars that answer, and why the others do not, by namespace/pod."""
+    answered: dict[str, list[exposition.Sample]] = {}
+    silent: dict[str, MeteringError] = {}
+    for sidecar in found:
+        metadata = sidecar.pod["metadata"]
+        try:
+            text = cluster.proxied(metadata["namespace"], metadata["name"], sidecar.port, _names.METRICS_PATH)
+        except MeteringError as error:
+            silent[sidecar.name] = error
+        else:
+            answered[sidecar.name] = exposition.parse(text)
+    return answered, silent
+
+
+def _may_be_served(cluster: Cluster, known: _scrapers.Kind) -> bool:
+    """Whether to ask for the objects of a kind. Few clusters have VictoriaMetrics' kinds: one question tells."""
+    return known.api != _scrapers.VICTORIA or cluster.serves(known.api, known.plural)
+
+
+class _Namespaces(Mapping[str, Mapping[str, str]]):
+    """The labels of namespaces, read when somebody needs them: many Prometheuses take monitors from every one."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, Mapping[str, str]]:
+        found = self._cluster.list("v1", "namespaces")
+        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in found}
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        return self._labels[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+
+def scrapers(cluster: Cluster) -> list[Scraper]:
+    """What may scrape: the objects of the monitoring's operators."""
+    documents = {
+        kind: cluster.list(known.api, known.plural)
+        for kind, known in _scrapers.SCRAPER_KINDS.items()
+        if _may_be_served(cluster, known)
+    }
+    namespaces = _Namespaces(cluster)
+    return [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items]
+
+
+def monitoring(cluster: Cluster, sidecars: Sequence[workloads.Sidecar]) -> Monitoring:
+    """What there is to scrape with, and the services that may lead to sidecars.
+
+    Raises:
+        MeteringError: the cluster knows no kind of monitor.
+    """
+    found = scrapers(cluster)
+    monitors = {
+        kind: list(cluster.pages(known.api, known.plural)) if _may_be_served(cluster, known) else [None]
+        for kind, known in _scrapers.MONITOR_KINDS.items()
+    }
+    if None in monitors["PodMonitor"] and None in monitors["VMPodScrape"]:
+        raise MeteringError(
+            "The cluster has no PodMonitor kind (podmonitors.monitoring.coreos.com).",
+            "The sidecars are scraped through a PodMonitor.",
+            "enable the platform's monitoring (the Prometheus operator): kubectl get crd "
+            "podmonitors.monitoring.coreos.com",
+        )
+    through_services = monitors["ServiceMonitor"] or monitors["ScrapeConfig"]
+    where = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars}) if through_services else []
+    return Monitoring(
+        found,
+        {
+            # The items of a list do not say what they are.
+            kind: [
+                {**item, "apiVersion": known.api, "kind": kind, "spec": item.get("spec") or {}}
+                for item in monitors[kind]
+                if item is not None
+            ]
+            for kind, known in _scrapers.MONITOR_KINDS.items()
+        },
+        [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],
+    )
+
+
+def header_setters(
+    cluster: Cluster, headers: Collection[str], routes: Sequence[workloads.Object] | None = None
+) -> _headers.Setters:
+    """What sets some request headers; AIGatewayRoutes that were read before may be given.
+
+    Security policies commonly set them all. Others are looked at only where there is a header that these do not set,
+    and what may not be read is named as something that cannot be told.
+    """
+    objects: dict[str, list[workloads.Object]] = {}
+    unread: list[str] = []
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    for kind, (api, plural) in _headers.KINDS.items():
+        served = group if api == "aigateway" else api
+        try:
+            if plural == "aigatewayroutes" and routes is not None:
+                objects[kind] = list(routes)
+            else:
+                objects[kind] = list(cluster.list(served, plural)) if served else []
+        except MeteringError:
+            unread.append(kind)
+        found = _headers.setters_of(objects, unread)
+        if all(found.of(header) for header in headers):
+            break
+    return found

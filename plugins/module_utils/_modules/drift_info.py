@@ -1,0 +1,67 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Reads a cluster for drift_info. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _names
+from .._gateway import mapping, reader
+from .._kubernetes.client import Cluster
+from .._scrape import context
+from .._usage import stored_tokens
+from . import drift_findings, gateway_info, podmonitor_dedupe, prom_scrape_check
+from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
+
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "pairs": {"type": "str", "default": ""},
+    "monitor_name": {"type": "str", "default": ""},
+    "interval": {"type": "str", "default": "30s"},
+    "timeout": {"type": "int", "default": 30},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Every drift: what drift_info returns."""
+    options = module.params
+    wanted = mapping.wanted(options["pairs"] or _names.DEFAULT_PAIRS)
+    controller = reader.controller(cluster, options["controller"])
+    view = context.of(module, cluster)
+    sidecars = view.sidecars
+    plan = podmonitor_dedupe.planned(module, cluster, view, name=options["monitor_name"], interval=options["interval"])
+    seen = prom_scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
+    if not seen.verdicts:
+        raise prom_scrape_check.not_known(view, seen)
+    samples, silent = reader.readable_samples(cluster, sidecars)
+    if seen.silent is not None:
+        silent = {**silent, view.scraper.name: seen.silent}
+    setters = reader.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
+    states = gateway_info.label_states(controller, sidecars, samples, setters)
+    drifts = [
+        *drift_findings.of_mapping(controller, sidecars, wanted),
+        *drift_findings.of_scrape(plan),
+        *drift_findings.of_targets(seen.verdicts),
+        *drift_findings.of_unmetered([*seen.unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
+        *drift_findings.of_unstored(
+            {pod: (stored_tokens.total(seen.exposed[pod]), lacking) for pod, lacking in seen.unstored.items()},
+            view.scraper.name,
+        ),
+        *drift_findings.of_labels(states, samples),
+        *(drift_findings.Drift("silent", who, error.found, error.why, error.command) for who, error in silent.items()),
+    ]
+    return {
+        "changed": False,
+        "controller": controller.name,
+        "prometheus": view.scraper.name,
+        "gateways": sorted({sidecar.gateway for sidecar in sidecars}),
+        "drifts": [drift.as_result() for drift in drifts],
+    }

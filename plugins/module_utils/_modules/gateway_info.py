@@ -1,0 +1,490 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Reads a cluster for gateway_info, and checks against it what a run would do."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .. import _configuration, _generations, _names
+from .._errors import MeteringError, RefusedError
+from .._gateway import cautions as _preflight
+from .._gateway import exposition, go_flags, reader
+from .._gateway import mapping as _mapping
+from .._gateway import unmetered as _unmetered
+from .._gateway import workloads as _gateway
+from .._gateway.exposition import LabelState, Sample
+from .._gateway.header_setters import Setters
+from .._gateway.mapping import Merge, Pair
+from .._gateway.workloads import Controller, Object, Proxy, Sidecar
+from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
+from .._prometheus import api as _api
+from .._prometheus import cardinality
+from .._prometheus import replica as _prometheus
+from .._prometheus.cardinality import Stored
+from .._prometheus.replica import Backend
+from .._scrape import scrapers, sources
+from .._scrape.context import View
+from .._scrape.plan import Plan
+from .._scrape.scrapers import Scraper
+from .._scrape.sources import Monitoring
+from . import merge_metrics_attributes, podmonitor_dedupe, proxy_rollout
+from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
+
+T = TypeVar("T")
+
+
+class Problems:
+    """Collects what would make a run fail, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def of(self, action: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
+        """The action's result, or None where it raised a problem."""
+        try:
+            return action(*arguments, **options)
+        except MeteringError as error:
+            self.found.append(str(error))
+            return None
+
+
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    **PROMETHEUS_OPTION,
+    **API_OPTION,
+    "pairs": {"type": "str", "default": ""},
+    "allow_per_user": {"type": "bool", "default": False},
+    "check_permissions": {"type": "bool", "default": True},
+    "restart": {"type": "bool", "default": False},
+    "monitor": {"type": "dict", "options": podmonitor_dedupe.WISHES},
+    "dashboard": {"type": "str", "default": ""},
+    "cost_management": {"type": "bool", "default": False},
+}
+DASHBOARDS = "ait.alauda.io/v1alpha2", "monitordashboards"
+DASHBOARD_PERMISSION = "ait.alauda.io", "monitordashboards", ""
+# The labels of Cost Management's programs: one collects what is billed, one shows it.
+PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
+
+
+@dataclass
+class Look:
+    """What a cluster shows, as far as it can be read."""
+
+    controller: Controller | None
+    workloads: list[tuple[str, Object]]
+    pods: list[Object]
+    proxies: list[Proxy]
+    """All of them."""
+    routes: list[Object]
+    monitoring: Monitoring
+    scope: Sequence[str]
+    backend: Backend | None = None
+
+    @property
+    def in_scope(self) -> list[Proxy]:
+        return _gateway.within(self.proxies, self.scope)
+
+    @property
+    def sidecars(self) -> list[Sidecar]:
+        """Those in scope."""
+        return [sidecar for proxy in self.in_scope for sidecar in proxy.sidecars]
+
+    @property
+    def prometheus(self) -> Scraper | None:
+        return self.backend.scraper if self.backend else None
+
+
+def read(module: Any, cluster: Cluster, problems: Problems) -> Look:
+    """Look at a cluster."""
+    options = module.params
+    controller = problems.of(reader.controller, cluster, options["controller"])
+    workloads, pods = reader.proxy_workloads(cluster), reader.proxy_pods(cluster)
+    routes = problems.of(reader.routes, cluster) or []
+    proxies = _gateway.proxies(workloads, pods)
+    look = Look(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
+    problems.of(_gateway.require_sidecars, look.sidecars, look.scope)
+    api = problems.of(_api.with_credentials, module, cluster) or {}
+    monitoring = problems.of(reader.monitoring, cluster, look.sidecars) or look.monitoring
+    look.monitoring = _prometheus.monitoring_with(monitoring, api)
+    scraper = problems.of(sources.choose, look.monitoring, options["prometheus"], look.sidecars)
+    look.backend = Backend(cluster, scraper, api) if scraper else None
+    return look
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """What gateway_info returns."""
+    options = module.params
+    problems = Problems()
+    wanted = problems.of(_mapping.wanted, options["pairs"]) or []
+    problems.of(_mapping.check_wanted, wanted)
+    look = read(module, cluster, problems)
+    plan = planned_scrape(module, cluster, look, problems)
+    stored = problems.of(_prometheus.stored_form, look.backend) if look.backend else None
+    expected = _unmetered.gateways_of(look.routes)
+    unmetered = _unmetered.unmetered(look.pods, expected, look.scope)
+    dashboards = cluster.serves(*DASHBOARDS)
+    known = (
+        problems.of(dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
+    ) or {}
+    result: dict[str, Any] = {
+        "changed": False,
+        "scope": look.scope,
+        "proxies": [described(proxy, look.controller) for proxy in look.in_scope],
+        "prometheuses": [item.name for item in look.monitoring.scrapers],
+        "prometheus": look.prometheus.name if look.prometheus else "",
+        "names": stored[1] if stored else None,
+        "department_stored": stored is not None
+        and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
+        "monitor_dashboard": dashboards,
+        "dashboard": known,
+        "cost_management": (problems.of(programs, cluster) if options["cost_management"] else None) or [],
+        "monitor": podmonitor_dedupe.to_result(plan, applied=False) if plan else {},
+        "rules": problems.of(rule_place, look.prometheus),
+        "unmetered": [item.as_result() for item in unmetered],
+        "workloads": _unmetered.workloads_of(look.workloads, expected),
+        "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
+        "cautions": [],
+    }
+    merged = None
+    if look.controller is not None:
+        result["controller"] = to_result(look.controller)
+        estimates = estimated(look.controller, wanted, look.prometheus, stored[0] if stored else None)
+        merged = planned_merge(look, wanted, options, problems)
+        if merged is not None:
+            result["cautions"] += estimates
+        elif problems.found and estimates:
+            problems.found[-1] += " ".join(["", *estimates])
+        pairs = look.controller.pairs if merged is None else merged.pairs
+        result |= judged(cluster, look, pairs, unmetered, result["cautions"], problems)
+    if options["check_permissions"]:
+        if problems.found or look.controller is None or merged is None:
+            problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))
+        else:
+            writes = planned_writes(cluster, look.controller, merged, look.in_scope if options["restart"] else [], plan)
+            result["cautions"] += problems.of(rehearse, cluster, writes) or []
+            if dashboards and options["dashboard"]:
+                problems.of(refuse_lacking, cluster, [("patch" if known else "create", *DASHBOARD_PERMISSION)])
+    for warning in result["cautions"]:
+        module.warn(warning)
+    return result | {"problems": problems.found}
+
+
+def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems) -> Plan | None:
+    """What the scrape would change; None where nobody asks, or where it cannot be told."""
+    wishes = module.params["monitor"]
+    if wishes is None:
+        return None
+    problems.of(podmonitor_dedupe.refuse_interval, wishes["interval"])
+    if problems.found or look.backend is None:
+        return None
+    sidecars = look.sidecars
+    others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar not in sidecars]
+    view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
+    return problems.of(podmonitor_dedupe.planned, module, cluster, view, **wishes)
+
+
+def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:
+    """What the controller's flag would become; None where that cannot be told, or would be refused."""
+    controller = look.controller
+    if problems.found or controller is None:
+        return None
+    merged = problems.of(
+        _mapping.merge,
+        controller.pairs,
+        {sidecar.name: sidecar.emitted for proxy in look.proxies for sidecar in proxy.sidecars},
+        wanted,
+        base=controller.base,
+        removed=controller.record.removed,
+        consent=options["allow_per_user"],
+    )
+    if merged is not None:
+        problems.of(
+            merge_metrics_attributes.refuse_what_would_wait_in_vain,
+            controller,
+            look.in_scope,
+            merged.pairs,
+            restart=options["restart"],
+        )
+    return merged
+
+
+def estimated(
+    controller: Controller, wanted: Sequence[Pair], scraper: Scraper | None, replica: _prometheus.Replica | None
+) -> list[str]:
+    """How many series each new per-user pair would make."""
+    new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
+    if scraper is None or replica is None:
+        return []
+    return [cardinality.estimate(str(pair), counted(scraper, replica)) for pair in new]
+
+
+def to_result(controller: Controller) -> dict[str, Any]:
+    """A controller as a result of the module."""
+    generation = _generations.of_version(controller.version)
+    return {
+        "name": controller.name,
+        "version": controller.version,
+        "generation": generation.version if generation else "",
+        "flag": controller.flag,
+        "helm": controller.helm,
+        "mapping": controller.value,
+        "base_mapping": _mapping.render(controller.base),
+    }
+
+
+def dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
+    """The MonitorDashboard of that name (namespace/name), without what the API server keeps there; empty for none."""
+    namespace, dummy, own = name.rpartition("/")
+    found = cluster.get(*DASHBOARDS, namespace, own) or {}
+    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
+    return found | ({"metadata": metadata} if found else {})
+
+
+def programs(cluster: Cluster) -> list[str]:
+    """Those of Cost Management's programs that there are pods of."""
+    labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
+    pods = cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels)
+    return sorted({pod["metadata"]["labels"][PROGRAM_LABEL] for pod in pods})
+
+
+def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:
+    """Where a PrometheusRule has to be and with which labels; None where there is nothing that would take it."""
+    place = prometheus.rule_place() if prometheus else None
+    return {"namespace": place[0], "labels": place[1]} if place else None
+
+
+def judged(
+    cluster: Cluster,
+    look: Look,
+    pairs: Sequence[Pair],
+    unmetered: Sequence[_unmetered.Unmetered],
+    cautions: Sequence[str],
+    problems: Problems,
+) -> dict[str, Any]:
+    """The labels and the warnings, for which expositions and policies are read."""
+    controller, sidecars, routes = look.controller, look.sidecars, look.routes
+    if controller is None:
+        return {}
+    group = cluster.preferred(_names.AI_GATEWAY_GROUP)
+    configs = cluster.list(group, "gatewayconfigs") if group and _preflight.bare(routes) else []
+    headers = [pair.header for pair in (*pairs, *controller.base)]
+    known = reader.header_setters(cluster, headers, routes)
+    namespace = go_flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
+    configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
+    samples, silent = reader.readable_samples(cluster, sidecars)
+    # One that is down is somebody's to look at; without the permission no run can prove anything.
+    problems.found += [str(error) for error in silent.values() if isinstance(error, RefusedError)][:1]
+    mapping = _mapping.metric_labels(controller.pairs, controller.base)
+    everything = [sample for found in samples.values() for sample in found]
+    states = label_states(controller, sidecars, samples, known)
+    return {
+        "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
+        "cautions": [
+            *_preflight.unmetered([*unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
+            *(merge_metrics_attributes.ignored_warning(controller, text) for text in controller.ignored),
+            *_preflight.newer_generation(controller.name, controller.version),
+            *_preflight.in_control_plane(routes, namespace),
+            *_preflight.without_costs(routes, configs),
+            *_preflight.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
+            *_preflight.unset_headers(pairs, known),
+            *_preflight.per_user(controller.pairs),
+            *_preflight.array_claims(exposition.arrays(everything, mapping.values())),
+            *_preflight.no_traffic(samples),
+            *map(str, silent.values()),
+            *cautions,
+        ],
+    }
+
+
+def counted(prometheus: Scraper, replica: _prometheus.Replica) -> Stored:
+    """What a replica has stored of the token metric, counted."""
+    spec = prometheus.spec
+    kept = [spec.get("retention", "" if "retentionSize" in spec else cardinality.DEFAULT_RETENTION)]
+    kept += [f"up to {spec['retentionSize']}"] if "retentionSize" in spec else []
+    return Stored(
+        {name: replica.number(promql) for name, promql in cardinality.QUERIES.items()},
+        " and ".join(filter(None, kept)),
+        prometheus.name,
+    )
+
+
+def label_states(
+    controller: Controller,
+    sidecars: Sequence[Sidecar],
+    samples: Mapping[str, Sequence[Sample]],
+    setters: Setters,
+) -> dict[str, LabelState]:
+    """For each label of the controller's mapping, whether it carries data, and otherwise why not."""
+    mapping = _mapping.metric_labels(controller.pairs, controller.base)
+    everything = [sample for found in samples.values() for sample in found]
+    stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
+    return {label: exposition.state_of(label, mapping, everything, stale, setters) for label in mapping.values()}
+
+
+def parsed(configuration: Object | None) -> dict[str, Any] | None:
+    """Envoy Gateway's configuration out of its ConfigMap; None where there is none to judge."""
+    text = ((configuration or {}).get("data") or {}).get("envoy-gateway.yaml")
+    if text is None:
+        return None
+    return _configuration.parsed(text)
+
+
+def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
+    """A proxy workload as a result of the module."""
+    return {
+        "workload": proxy.name,
+        "kind": proxy.kind,
+        "gateway": proxy.gateway,
+        "rolls_itself": proxy.rolls_itself,
+        "pods": [
+            {
+                "name": sidecar.name,
+                "mapping": _mapping.render(sidecar.metrics),
+                "stale": controller is not None and sidecar.is_stale(controller),
+            }
+            for sidecar in proxy.sidecars
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that a run would do."""
+
+    permission: Permission
+    where: str
+    """The kind and namespace/name of what it writes."""
+    of: Callable[..., Any]
+    """Takes `dry_run`."""
+
+
+def planned_writes(
+    cluster: Cluster, controller: Controller, merged: Merge, proxies: Sequence[Proxy], plan: Plan | None
+) -> list[Write]:
+    """The writes of a run; of restarts one for each namespace and kind.
+
+    Args:
+        cluster: where they are written.
+        controller: as it is.
+        merged: what its flag becomes.
+        proxies: those that may be restarted.
+        plan: what the scrape would change.
+    """
+    writes = []
+    record = controller.record.after_merge(merged)
+    if merged.pairs != controller.pairs or record != controller.record:
+        permission = ("patch", "apps", "deployments", controller.namespace)
+        change: Callable[..., Any] = functools.partial(
+            merge_metrics_attributes.write, cluster, controller, merged.pairs, record
+        )
+        writes.append(Write(permission, f"Deployment {controller.name}", change))
+    wanted = dataclasses.replace(controller, pairs=merged.pairs)
+    restarts: dict[Permission, Proxy] = {}
+    for proxy in proxies:
+        if proxy.stale(wanted):
+            namespace = proxy.workload["metadata"]["namespace"]
+            restarts.setdefault(("patch", "apps", reader.PLURALS[proxy.kind], namespace), proxy)
+    for permission, proxy in restarts.items():
+        change = functools.partial(proxy_rollout.restart, cluster, proxy)
+        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
+    if plan is None:
+        return writes
+    changes: list[tuple[str, Object | None, Callable[..., Any]]] = [
+        ("create", plan.create, cluster.create),
+        ("update", plan.update, cluster.replace),
+        *(("delete", source.document, cluster.delete) for source in plan.remove),
+    ]
+    for verb, document, method in changes:
+        if document:
+            kind = scrapers.MONITOR_KINDS[document["kind"]]
+            permission = (verb, kind.api.partition("/")[0], kind.plural, document["metadata"]["namespace"])
+            change = functools.partial(method, kind.api, kind.plural, document)
+            writes.append(Write(permission, f"{document['kind']} {_gateway.name_of(document)}", change))
+    return writes
+
+
+def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
+    """Try all writes by a dry run: a warning for each of which it is not known whether it would be taken.
+
+    Raises:
+        MeteringError: the account lacks permissions for some, all of which are named; or one would be refused.
+    """
+    lacking, unknown = [], []
+    for write in writes:
+        try:
+            if cluster.rehearse(write.of) is None:
+                unknown.append(write.where)
+        except RefusedError:
+            lacking.append(write.permission)
+        except UnknownFieldsError as error:
+            raise MeteringError(
+                f"{write.where} was to be written with {error}, which its kind does not have.",
+                "It would be dropped in silence. Nothing was changed.",
+                "upgrade the operator that brings the kind.",
+            ) from error
+        except MeteringError as error:
+            raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
+    refuse(lacking)
+    return [
+        f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
+        "dry runs, or somebody has just changed it. Next: kubectl get validatingwebhookconfigurations; the run goes on."
+        for where in unknown
+    ]
+
+
+def all_permissions(look: Look, dashboards: bool) -> list[Permission]:
+    """All that a run may need, where it is not known what it would change."""
+    needed = [("patch", "apps", "deployments", look.controller.namespace)] if look.controller else []
+    for proxy in look.in_scope:
+        namespace = proxy.workload["metadata"]["namespace"]
+        needed += [("patch", "apps", reader.PLURALS[proxy.kind], namespace), ("get", "", "pods/proxy", namespace)]
+    scraper = look.prometheus
+    if look.backend is not None and scraper is not None:
+        if not (scraper.is_unseen or look.backend.options.get("targets_urls")):
+            needed.append(("get", "", "pods/proxy", scraper.namespace))
+        namespaces = {proxy.workload["metadata"]["namespace"] for proxy in look.in_scope} | {scraper.namespace} - {""}
+        looked_into = sorted(namespace for namespace in namespaces if scraper.looks_into(namespace))
+        monitor = scrapers.MONITOR_KINDS[scraper.monitor]
+        group = monitor.api.partition("/")[0]
+        for verb in ("create", "update", "delete"):
+            needed += [(verb, group, monitor.plural, namespace) for namespace in looked_into[:1]]
+    if dashboards:
+        needed += [(verb, *DASHBOARD_PERMISSION) for verb in ("get", "create", "patch")]
+    return list(dict.fromkeys(needed))
+
+
+def refuse_lacking(cluster: Cluster, needed: Sequence[Permission]) -> None:
+    """Refuse to begin what could not be finished.
+
+    Raises:
+        MeteringError: the account lacks some of the permissions; all of them are named.
+    """
+    refuse(cluster.lacking(needed))
+
+
+def refuse(lacking: Sequence[Permission]) -> None:
+    """Name the permissions that are lacking.
+
+    Raises:
+        MeteringError: some are.
+    """
+    if lacking:
+        listed = "; ".join(
+            f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
+            for verb, group, resource, namespace in lacking
+        )
+        raise MeteringError(
+            f"The account that runs this lacks permissions: {listed}.",
+            "The run would stop half-way.",
+            "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",
+        )

@@ -1,0 +1,328 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Brings the controller's one flag to a mapping: writes it, waits until it is in force, takes it back if that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _generations, _names, _progress
+from .._errors import ConflictError, MeteringError
+from .._gateway import mapping, reader, workloads
+from .._gateway.mapping import Merge, Pair, Record
+from .._gateway.workloads import Controller, Object, Proxy
+from .._kubernetes.client import Cluster
+from .runner import CONTROLLER_OPTION, GATEWAYS_OPTION
+
+STRATEGIC = "application/strategic-merge-patch+json"
+ROLLBACK_ATTEMPTS = 5
+
+
+OPTIONS: dict[str, Any] = {
+    **CONTROLLER_OPTION,
+    **GATEWAYS_OPTION,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "pairs": {"type": "str"},
+    "allow_per_user": {"type": "bool", "default": False},
+    "chargeback_goes": {"type": "bool", "default": False},
+    "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
+    "restart": {"type": "bool", "default": True},
+    "on_failure": {"type": "str", "choices": ["rollback", "keep"], "default": "rollback"},
+    "wait_timeout": {"type": "int", "default": 300},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Plan, write, wait, and report: what merge_metrics_attributes returns."""
+    options = module.params
+    controller = reader.controller(cluster, options["controller"])
+    proxies = reader.proxies(cluster)
+    merged, record = planned(cluster, controller, proxies, options)
+    rolls = merged.pairs != controller.pairs
+    changed = rolls or record != controller.record
+    if rolls and not options["restart"]:
+        refuse_to_roll(controller, proxies)
+    refuse_what_would_wait_in_vain(
+        controller, workloads.within(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
+    )
+    for text in controller.ignored:
+        module.warn(ignored_warning(controller, text))
+    if rolls and options["method"] == "verify" and not module.check_mode:
+        raise MeteringError(
+            f"The flag --{controller.flag} of deployment {controller.name} is {controller.value!r}, not "
+            f"{merged.value!r}.",
+            "It was to be set by somebody else before this, and only to be verified here.",
+            "check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
+        )
+    if not module.check_mode:
+        if changed:
+            write(cluster, controller, merged.pairs, record)
+        try:
+            wait_for_controller(cluster, controller, merged.pairs, options["wait_timeout"])
+        except MeteringError as error:
+            if not rolls:
+                raise
+            raise taken_back(cluster, controller, merged, error, options["on_failure"]) from error
+    patched = rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER
+    if options["method"] == "patch" and patched and record.added and controller.helm:
+        module.warn(helm_warning(controller, merged.value))
+    return {
+        "changed": changed,
+        "controller": controller.name,
+        "before": controller.value,
+        "after": merged.value if rolls else controller.value,
+        "added": list(map(str, merged.added)),
+        "recovered": list(map(str, merged.recovered)),
+        "removed": [str(pair) for pair in controller.pairs if pair not in merged.pairs],
+        "sources": dict(merged.sources),
+        # Whether the Gateways that are named have proxies, proxy_rollout tells.
+        "current": [] if changed or options["gateways"] else settled(controller, proxies),
+        "values_key": _generations.VALUES_KEYS[controller.flag],
+        "helm": controller.helm | {"values": {_generations.VALUES_KEYS[controller.flag]: merged.value}}
+        if controller.helm
+        else {},
+        "diff": {
+            "before": described(controller.flag, controller.value, controller.record),
+            "after": described(controller.flag, merged.value if rolls else controller.value, record),
+        },
+    }
+
+
+def settled(controller: Controller, proxies: Sequence[Proxy]) -> list[str]:
+    """The names of all proxies, if each has the controller's mapping in every pod and none is rolling; else none."""
+    pending = [proxy for proxy in proxies if proxy.stale(controller) or proxy.unsettled()]
+    return [] if pending else [proxy.name for proxy in proxies]
+
+
+def planned(
+    cluster: Cluster, controller: Controller, proxies: Sequence[Proxy], options: dict[str, Any]
+) -> tuple[Merge, Record]:
+    """The mapping that the flag is to carry, and what is to be remembered of it."""
+    before = controller.record
+    if options["state"] == "absent":
+        unwanted = before.added if options["pairs"] is None else tuple(mapping.parse(options["pairs"], "This run"))
+        refuse_to_lose_the_bill(cluster, unwanted, ours_goes=options["chargeback_goes"])
+        merged = mapping.remove(controller.pairs, controller.base, unwanted)
+        return merged, before.after_removal(controller.pairs, merged, unwanted)
+    wanted = mapping.wanted(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
+    merged = mapping.merge(
+        controller.pairs,
+        {sidecar.name: sidecar.emitted for proxy in proxies for sidecar in proxy.sidecars},
+        wanted,
+        base=controller.base,
+        removed=before.removed,
+        consent=options["allow_per_user"],
+    )
+    return merged, before.after_merge(merged)
+
+
+def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_goes: bool) -> None:
+    """Refuse to remove the label that bills a namespace while something bills by it.
+
+    Args:
+        cluster: where it is.
+        unwanted: the pairs that are to go.
+        ours_goes: whether a configuration that is ours goes as well.
+
+    Raises:
+        MeteringError: it is to be removed, and chargeback is configured.
+    """
+    if Pair(*_names.REQUIRED_PAIR) not in unwanted:
+        return
+    namespace, name = _names.CHARGEBACK_CONFIG
+    found = cluster.get("v1", "configmaps", namespace, name)
+    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+    if found is not None and not (ours_goes and labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY):
+        raise MeteringError(
+            f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
+            f"{namespace}/{name}.",
+            "Cost Management bills by the label user_namespace; without it nobody is billed.",
+            f"remove the chargeback first (kubectl -n {namespace} delete configmap {name}), or keep the pair.",
+        )
+
+
+def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
+    """Refuse to change the flag where that restarts proxies and nothing may restart.
+
+    Raises:
+        MeteringError: a proxy is rolled by the gateway when the flag changes.
+    """
+    rolling = [proxy.name for proxy in proxies if proxy.rolls_itself]
+    if rolling:
+        raise MeteringError(
+            f"The flag of deployment {controller.name} has to change, and this generation of the gateway then rolls "
+            f"{', '.join(rolling)} by itself.",
+            "restart is false, so the flag was left as it is.",
+            "run this in the maintenance window, without labels_restart: false.",
+        )
+
+
+def refuse_what_would_wait_in_vain(
+    controller: Controller, proxies: Sequence[Proxy], pairs: Sequence[Pair], *, restart: bool
+) -> None:
+    """Refuse to bring the flag to a mapping that the controller or a proxy would never get.
+
+    Raises:
+        MeteringError: one of them does not roll, and would have to.
+    """
+    wanted = dataclasses.replace(controller, pairs=tuple(pairs))
+    rolling = [("Deployment", controller.deployment)] if pairs != controller.pairs else []
+    if restart:
+        rolling += [(proxy.kind, proxy.workload) for proxy in proxies if proxy.stale(wanted)]
+    if rolling:
+        workloads.refuse_without_pods(controller)
+    if pairs != controller.pairs:
+        controller.lists_with(pairs)
+    workloads.refuse_what_never_rolls(rolling)
+
+
+def ignored_warning(controller: Controller, text: str) -> str:
+    """What stands among the controller's flags and does not count."""
+    return (
+        f"Deployment {controller.name} has {text} among its flags, which does not count: of a flag that stands twice "
+        "the last one does, and an older name of it only while the newer is empty. Its pairs are not in force. Next: "
+        "take it out, and name what is missing in labels_pairs."
+    )
+
+
+def write(
+    cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record, *, dry_run: bool = False
+) -> Object:
+    """Write flag and record. Raises ConflictError where the Deployment has changed since it was read."""
+    changed = controller.lists_with(pairs) if tuple(pairs) != controller.pairs else {}
+    current = controller.deployment
+    container = {"name": controller.container, **changed}
+    spec = current["spec"]["template"]["spec"]
+    in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
+    annotations = {
+        _names.ADDED_ANNOTATION: record.added,
+        _names.REMOVED_ANNOTATION: record.removed,
+        _names.MAPPING_ANNOTATION: record.mapping,
+    }
+    body = {
+        "metadata": {
+            "resourceVersion": current["metadata"]["resourceVersion"],
+            # A null removes the annotation.
+            "annotations": {name: mapping.render(pairs) or None for name, pairs in annotations.items()},
+        },
+        "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
+    }
+    return cluster.patch(reader.APPS, "deployments", current, body, content_type=STRATEGIC, dry_run=dry_run)
+
+
+def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], timeout: float) -> None:
+    """Wait until the Deployment has rolled out with the flag and every pod of its own is a new one.
+
+    Raises:
+        MeteringError: it takes longer, or somebody writes the flag back.
+    """
+    namespace, name = controller.name.split("/")
+    labels = ",".join(f"{key}={text}" for key, text in controller.deployment["spec"]["selector"]["matchLabels"].items())
+    # What was not written was read a moment ago.
+    looks = iter([controller.deployment] if tuple(pairs) == controller.pairs else [])
+
+    def missing() -> str:
+        deployment = next(looks, None) or cluster.get(reader.APPS, "deployments", namespace, name)
+        if deployment is None:
+            return "the Deployment, which is gone"
+        current = workloads.find_controller([deployment])
+        refuse_reverted(current, pairs)
+        wanted = current.pairs  # another run may have added more
+        pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
+        rolling = workloads.missing_in_rollout("Deployment", deployment, pods)
+        if rolling:
+            return rolling
+        old = [
+            pod["metadata"]["name"]
+            for pod in pods
+            # One that was evicted or failed stays listed, and serves nobody.
+            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            and (pod["metadata"].get("deletionTimestamp") or not _has_flag(pod, controller, wanted))
+        ]
+        return f"the old pods {', '.join(old)} to end" if old else ""
+
+    still = _progress.wait(f"controller {controller.name}", missing, timeout)
+    if still:
+        raise MeteringError(
+            f"The controller {controller.name} did not roll out within {timeout:.0f} s; it still waits for {still}.",
+            "Proxies are not restarted meanwhile: they could get the old mapping from an old controller pod.",
+            f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events; then run this again.",
+        )
+
+
+def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
+    """Refuse to go on with a flag that somebody wrote back.
+
+    Raises:
+        MeteringError: pairs are gone again; whoever took them is named.
+    """
+    gone = [pair for pair in pairs if pair not in current.pairs]
+    if gone:
+        raise MeteringError(
+            f"The pairs {mapping.render(gone)} were written into the flag of deployment {current.name} and are gone "
+            f"again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
+            "What owns the Deployment reverts each change of it, so the labels would not last.",
+            f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
+            "Helm values), then run this again.",
+        )
+
+
+def taken_back(
+    cluster: Cluster, controller: Controller, merged: Merge, error: MeteringError, on_failure: str
+) -> MeteringError:
+    """The error, with what became of the flag: put back as it was, or left as the user chose."""
+    if on_failure == "keep":
+        return MeteringError(error.found, f"{error.why} The new flag was left, as on_failure says.", error.command)
+    namespace, name = controller.name.split("/")
+    for dummy in range(ROLLBACK_ATTEMPTS):
+        deployment = cluster.get(reader.APPS, "deployments", namespace, name)
+        current = None if deployment is None else workloads.find_controller([deployment])
+        if current is None or current.pairs != merged.pairs:
+            return error
+        try:
+            # What else was changed meanwhile stays: only our flag and our record go back.
+            write(cluster, current, controller.pairs, controller.record)
+        except ConflictError:
+            continue
+        return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
+    return MeteringError(
+        error.found,
+        f"{error.why} The previous flag could not be put back: somebody else keeps changing the Deployment.",
+        f"{error.command} The flag was {controller.value!r}.",
+    )
+
+
+def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:
+    for container in workloads.containers(pod["spec"]):
+        if container["name"] == controller.container:
+            found = workloads.mapping_of(workloads.flags_of(container), f"Pod {workloads.name_of(pod)}")
+            return found == tuple(wanted)
+    return False
+
+
+def helm_warning(controller: Controller, value: str) -> str:
+    """What to carry over where Helm renders the flag."""
+    release = controller.helm
+    return (
+        f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
+        f"next upgrade writes the flag anew from its values. Next: set {_generations.VALUES_KEYS[controller.flag]} to "
+        f"{value} in them, or run with labels_method: helm."
+    )
+
+
+def described(flag: str, value: str, record: Record) -> str:
+    """Flag and record as lines of a diff."""
+    lines = [f"--{flag}={value}"]
+    for name, pairs in (
+        (_names.ADDED_ANNOTATION, record.added),
+        (_names.REMOVED_ANNOTATION, record.removed),
+        (_names.MAPPING_ANNOTATION, record.mapping),
+    ):
+        lines += [f"{name}: {mapping.render(pairs)}"] if pairs else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,265 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""Applies and removes objects that are ours, and has those start again that read one of them when they start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...plugin_utils._render.dashboard import is_contained
+from .. import _names, _progress
+from .._errors import MeteringError, RefusedError
+from .._gateway.workloads import Object
+from .._kubernetes.client import Cluster, UnknownFieldsError
+
+# The kinds that can be ours, by what the API calls them in the plural.
+PLURALS = {"ConfigMap": "configmaps", "PrometheusRule": "prometheusrules", "MonitorDashboard": "monitordashboards"}
+MERGE_PATCH = "application/merge-patch+json"
+OURS = f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
+
+
+def called(document: Object) -> str:
+    """An object for a person: its kind, namespace and name."""
+    metadata = document["metadata"]
+    return f"{document['kind']} {metadata['namespace']}/{metadata['name']}"
+
+
+def is_ours(document: Object) -> bool:
+    return (document["metadata"].get("labels") or {}).get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
+
+
+def last_change(document: Object) -> str:
+    """When an object was changed last (RFC 3339 in UTC, to the second): as texts these are in their order."""
+    metadata = document["metadata"]
+    times = [entry.get("time") or "" for entry in metadata.get("managedFields") or ()]
+    return max([metadata["creationTimestamp"], *times])
+
+
+def outdated(pods: Sequence[Object], document: Object) -> list[Object]:
+    """The pods that began before an object was changed last, and have read it as it was; those that end are left out.
+
+    One of the very second of the change counts as older: it can have read either.
+    """
+    since = last_change(document)
+    return [
+        pod
+        for pod in pods
+        if pod["metadata"]["creationTimestamp"] <= since and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+_READER = {name: {"type": "str", "required": True} for name in ("object", "namespace", "labels")}
+OPTIONS: dict[str, Any] = {
+    "definitions": {"type": "list", "elements": "dict", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "readers": {"type": "list", "elements": "dict", "default": [], "options": _READER},
+    "timeout": {"type": "int", "default": 120},
+}
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """What owned_objects returns."""
+    options = module.params
+    for number, document in enumerate(options["definitions"], start=1):
+        check_definition(number, document, all_of_a_kind=options["state"] == "absent")
+    return (removed if options["state"] == "absent" else applied)(module, cluster, options)
+
+
+def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> None:
+    """Refuse what is no definition of an object.
+
+    Args:
+        number: which one it is.
+        document: the definition.
+        all_of_a_kind: whether metadata without namespace and name stands for every object of the kind.
+
+    Raises:
+        MeteringError: something of it is missing or no text, or its kind is none of ours.
+    """
+    metadata = document.get("metadata")
+    wrong = [name for name in ("apiVersion", "kind") if not _is_text(document.get(name))]
+    if not isinstance(metadata, Mapping):
+        wrong.append("metadata")
+    elif metadata or not all_of_a_kind:
+        wrong += [f"metadata.{name}" for name in ("namespace", "name") if not _is_text(metadata.get(name))]
+    if wrong:
+        raise MeteringError(
+            f"Definition {number} has no {', '.join(wrong)}, or not as a text.",
+            "Which object is meant is not known. Nothing was changed.",
+            "complete the option definitions; put quotes around a name that is made of digits.",
+        )
+    if document["kind"] not in PLURALS:
+        raise MeteringError(
+            f"Definition {number} is a {document['kind']}.",
+            f"Only these can be ours: {', '.join(PLURALS)}. Nothing was changed.",
+            "correct the option definitions; other kinds are kubernetes.core.k8s's.",
+        )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Have every object there as it is given, and nothing running that has read another one."""
+    wanted = options["definitions"]
+    there = [_read(cluster, document) for document in wanted]
+    foreign = [called(document) for document, found in zip(wanted, there, strict=True) if found and not is_ours(found)]
+    if foreign:
+        raise MeteringError(
+            f"{', '.join(foreign)}: there already, and not ours.",
+            "It would be overwritten, and removed with the metering later. Nothing was changed.",
+            "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
+        )
+    for document, found in zip(wanted, there, strict=True):
+        if not is_contained(document, found):
+            _rehearse(cluster, document, found)
+    before, after, changed, restarted = {}, {}, [], []
+    for document, found in zip(wanted, there, strict=True):
+        name = called(document)
+        differs = not is_contained(document, found)
+        if differs:
+            changed.append(name)
+            before[name] = {key: found.get(key) for key in document} if found else {}
+            after[name] = document
+        present = found if module.check_mode or not differs else _write(cluster, document, found)
+        for pod in _readers(cluster, options["readers"], document):
+            # What is only planned makes all of them old.
+            if differs or (present and outdated([pod], present)):
+                restarted.append(pod)
+    restarted = [pod for pod in restarted if not pod["metadata"].get("deletionTimestamp")]
+    if not module.check_mode:
+        _restart(cluster, options, restarted)
+    return {
+        "changed": bool(changed or restarted),
+        "applied": changed,
+        "removed": [],
+        "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in restarted],
+        "diff": {"before": _visible(before), "after": after},
+    }
+
+
+def removed(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove those of the objects that are ours; where one has no name, every one of its kind."""
+    found = []
+    for document in options["definitions"]:
+        if document["metadata"].get("name"):
+            there = _read(cluster, document)
+            found += [there] if there and is_ours(there) else []
+        else:
+            api, plural = document["apiVersion"], PLURALS[document["kind"]]
+            found += [{**item, **_type_of(document)} for item in cluster.list(api, plural, labels=OURS)]
+    readers = [pod for document in found for pod in _readers(cluster, options["readers"], document)]
+    if not module.check_mode:
+        for document in found:
+            cluster.delete(document["apiVersion"], PLURALS[document["kind"]], document)
+        _restart(cluster, options, readers)
+    return {
+        "changed": bool(found),
+        "applied": [],
+        "removed": [called(document) for document in found],
+        "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in readers],
+        "diff": {"before": {called(document): _visible(document) for document in found}, "after": {}},
+    }
+
+
+def _type_of(document: Object) -> dict[str, Any]:
+    """The items of a list do not say what they are."""
+    return {key: document[key] for key in ("apiVersion", "kind")}
+
+
+def _read(cluster: Cluster, document: Object) -> Object | None:
+    metadata = document["metadata"]
+    return cluster.get(document["apiVersion"], PLURALS[document["kind"]], metadata["namespace"], metadata["name"])
+
+
+def _write(cluster: Cluster, document: Object, found: Object | None) -> Object:
+    """Create an object, or make it what it has to be; what the API server or others have added stays."""
+    api, plural = document["apiVersion"], PLURALS[document["kind"]]
+    if found is None:
+        return cluster.create(api, plural, document)
+    version = found["metadata"]["resourceVersion"]
+    body = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
+    return cluster.patch(api, plural, found, body, content_type=MERGE_PATCH)
+
+
+def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
+    """Have the API server judge a write of which others may depend, before the first of them.
+
+    Raises:
+        MeteringError: it would refuse it, or does not know a field of it.
+    """
+    api, plural = document["apiVersion"], PLURALS[document["kind"]]
+    try:
+        if found is None:
+            cluster.rehearse(cluster.create, api, plural, document)
+        else:
+            cluster.rehearse(cluster.patch, api, plural, found, document, content_type=MERGE_PATCH)
+    except RefusedError:  # who only reads may still plan
+        pass
+    except UnknownFieldsError as error:
+        raise MeteringError(
+            f"The cluster's {document['kind']} does not have the field {error}, which {called(document)} is to have.",
+            "It would be dropped in silence. Nothing was changed.",
+            "upgrade the operator that brings the kind.",
+        ) from error
+
+
+def _readers(cluster: Cluster, readers: Sequence[Mapping[str, Any]], document: Object) -> list[Object]:
+    """The running pods that read an object when they start."""
+    return [
+        pod
+        for reader in readers
+        if reader["object"] == document["metadata"]["name"]
+        for pod in cluster.list("v1", "pods", namespace=reader["namespace"], labels=reader["labels"])
+        if not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object]) -> None:
+    """Delete pods, and wait until what has them made others that are ready."""
+    if not pods:
+        return
+    # Times are kept to the second: the new pods have to be of a later one than the change that they read.
+    time.sleep(1)
+    for pod in pods:
+        cluster.delete("v1", "pods", pod)
+    old = {pod["metadata"]["uid"] for pod in pods}
+    groups = {
+        (reader["namespace"], reader["labels"])
+        for reader in options["readers"]
+        if any(pod["metadata"]["namespace"] == reader["namespace"] for pod in pods)
+    }
+
+    def missing() -> str:
+        found = [
+            pod for own, labels in sorted(groups) for pod in cluster.list("v1", "pods", namespace=own, labels=labels)
+        ]
+        waiting = (pod for pod in found if pod["metadata"]["uid"] in old or not _is_ready(pod))
+        return ", ".join(sorted(pod["metadata"]["name"] for pod in waiting))
+
+    left = _progress.wait("restart", missing, options["timeout"])
+    if left:
+        raise MeteringError(
+            f"{left}: not ready after {options['timeout']} s.",
+            "What was applied is there, and is read by nobody yet.",
+            f"kubectl -n {pods[0]['metadata']['namespace']} describe pod; then run this again.",
+        )
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _visible(document: Any) -> Any:
+    """An object without what only the API server writes."""
+    if not isinstance(document, Mapping):
+        return document
+    hidden = {"managedFields", "resourceVersion", "uid", "generation", "creationTimestamp"}
+    return {key: _visible(value) for key, value in document.items() if key not in hidden}

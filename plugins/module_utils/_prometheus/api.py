@@ -1,0 +1,262 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""What speaks Prometheus's HTTP API: a pod or a service through the API server, or an address with credentials."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+
+from ansible.module_utils.urls import open_url
+
+from .._errors import MeteringError
+from .._kubernetes.client import LOOK_SECONDS, BehindError, Cluster
+from .._secrets import Secrets, check_address, without_credentials
+
+# How long a query may take; what else is asked is only looked up.
+QUERY_SECONDS = 60
+# Alauda's neutral description of what monitors the cluster.
+FEATURES, FEATURE, SECRETS_NAMESPACE = "infrastructure.alauda.io/v1alpha1", "monitoring", "cpaas-system"
+# What takes credentials in place of the address.
+CREDENTIALS = "scrape_api.username and scrape_api.password, or scrape_api.token"
+
+
+class NotServedError(MeteringError):
+    """The backend has no such path."""
+
+
+class NotLetInError(MeteringError):
+    """The backend does not know who asks."""
+
+
+class Api(Protocol):
+    """Something that speaks Prometheus's API."""
+
+    @property
+    def name(self) -> str: ...
+
+    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str: ...
+
+    def hide(self, text: str) -> str:
+        """Text that comes from there, without what it repeats of secrets."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod of a scraper, through the API server's pod proxy."""
+
+    cluster: Cluster
+    namespace: str
+    pod: str
+    port: int
+    prefix: str
+    scheme: str = "http"
+
+    @property
+    def name(self) -> str:
+        return f"{self.namespace}/{self.pod}"
+
+    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
+        where = (self.namespace, self.pod, self.port, f"{self.prefix}{path}")
+        try:
+            return self.cluster.proxied(*where, query, _seconds(path), self.scheme)
+        except BehindError as error:
+            raise _explain_refusal(self.name, error) or error from error
+
+    def hide(self, text: str) -> str:
+        return self.cluster.hide(text)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, through the API server's service proxy."""
+
+    cluster: Cluster
+    service: str
+
+    @property
+    def name(self) -> str:
+        return f"service {self.service}"
+
+    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
+        try:
+            found = self.cluster.service(self.service, path, query, _seconds(path))
+        except BehindError as error:
+            raise _explain_refusal(self.name, error) or error from error
+        if found is None:
+            raise _not_served(self.name, path, "404")
+        return found
+
+    def hide(self, text: str) -> str:
+        return self.cluster.hide(text)
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address that is reachable from where this runs, with what it takes to be let in."""
+
+    url: str
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return without_credentials(self.url).rstrip("/")
+
+    def hide(self, text: str) -> str:
+        return Secrets.of(self.options).hide(text)
+
+    def text(self, path: str, query: Sequence[tuple[str, str]]) -> str:
+        options = self.options
+        # A long selector does not fit into an address.
+        posted = path.endswith("/query")
+        token = {"Authorization": f"Bearer {options['token']}"} if options.get("token") else {}
+        try:
+            with open_url(
+                f"{self.url.rstrip('/')}{path}" + ("" if posted or not query else f"?{urlencode(query)}"),
+                method="POST" if posted else "GET",
+                data=urlencode(query) if posted else None,
+                headers={**{str(name): str(value) for name, value in options.get("headers", {}).items()}, **token},
+                url_username=options.get("username"),
+                url_password=options.get("password"),
+                force_basic_auth=bool(options.get("username")),
+                client_cert=options.get("client_cert"),
+                client_key=options.get("client_key"),
+                ca_path=options.get("ca_path"),
+                validate_certs=options.get("validate_certs", True),
+                timeout=_seconds(path),
+                http_agent="aigateway.metering",
+                follow_redirects="none",
+            ) as answer:
+                return str(answer.read().decode("utf-8", "replace"))
+        except HTTPError as error:
+            detail = error.read().decode("utf-8", "replace")
+            if error.code in (401, 403):
+                raise NotLetInError(
+                    f"{self.name} does not let this run in: it answered {error.code}.",
+                    "Its targets and series cannot be judged without it.",
+                    "set what it asks for in scrape_api: username and password, token, client_cert and client_key, or "
+                    "headers such as X-Scope-OrgID.",
+                ) from error
+            if error.code in (404, 405, 410, 501):
+                raise _not_served(self.name, path, str(error.code)) from error
+            # What is an error to Prometheus comes with its reason in JSON.
+            return detail
+        except ValueError as error:  # its text may hold a header
+            raise MeteringError(
+                f"A request to {self.name} could not be made: the address or a header is not valid.",
+                "Nothing was asked.",
+                "correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
+            ) from error
+        except (URLError, OSError) as error:
+            raise MeteringError(
+                f"{self.name} does not answer: {self.hide(str(getattr(error, 'reason', error)))}.",
+                "Its targets and series cannot be judged without it.",
+                "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
+            ) from error
+
+
+def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
+    """Why something behind the API server refuses to be asked this way; None where its answer does not say that."""
+    why = "The API server hands on no credentials, so it cannot be asked this way."
+    command = (
+        "set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
+        "password, or client_cert and client_key; scrape_api.targets_urls has the address of each replica."
+    )
+    if error.status in (401, 403):
+        return NotLetInError(
+            f"{name} answered {error.status}: something in front of it, such as kube-rbac-proxy or oauth-proxy, "
+            "requires authentication.",
+            why,
+            command,
+        )
+    if "tls: certificate required" in error.found or "tls: bad certificate" in error.found:
+        return NotLetInError(f"{name} asks for a client certificate.", why, command)
+    if "HTTP request to an HTTPS server" in error.found:
+        return NotLetInError(
+            f"{name} speaks HTTPS, and the object that runs it does not say so.",
+            "It was asked in plain HTTP.",
+            "set spec.web.tlsConfig of that object, or scrape_api.service to NAMESPACE/https:SERVICE:PORT.",
+        )
+    return None
+
+
+def _seconds(path: str) -> int:
+    return QUERY_SECONDS if path.endswith("/query") else LOOK_SECONDS
+
+
+def _not_served(name: str, path: str, status: str) -> NotServedError:
+    return NotServedError(
+        f"{name} does not serve {path}: it answered {status}.",
+        "It speaks another API than was expected, or is reached at another prefix.",
+        "correct scrape_api: url is the address before /api/v1 (Mimir's ends with /prometheus).",
+    )
+
+
+def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str) -> Any:
+    """What an answer of Prometheus's API has in its `data` under a key; an empty list for null, as Go writes one."""
+    text = api.text(f"/api/v1/{path}", query)
+    try:
+        answer = json.loads(text)
+        if answer["status"] == "success":
+            found = answer["data"][key]
+            return [] if found is None else found
+        detail = api.hide(str(answer.get("error", "no reason given")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        detail = f"no JSON of Prometheus's API: {api.hide(text)[:80]!r}"
+    raise MeteringError(
+        f"Prometheus {api.name} answered {path} with an error: {detail}.",
+        "Its targets and series cannot be judged without it.",
+        "look at its log; an address of a proxy may answer for it with a page of its own.",
+    )
+
+
+def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """The options for the API, completed by what the platform says of itself.
+
+    Raises:
+        MeteringError: an address is not valid, or the platform was to be asked, and says nothing.
+    """
+    options = dict(module.params.get("api") or {})
+    addresses = [("scrape_api.url", options["url"])] if options.get("url") else []
+    addresses += [("scrape_api.targets_urls", url) for url in options.get("targets_urls") or ()]
+    for variable, address in addresses:
+        check_address(address, variable, CREDENTIALS)
+    beside = [key for key in ("username", "password", "token", "headers", "client_cert") if options.get(key)]
+    if options.get("service") and beside:
+        raise MeteringError(
+            f"scrape_api has service, and {', '.join(beside)} beside it.",
+            "The API server hands on nothing of that: it uses the credentials itself.",
+            "reach the service at an address with scrape_api.url, or leave those out.",
+        )
+    if not options.get("feature"):
+        return options
+    found = cluster.get(FEATURES, "features", "", FEATURE)
+    database = (((found or {}).get("spec") or {}).get("accessInfo") or {}).get("database") or {}
+    if not database.get("address"):
+        raise MeteringError(
+            f"The platform does not say where its monitoring is: feature {FEATURE} is absent or has no address.",
+            "scrape_api.feature says that it does.",
+            f"kubectl get features.infrastructure.alauda.io {FEATURE} -o yaml; or set scrape_api.url.",
+        )
+    options["url"] = database["address"]
+    check_address(options["url"], f"the address of feature {FEATURE}", CREDENTIALS)
+    name = (database.get("basicAuth") or {}).get("secretName")
+    secret = cluster.get("v1", "secrets", SECRETS_NAMESPACE, name) if name else None
+    if name and secret is None:
+        raise MeteringError(
+            f"The platform names the secret {SECRETS_NAMESPACE}/{name} for its monitoring, and it is not there.",
+            "Without it nobody is let in.",
+            f"kubectl -n {SECRETS_NAMESPACE} get secret {name}; or set scrape_api.url, username and password.",
+        )
+    if secret is not None:
+        for key in ("username", "password"):
+            options[key] = base64.b64decode((secret.get("data") or {}).get(key, "")).decode()
+    return options

@@ -1,0 +1,109 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""Whether what sidecars expose is stored: whatever drops it on the way, a bill of zero is no proof of no usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .. import _names
+from .._gateway import exposition
+from .._gateway.exposition import Sample
+from .._gateway.workloads import Sidecar
+from .._prometheus import replica as _prometheus
+from .._prometheus.replica import Replica
+from . import identity
+
+
+class Item(NamedTuple):
+    """A stored token sum."""
+
+    labels: Mapping[str, str]
+    tokens: float
+
+
+def value_of(item: Mapping[str, Any]) -> float:
+    """The tokens of a series of an instant query's answer, be it a native histogram."""
+    if "histogram" in item:
+        return float(item["histogram"][1]["sum"])
+    return float(item["value"][1])
+
+
+def read(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
+    """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
+    pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
+    addresses = _prometheus.alternatives(sidecar.address for sidecar in sidecars)
+    name = f'__name__=~"{_names.STORED_SUM_PATTERN}"'
+    asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
+    found = replica.query(" or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked))
+    return [Item(item["metric"], value_of(item)) for item in found]
+
+
+def of(sidecar: Sidecar, among: Sequence[Sidecar], items: Sequence[Item]) -> list[Item]:
+    """Those of one sidecar: by its pod's namespace and name, or by its address; by the name alone if that is its only.
+
+    A platform may enforce another namespace, and a monitor another instance.
+    """
+    metadata = sidecar.pod["metadata"]
+    is_only = sum(other.pod["metadata"]["name"] == metadata["name"] for other in among) == 1
+
+    def is_its_own(labels: Mapping[str, str]) -> bool:
+        at_its_address = labels.get("instance", "") == sidecar.address
+        if not labels.get("pod"):
+            return at_its_address
+        known = is_only or labels.get("namespace", "") == metadata["namespace"] or at_its_address
+        return bool(labels["pod"] == metadata["name"]) and known
+
+    return [item for item in items if is_its_own(item.labels)]
+
+
+def total(samples: Sequence[Sample]) -> int:
+    """Input and output tokens of samples."""
+    return round(sum(sample.tokens for sample in samples if exposition.in_total(sample)))
+
+
+def unstored(samples: Sequence[Sample], items: Sequence[Item]) -> int:
+    """How many tokens that a sidecar exposes nobody has stored: of series that are missing as a whole.
+
+    A value that is older is none: it is that of the last scrape. Where a scrape edits labels, its series are not those
+    that are exposed; then all of its tokens count.
+
+    Args:
+        samples: what the sidecar exposes.
+        items: what is stored of it.
+    """
+    known = [set(identity.identity_of(item.labels, None, "")) for item in items]
+    missing = sum(
+        sample.tokens
+        for sample in samples
+        if exposition.in_total(sample) and sample.tokens and not _is_known(sample, known)
+    )
+    by_scrape: dict[tuple[tuple[str, str], ...], float] = {}
+    for item in items:
+        if exposition.in_total(Sample(item.labels, item.tokens)):
+            scrape = tuple((name, item.labels[name]) for name in _names.SCRAPE_LABELS if name in item.labels)
+            by_scrape[scrape] = by_scrape.get(scrape, 0.0) + item.tokens
+    return round(max(0.0, min(missing, total(samples) - max(by_scrape.values(), default=0.0))))
+
+
+def unstored_of(
+    sidecar: Sidecar, among: Sequence[Sidecar], samples: Sequence[Sample], stored: Sequence[Sequence[Item]]
+) -> int:
+    """How many tokens that a sidecar exposes no replica has stored: what one lacks another may have.
+
+    Args:
+        sidecar: the sidecar.
+        among: all that were asked for.
+        samples: what it exposes.
+        stored: by replica, what is stored of all of them.
+    """
+    return min(unstored(samples, of(sidecar, among, items)) for items in stored)
+
+
+def _is_known(sample: Sample, known: Sequence[set[tuple[str, str]]]) -> bool:
+    own = set(identity.identity_of(sample.labels, {}, ""))
+    return any(own <= labels for labels in known)

@@ -1,0 +1,270 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""The recording rules and the alerts of the metering, as a PrometheusRule.
+
+What is recorded has names and labels that every Prometheus takes, whichever form the metric is stored in. Sums of
+counters are never recorded: whoever took their growth would see each restart as a reset of all.
+Pure: no input or output, no Ansible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...module_utils import _names
+from ...module_utils._prometheus.token_metric import Form, forms, label, of_sidecars, once, quoted, relabeled
+from ...module_utils._scrape.scrapers import COREOS
+
+NAMESPACE = _names.REQUIRED_PAIR[1]
+# How far back it is looked for what has gone.
+REMEMBERED = "1d"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When an alert fires."""
+
+    hold: str
+    """For how long it has to be so, as a duration of Prometheus."""
+    window: str
+    """Over which time a rate is taken."""
+    series: int
+    """More series of the metric than these are too many."""
+    nobody: float
+    """A larger share of tokens without a namespace is too much."""
+
+
+def _everywhere(stored: Sequence[Form], text: Callable[[Form], str]) -> str:
+    """An expression over every form in which the metric is stored."""
+    return " or ".join(text(form) for form in stored)
+
+
+def _underscored(form: Form, expression: str) -> str:
+    """An expression whose result has the labels of the present generation."""
+    for ours, theirs in (
+        (_names.TOKEN_TYPE_LABELS[0], form.token_type),
+        (_names.REQUEST_MODEL_LABELS[0], form.model),
+    ):
+        if ours != theirs:
+            expression = relabeled(expression, ours, theirs)
+    return expression
+
+
+def _rates(form: Form, window: str, ours: str, *matchers: str) -> str:
+    """The rate of each counter that is a part of the total, by each way in which it may be one."""
+    return " or ".join(once(form.over("rate", window, ours, *own, *matchers)) for own in form.totals())
+
+
+def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> list[dict[str, Any]]:
+    """The recording rules: rates by who is billed, model and token type."""
+    by = f"{NAMESPACE}, {_names.DEPARTMENT_LABEL}, {_names.REQUEST_MODEL_LABELS[0]}"
+    kinds = f"{by}, {_names.TOKEN_TYPE_LABELS[0]}"
+    ours = of_sidecars(ports)
+    tokens = _everywhere(stored, lambda form: _underscored(form, once(form.over("rate", window, ours))))
+
+    def requests_of(form: Form) -> str:
+        # Each request is counted once for each type.
+        return _underscored(form, once(form.requests_over("rate", window, ours, f'{label(form.token_type)}="input"')))
+
+    return [
+        {"record": "aigateway_metering:tokens:rate", "expr": f"sum by ({kinds}) ({tokens})"},
+        {"record": "aigateway_metering:requests:rate", "expr": f"sum by ({by}) ({_everywhere(stored, requests_of)})"},
+    ]
+
+
+def alerts(
+    stored: Sequence[Form],
+    ports: Collection[int],
+    identity: Sequence[str],
+    bounds: Bounds,
+    workloads: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """The alerts, each with what it means and what to do next.
+
+    Args:
+        stored: the forms in which the metric is stored.
+        ports: those at which sidecars serve their metrics.
+        identity: the labels of the mapping that carry data.
+        bounds: when they fire.
+        workloads: the workloads (namespace/name) whose pods are to have a sidecar.
+    """
+    ours = of_sidecars(ports)
+    targets = f"up{{{ours}}}"
+    check = "ansible-playbook aigateway.metering.check"
+
+    def now(*matchers: str) -> str:
+        """The series that there are."""
+        return _everywhere(stored, lambda form: form.selector(ours, *matchers))
+
+    def lately(*matchers: str) -> str:
+        """The series that there were within the last day."""
+        return _everywhere(stored, lambda form: f"last_over_time({form.selector(ours, *matchers)}[{REMEMBERED}])")
+
+    def rates(*matchers: str) -> str:
+        return f"sum({_everywhere(stored, lambda form: _rates(form, bounds.window, ours, *matchers))})"
+
+    def alert(name: str, expression: str, severity: str, summary: str, why: str, command: str) -> dict[str, Any]:
+        return {
+            "alert": f"AIGateway{name}",
+            "expr": expression,
+            "for": bounds.hold,
+            "labels": {"severity": severity},
+            "annotations": {"summary": summary, "description": f"{why} Next: {command}"},
+        }
+
+    # A sidecar has no counter before its first request: only one that had some, and goes on, has lost them.
+    lost = f"(count by (instance) ({lately()}) and on (instance) ({targets} == 1)) unless on (instance) ({now()})"
+    gone = f"(count(last_over_time({targets}[{REMEMBERED}])) > 0) unless on () count({targets})"
+    found = [
+        alert(
+            "TokenMetricAbsent",
+            f"(count({lost}) > 0) or ({gone})",
+            "critical",
+            "Sidecars of the AI gateway are not scraped any more, or their token metric is not stored any more.",
+            "Nothing is metered meanwhile: what is used now will be missing in the bill, or be billed to a later hour.",
+            check,
+        ),
+        alert(
+            "SidecarDown",
+            f"{targets} == 0",
+            "critical",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) cannot be scraped.",
+            "What it counts until it ends is lost if it is not scraped before that.",
+            f"{check}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
+        ),
+        alert(
+            "TokensNotStored",
+            # A sidecar that has served nothing has a single sample, and nothing of it is dropped but by intent.
+            f"(scrape_samples_scraped{{{ours}}} > 1 and scrape_samples_scraped{{{ours}}} > "
+            f"scrape_samples_post_metric_relabeling{{{ours}}}) unless on (instance) ({now()})",
+            "critical",
+            "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, "
+            "and none of its tokens are stored.",
+            "A rule of the scrape drops them: what is used now will be missing in the bill.",
+            f"{check} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
+        ),
+        alert(
+            "SidecarScrapedTwice",
+            f"count by (instance) ({targets}) > 1",
+            "warning",
+            "The sidecar at {{ $labels.instance }} is scraped {{ $value }} times.",
+            "Whatever sums up without regard to the job counts its tokens as often.",
+            "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
+        ),
+        alert(
+            "TokensOfNobody",
+            f"{rates(f'{NAMESPACE}=' + quoted(''))} / {rates()} > {bounds.nobody}",
+            "warning",
+            f"{{{{ $value | humanizePercentage }}}} of the tokens carry no {NAMESPACE}.",
+            "They can be billed to nobody.",
+            "ansible-playbook aigateway.metering.verify tells of which caller, and why.",
+        ),
+        alert(
+            "TooManyTokenSeries",
+            f"count({now()}) > {bounds.series}",
+            "warning",
+            f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
+            "A label with a value for each user or request makes Prometheus large and slow.",
+            f"ask for count by (__name__, {NAMESPACE}) of the metric whose they are, and take that label's pair back.",
+        ),
+    ]
+    if workloads:
+        found.append(
+            alert(
+                "ProxyUnmetered",
+                _without_sidecar(workloads),
+                "critical",
+                "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
+                "What it serves is counted by nobody, and is in no bill.",
+                f"{check}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
+            )
+        )
+    # One for each label: which one has gone is what the person on call needs to know.
+    for name in identity:
+        some = f"{label(name)}!={quoted('')}"
+        # Of whom had it: others may never have had one.
+        who = "" if name == NAMESPACE else NAMESPACE
+        had, have, are_there = (f"count by ({who}) ({text})" for text in (lately(some), now(some), now()))
+        vanished = alert(
+            "LabelVanished",
+            f"({had} unless on ({who}) {have}) and on ({who}) {are_there}",
+            "critical" if name == NAMESPACE else "warning",
+            f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
+            "last day some did.",
+            "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
+            f"{check}; then ansible-playbook aigateway.metering.site",
+        )
+        vanished["labels"]["label"] = name
+        found.append(vanished)
+    return found
+
+
+def _without_sidecar(workloads: Sequence[str]) -> str:
+    """The pods of workloads that run without a sidecar, by what kube-state-metrics tells; else nothing."""
+    by_namespace: dict[str, list[str]] = {}
+    for workload in workloads:
+        namespace, dummy, name = workload.partition("/")
+        by_namespace.setdefault(namespace, []).append(re.escape(name))
+    proxies = " or ".join(
+        f"kube_pod_container_info{{container={quoted('envoy')},namespace={quoted(namespace)},"
+        f"pod=~{quoted('(' + '|'.join(names) + ')-.+')}}}"
+        for namespace, names in sorted(by_namespace.items())
+    )
+    sidecar = f"container={quoted(_names.SIDECAR)}"
+    kinds = " or ".join(f"{kind}{{{sidecar}}}" for kind in ("kube_pod_container_info", "kube_pod_init_container_info"))
+    return f"count by (namespace, pod) ({proxies}) unless on (namespace, pod) ({kinds})"
+
+
+def prometheus_rule(
+    metrics: Sequence[str],
+    *,
+    name: str,
+    place: Mapping[str, Any],
+    ports: Collection[int],
+    identity: Sequence[str],
+    interval: str,
+    bounds: Bounds,
+    workloads: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The PrometheusRule.
+
+    Args:
+        metrics: the names under which token sums are stored; may be empty.
+        name: its name.
+        place: the `namespace` and the `labels` with which a Prometheus selects it.
+        ports: those at which sidecars serve their metrics.
+        identity: the labels of the mapping that carry data.
+        interval: how often the rules are evaluated.
+        bounds: when alerts fire.
+        workloads: the workloads (namespace/name) whose pods are to have a sidecar.
+    """
+    stored = forms(metrics)
+    return {
+        "apiVersion": COREOS,
+        "kind": "PrometheusRule",
+        "metadata": {
+            "name": name,
+            "namespace": place["namespace"],
+            "labels": {**place["labels"], _names.MANAGED_BY_LABEL: _names.MANAGED_BY},
+        },
+        "spec": {
+            "groups": [
+                {
+                    "name": "aigateway-metering.rates",
+                    "interval": interval,
+                    "rules": recorded(stored, ports, bounds.window),
+                },
+                {
+                    "name": "aigateway-metering.alerts",
+                    "interval": interval,
+                    "rules": alerts(stored, ports, identity, bounds, workloads),
+                },
+            ]
+        },
+    }

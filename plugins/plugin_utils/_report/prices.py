@@ -1,0 +1,230 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""What tokens cost, in decimals.
+
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from ...module_utils import _calendar
+from ...module_utils._errors import MeteringError
+from ...module_utils._prometheus.overlap import PARTS, TYPES
+
+MILLION = Decimal(1_000_000)
+# A rate has no more digits before or behind its point: so amounts stay exact.
+DIGITS = 9
+# Python's Decimal takes more than a person means by a number: 1_000, NaN, digits of other scripts.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Tokens that are charged at one rate."""
+
+    kind: str
+    tokens: int
+    per_million: Decimal
+
+    @property
+    def cost(self) -> Decimal:
+        """Exact, in the currency of the price list."""
+        return self.tokens * self.per_million / MILLION
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a model's tokens cost from a day on."""
+
+    model: str
+    """A pattern: * stands for any characters, ? for one. Nothing else is special."""
+    valid_from: datetime.date
+    per_million: Mapping[str, Decimal]
+    """By type; input and output at least."""
+
+    def matches(self, model: str) -> bool:
+        """Whether it is the price of a model, by its name."""
+        return _matches(self.model, model)
+
+    def hides(self, later: Price) -> bool:
+        """Whether a price that stands below this one in the list can never be used."""
+        # What its `*` may be, a `?` of this one cannot.
+        covers = self.model != later.model and _matches(self.model, later.model, not_one="*")
+        return covers and self.valid_from <= later.valid_from
+
+    def charges(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> list[Charge]:
+        """What is charged for tokens by type, of which some are parts of others: each token once.
+
+        Args:
+            tokens: how many, by type.
+            beside: how many of a part's tokens are not contained in the type that it is a part of.
+        """
+        apart = beside or {}
+        found = []
+        for whole, parts in PARTS.items():
+            priced = [part for part in parts if part in self.per_million]
+            own = [Charge(part, tokens.get(part, 0), self.per_million[part]) for part in priced]
+            rest = tokens.get(whole, 0)
+            rest -= sum(tokens.get(part, 0) - apart.get(part, 0) for part in priced)
+            # A part without a rate of its own costs what its whole costs.
+            rest += sum(apart.get(part, 0) for part in parts if part not in priced)
+            # A provider that no table knows may count parts apart: nothing is taken off for that.
+            found += [Charge(whole, max(rest, 0), self.per_million[whole]), *own]
+        return [charge for charge in found if charge.tokens]
+
+    def cost(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> Decimal:
+        """The exact cost of tokens by type."""
+        return sum((charge.cost for charge in self.charges(tokens, beside)), Decimal(0))
+
+
+def _matches(pattern: str, text: str, not_one: str = "") -> bool:
+    """Whether a pattern matches a whole text. A regular expression of many `*` may take for ever.
+
+    Args:
+        pattern: it.
+        text: the text.
+        not_one: characters that a `?` does not stand for.
+    """
+    at = position = 0
+    star, resumed = -1, 0
+    while position < len(text):
+        own = pattern[at] if at < len(pattern) else ""
+        if own == "*":
+            star, resumed, at = at, position, at + 1
+        elif own == text[position] or (own == "?" and text[position] not in not_one):
+            at, position = at + 1, position + 1
+        elif star >= 0:
+            # The last `*` stands for one character more.
+            resumed += 1
+            at, position = star + 1, resumed
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Prices in one currency."""
+
+    currency: str
+    digits: int
+    """How many digits an amount is rounded to."""
+    prices: tuple[Price, ...]
+
+    def of(self, model: str, day: datetime.date) -> Price | None:
+        """The price of a model on a day: of the patterns that it matches the first in the list, at its latest price."""
+        fitting = [item for item in self.prices if item.matches(model) and item.valid_from <= day]
+        same = [item for item in fitting if item.model == fitting[0].model]
+        return max(same, key=lambda item: item.valid_from) if same else None
+
+    def changes(self, start: datetime.datetime, end: datetime.datetime) -> list[Price]:
+        """The prices that begin to hold within a period, in its own zone: it has to be reported in parts."""
+
+        place = start.tzinfo or datetime.UTC
+
+        def begins(price: Price) -> float:
+            return _calendar.day_start(price.valid_from, place).timestamp()
+
+        # Of days that are far away no time can be told.
+        near = [item for item in self.prices if start.date() < item.valid_from <= end.astimezone(place).date()]
+        return [item for item in near if begins(item) < end.timestamp()]
+
+    def rounded(self, amount: Decimal) -> Decimal:
+        """An amount in money: half to even."""
+        return amount.quantize(Decimal(1).scaleb(-self.digits), rounding=ROUND_HALF_EVEN)
+
+
+def wrong(found: str) -> MeteringError:
+    return MeteringError(
+        f"The price list is not right: {found}.",
+        "A wrong price makes a wrong bill.",
+        "correct it; docs/accounting.md has an example.",
+    )
+
+
+def _decimal(text: Any, where: str) -> Decimal:
+    if not isinstance(text, str) or not _NUMBER.match(text):
+        raise wrong(f"{where} is {text!r}, and no number such as 2.50")
+    found = Decimal(text)
+    if found.is_signed():
+        raise wrong(f"{where} is {text}, and no price")
+    if found and (found.adjusted() >= DIGITS or -int(found.as_tuple().exponent) > DIGITS):
+        raise wrong(f"{where} is {text}: it has more than {DIGITS} digits before or behind its point")
+    return found
+
+
+def _price(entry: Any, number: int) -> Price:
+    where = f"entry {number}"
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str) or not entry["model"]:
+        raise wrong(f"{where} names no model")
+    where = f"entry {number} ({entry['model']})"
+    if entry["model"] != entry["model"].strip():
+        raise wrong(f"{where} has a blank before or after the model's name")
+    unknown = sorted(set(entry) - {"model", "valid_from", "per_million"})
+    if unknown:
+        raise wrong(f"{where} has the unknown key {', '.join(map(str, unknown))}")
+    rates = entry.get("per_million")
+    if not isinstance(rates, Mapping) or not {"input", "output"} <= set(rates):
+        raise wrong(f"{where} needs per_million with input and output")
+    strange = sorted(set(rates) - set(TYPES))
+    if strange:
+        raise wrong(f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}")
+    day = entry.get("valid_from", "1970-01-01")
+    if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+        raise wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
+    try:
+        valid_from = datetime.date.fromisoformat(day)
+    except ValueError as error:
+        raise wrong(f"{where} has valid_from {day!r}, which is in no calendar") from error
+    return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
+
+
+def _refuse_ambiguity(prices: Sequence[Price]) -> None:
+    """Refuse two prices for the same, and a price that another one hides.
+
+    Raises:
+        MeteringError: there is one.
+    """
+    for number, later in enumerate(prices, start=1):
+        for earlier_number, earlier in enumerate(prices[: number - 1], start=1):
+            if (earlier.model, earlier.valid_from) == (later.model, later.valid_from):
+                raise wrong(
+                    f"entries {earlier_number} and {number} both price {later.model} from {later.valid_from} on"
+                )
+            if earlier.hides(later):
+                raise wrong(
+                    f"entry {number} ({later.model}) is never used: entry {earlier_number} ({earlier.model}) matches "
+                    "the same models, and the first match counts. Put the narrower one first"
+                )
+
+
+def parse(document: Any) -> PriceList:
+    """A price list out of what its file says, every scalar as the text that was written.
+
+    Raises:
+        MeteringError: it is none, or can be read in two ways.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
+        raise wrong("it needs currency and a list prices")
+    unknown = sorted(map(str, set(document) - {"currency", "digits", "prices"}))
+    if unknown:
+        raise wrong(f"it has the unknown key {', '.join(unknown)}")
+    currency = document.get("currency")
+    if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
+        raise wrong(f"currency is {currency!r}, and not three letters such as EUR")
+    digits = document.get("digits", "2")
+    if not isinstance(digits, str) or not re.fullmatch(r"[0-9]", digits):
+        raise wrong(f"digits is {digits!r}, and no number from 0 to 9")
+    prices = [_price(entry, number) for number, entry in enumerate(document["prices"], start=1)]
+    _refuse_ambiguity(prices)
+    return PriceList(currency.upper(), int(digits), tuple(prices))

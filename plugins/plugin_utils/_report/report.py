@@ -1,0 +1,233 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""What was used in a period, as a table, as CSV and as JSON; the same input makes the same bytes.
+
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ...module_utils import _calendar
+from ...module_utils._errors import MeteringError
+from ...module_utils._gateway import exposition
+from ...module_utils._prometheus.overlap import PARTS, TYPES
+from .prices import Charge, PriceList
+
+# What a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was used by one of those that are summed by."""
+
+    key: tuple[str, ...]
+    tokens: Mapping[str, int]
+    total: int
+    requests: int
+    amount: Decimal | None
+    """What it costs, rounded; None where its model has no price, or nothing has."""
+    charges: tuple[Charge, ...] = ()
+    """What that is made of."""
+    beside: Mapping[str, int] = field(default_factory=dict)
+    """Of the tokens, by type, those of parts that the type which commonly contains them does not contain."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A period with its rows, in the order of their keys."""
+
+    usage: Mapping[str, Any]
+    by: tuple[str, ...]
+    rows: tuple[Row, ...]
+    prices: PriceList | None
+    unpriced: tuple[str, ...]
+    """The models without a price."""
+    zone: str = "UTC"
+    """The time zone in which its days begin."""
+
+    @property
+    def amount(self) -> Decimal | None:
+        """The sum of the rounded amounts, so that what is shown adds up."""
+        priced = [row.amount for row in self.rows if row.amount is not None]
+        return sum(priced, Decimal(0)) if self.prices else None
+
+
+def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str = "UTC") -> Report:
+    """A report out of the result of token_usage_info.
+
+    Args:
+        usage: that result.
+        prices: None where nothing is to be priced.
+        zone: the time zone in which a day begins, and with it a price.
+
+    Raises:
+        MeteringError: the price list changes within the period, or the model is not summed by.
+    """
+    by = tuple(usage["by"])
+    place = _calendar.zone_of(zone)
+    start, end = (_calendar.moment(usage[name], name).astimezone(place) for name in ("start", "end"))
+    if prices is not None:
+        if "model" not in by:
+            raise MeteringError(
+                f"The report is by {', '.join(by)}, and has prices.",
+                "A price is a model's.",
+                "add model to report_by, or leave report_prices out.",
+            )
+        _refuse_changes(prices, start, end)
+    unpriced: dict[str, None] = {}
+    day = _calendar.day_of(start.timestamp(), place)
+    rows = []
+    for item in sorted(usage["rows"], key=lambda item: [item[name] for name in by]):
+        price = prices.of(item["model"], day) if prices else None
+        if prices and price is None:
+            unpriced[item["model"]] = None
+        charges = tuple(price.charges(item["tokens"], item.get("beside"))) if price else ()
+        amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
+        key = tuple(item[name] for name in by)
+        rows.append(
+            Row(key, item["tokens"], item["total"], item["requests"], amount, charges, item.get("beside") or {})
+        )
+    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone)
+
+
+def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.datetime) -> None:
+    for price in prices.changes(start, end):
+        raise MeteringError(
+            f"The price of {price.model} changes on {price.valid_from}, within the period from {start.isoformat()} to "
+            f"{end.isoformat()}.",
+            "Tokens of before and after that day cost differently.",
+            f"report the two parts: report_to={price.valid_from} and report_from={price.valid_from}.",
+        )
+
+
+def _exceeded(report: Report) -> list[str]:
+    """The rows whose parts are more than their whole, as with providers that count the cached input apart."""
+    return [
+        f"{' '.join(filter(None, map(exposition.shown_value, row.key)))} has more tokens in the parts of {whole} than "
+        f"{whole} tokens: its provider may count them apart"
+        for row in report.rows
+        for whole, parts in PARTS.items()
+        if sum(row.tokens.get(part, 0) - row.beside.get(part, 0) for part in parts) > row.tokens.get(whole, 0)
+    ]
+
+
+def _shown(text: str) -> str:
+    """A name for a terminal: an encoded array as what it has in it."""
+    return _visible(exposition.shown_value(text))
+
+
+def _visible(text: str) -> str:
+    """A text for a terminal: without what could steer it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def table(report: Report) -> list[str]:
+    """The lines for a terminal."""
+    money = [report.prices.currency] if report.prices else []
+    lines: list[tuple[str, ...]] = [(*report.by, "requests", *TYPES, "total", *money)]
+    for row in report.rows:
+        amount = [] if report.prices is None else ["unpriced" if row.amount is None else str(row.amount)]
+        tokens = [str(row.tokens.get(kind, 0)) for kind in TYPES]
+        lines.append((*(_shown(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount))
+    whole = [str(report.usage["tokens"].get(kind, 0)) for kind in TYPES]
+    lines.append(
+        (
+            "all",
+            *[""] * (len(report.by) - 1),
+            str(report.usage["requests"]),
+            *whole,
+            str(report.usage["total"]),
+            *([str(report.amount)] if report.prices else []),
+        )
+    )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = len(report.by)
+    found = [f"from {report.usage['start']} to {report.usage['end']}"]
+    found += [
+        "  ".join(
+            text.ljust(width) if column < texts else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    found += notes(report)
+    return found
+
+
+def notes(report: Report) -> list[str]:
+    """What has to be known to read the numbers."""
+    found = ["total is input and output; the other types are parts of these"]
+    apart = {kind: sum(row.beside.get(kind, 0) for row in report.rows) for kind in TYPES}
+    found += [
+        f"but {count} {kind} tokens come beside, as v0.4 counts them for some upstreams, and are in the total as well"
+        for kind, count in apart.items()
+        if count
+    ]
+    if report.prices:
+        found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
+    if report.unpriced:
+        found.append(f"without a price, and in no amount: {', '.join(map(_visible, report.unpriced))}")
+    found += map(_visible, _exceeded(report))
+    return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
+
+
+def cell(text: str) -> str:
+    """A text as a cell that no spreadsheet runs."""
+    return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text
+
+
+def as_csv(report: Report) -> str:
+    """The rows as CSV (RFC 4180), with a line of names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    money = ["amount", "currency"] if report.prices else []
+    writer.writerow(["start", "end", *report.by, "requests", *TYPES, "total", *money])
+    for row in report.rows:
+        amount = (
+            [] if report.prices is None else ["" if row.amount is None else str(row.amount), report.prices.currency]
+        )
+        tokens = [row.tokens.get(kind, 0) for kind in TYPES]
+        cells = [*(cell(exposition.shown_value(text)) for text in row.key), row.requests, *tokens, row.total, *amount]
+        writer.writerow([report.usage["start"], report.usage["end"], *cells])
+    return text.getvalue()
+
+
+def as_json(report: Report) -> str:
+    """The whole report as JSON; amounts are texts, because a number of JSON may become a binary float."""
+    document = {
+        "start": report.usage["start"],
+        "end": report.usage["end"],
+        "by": list(report.by),
+        "rows": [
+            {
+                **dict(zip(report.by, row.key, strict=True)),
+                "requests": row.requests,
+                "tokens": dict(row.tokens),
+                "beside": dict(row.beside),
+                "total": row.total,
+                **({"amount": None if row.amount is None else str(row.amount)} if report.prices else {}),
+            }
+            for row in report.rows
+        ],
+        "days": [dict(day) for day in report.usage["days"]],
+        "requests": report.usage["requests"],
+        "tokens": report.usage["tokens"],
+        "total": report.usage["total"],
+        **({"amount": str(report.amount), "currency": report.prices.currency} if report.prices else {}),
+        "unpriced": list(report.unpriced),
+        "doubts": list(report.usage["doubts"]),
+    }
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
