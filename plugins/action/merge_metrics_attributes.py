@@ -8,4 +8,4 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils._module_action 
 
 
 class ActionModule(ModuleAction):
-    worker = load_worker("_controller")
+    worker = load_worker("merge_metrics_attributes")

@@ -8,4 +8,4 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils._module_action 
 
 
 class ActionModule(ModuleAction):
-    worker = load_worker("_verification")
+    worker = load_worker("verify_token_usage")

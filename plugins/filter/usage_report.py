@@ -53,10 +53,10 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
 
 
 def usage_report(

@@ -48,7 +48,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -76,7 +76,7 @@ class LookupModule(LookupBase):
         found = result.validated_parameters
         if found.get("metering_gateways"):
             try:
-                found["metering_gateways"] = workloads.scope_of(found["metering_gateways"])
+                found["metering_gateways"] = sidecar.scope_of(found["metering_gateways"])
             except MeteringError as error:
                 raise AnsibleLookupError(str(error)) from error
         return [found]

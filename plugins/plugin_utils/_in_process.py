@@ -30,12 +30,14 @@ def load_worker(name: str) -> ModuleType | None:
     """What does the work of a module, with all that it needs; None where a library for it is not here.
 
     Args:
-        name: of its file in module_utils.
+        name: the module's own.
     """
     try:
         importlib.import_module("kubernetes.dynamic")
         with warnings.catch_warnings():  # kubernetes.core switches some off while it is imported
-            return importlib.import_module(f"ansible_collections.aigateway.metering.plugins.module_utils.{name}")
+            return importlib.import_module(
+                f"ansible_collections.aigateway.metering.plugins.module_utils._modules.{name}"
+            )
     except ImportError:
         return None
 

@@ -39,9 +39,9 @@ _value:
 
 from typing import Any
 
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects
 
 
 class TestModule:
     def tests(self) -> dict[str, Any]:
-        return {"contained_in": dashboard.is_contained}
+        return {"contained_in": objects.is_contained}

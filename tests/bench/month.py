@@ -27,12 +27,12 @@ from standlib.kept import Kept
 from standlib.progress import main_guard, say, step, wait_until
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
-from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import (
     owners,
     pod_reader,
 )
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import period as _period
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals as _sums
 
@@ -67,11 +67,11 @@ class Counted(_prometheus.Replica):
 def answer(days: int, way: str) -> None:
     """Sum the month up in one of both ways, and print what it took as JSON."""
     if way == "samples":
-        token_usage_info.PodReader = EverySample  # type: ignore[attr-defined]
+        _period.PodReader = EverySample  # type: ignore[attr-defined]
     replica = Counted((Kept(PORT),))
     end = START + days * DAY
     store = _store.Store([replica], [1064], {})
-    period = token_usage_info.Period(store, START, end, end, owners.Owners([], []))
+    period = _period.Period(store, START, end, end, owners.Owners([], []))
     calendar = _calendar.days(START, end, "UTC")
     sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()

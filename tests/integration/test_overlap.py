@@ -17,7 +17,7 @@ from standlib import images, platform
 from standlib.progress import wait_until
 from standlib.settings import VERSIONS
 
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import sources as _sources
 from ansible_collections.aigateway.metering.tests import overlap
@@ -49,8 +49,8 @@ class Live:
 
     stand: Stand
 
-    def sidecars(self) -> list[workloads.Sidecar]:
-        return workloads.sidecars(
+    def sidecars(self) -> list[sidecar.Sidecar]:
+        return sidecar.sidecars(
             self.stand.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=envoy")
         )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar as _sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers as _scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import sources
 
@@ -103,9 +104,9 @@ def pod(
     return {"metadata": metadata, "spec": spec, "status": {"phase": phase, "podIP": ip}}
 
 
-def sidecar(name: str = "proxy-1", namespace: str = GATEWAYS, **options: Any) -> workloads.Sidecar:
+def sidecar(name: str = "proxy-1", namespace: str = GATEWAYS, **options: Any) -> _sidecar.Sidecar:
     """The sidecar of a running proxy pod."""
-    found = workloads.sidecar_of(pod(name, namespace, **options))
+    found = _sidecar.sidecar_of(pod(name, namespace, **options))
     assert found is not None
     return found
 
@@ -180,9 +181,9 @@ def controller_deployment(
     return document
 
 
-def controller(mapping: str = "", *, base: str = "") -> workloads.Controller:
+def controller(mapping: str = "", *, base: str = "") -> _controller.Controller:
     """The controller with a mapping."""
-    return workloads.find_controller([controller_deployment(mapping, base=base)])
+    return _controller.find_controller([controller_deployment(mapping, base=base)])
 
 
 def prometheus(
@@ -238,7 +239,7 @@ def monitoring(
     return sources.Monitoring(scrapers or [prometheus()], by_kind, services)
 
 
-def covered(monitor: Document, sidecars: Sequence[workloads.Sidecar], by: _scrapers.Scraper) -> dict[str, int]:
+def covered(monitor: Document, sidecars: Sequence[_sidecar.Sidecar], by: _scrapers.Scraper) -> dict[str, int]:
     """How often a monitor has each sidecar counted, by namespace/pod."""
     return sources.source_of(monitor["kind"], monitor, by, sidecars).covered
 

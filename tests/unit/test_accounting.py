@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import identity
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import identity
 from ansible_collections.aigateway.metering.plugins.module_utils._usage.counter import Counter, Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._usage.scrape_history import Presence
 

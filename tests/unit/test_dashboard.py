@@ -13,7 +13,8 @@ import promql_parser
 import pytest
 import yaml
 
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import token_metric
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import promql
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard as _dashboard
 
 UNDERSCORED = "gen_ai_client_token_usage_sum"
@@ -297,7 +298,7 @@ def test_the_dashboard_is_marked_as_ours():
     ("text", "written"), [("a", '"a"'), ('a"b', r'"a\"b"'), (r"a\b", r'"a\\b"'), ("a\nb", r'"a\nb"')]
 )
 def test_a_promql_string_is_escaped(text, written):
-    assert token_metric.quoted(text) == written
+    assert promql.quoted(text) == written
 
 
 # --- the kind's schema ------------------------------------------------------------------------------------------------
@@ -360,7 +361,7 @@ def test_the_schema_refuses_what_the_platform_would_not_show(wrong):
     ],
 )
 def test_a_dashboard_is_as_wanted_when_all_that_is_wanted_is_there(wanted, found, contained):
-    assert _dashboard.is_contained(wanted, found) is contained
+    assert objects.is_contained(wanted, found) is contained
 
 
 # --- native histograms and escaped names ------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.label_state import LabelState
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import drift_findings
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
@@ -30,7 +31,7 @@ def controller(mapping="", *, base="", record="", removed="", manager=""):
     annotations = {"aigateway.metering/mapping": record, "aigateway.metering/removed-pairs": removed}
     writers = [manager] if manager else []
     document = controller_deployment(mapping, base=base, annotations=annotations, writers=writers)
-    return workloads.find_controller([document])
+    return _controller.find_controller([document])
 
 
 def emitting(mapping, name="p"):

@@ -9,8 +9,11 @@ import contextlib
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads as _gateway
-from ansible_collections.aigateway.metering.plugins.module_utils._modules import merge_metrics_attributes
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import proxy as _proxy
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar as _sidecar
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import writer
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects, rollout_status
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     PROXY,
     container,
@@ -27,11 +30,11 @@ from ansible_collections.aigateway.metering.tests.unit.objects import (
 
 
 def test_a_name_has_its_namespace_before_it():
-    assert _gateway.name_of(pod("p", "ns")) == "ns/p"
+    assert objects.name_of(pod("p", "ns")) == "ns/p"
 
 
 def test_the_name_of_what_has_no_namespace_stands_alone():
-    assert _gateway.name_of({"metadata": {"name": "ns"}}) == "ns"
+    assert objects.name_of({"metadata": {"name": "ns"}}) == "ns"
 
 
 # --- the controller ---------------------------------------------------------------------------------------------------
@@ -59,7 +62,7 @@ PLAIN = deployment("other", containers=[container("app", args=["--port=80"])])
     ],
 )
 def test_the_controller_is_told_by_its_flags(carrier):
-    found = _gateway.find_controller([PLAIN, deployment("controller", "system", **carrier)])
+    found = _controller.find_controller([PLAIN, deployment("controller", "system", **carrier)])
     assert (found.name, found.container) == ("system/controller", "c")
 
 
@@ -127,9 +130,9 @@ FLAG = "-metricsRequestHeaderAttributes"
 )
 def test_the_flag_is_set_where_it_stands_in_command_and_args(command, args, changed):
     document = deployment("controller", containers=[container("c", command=command, args=args)])
-    before = _gateway.find_controller([document])
+    before = _controller.find_controller([document])
     lists = before.lists_with(pairs("x-b:b"))
-    after = _gateway.find_controller(
+    after = _controller.find_controller(
         [deployment("controller", containers=[container("c", **{"command": command, "args": args} | lists)])]
     )
     assert (lists, list(after.pairs)) == (changed, pairs("x-b:b"))
@@ -139,14 +142,14 @@ def test_a_flag_in_both_lists_is_told_and_goes_from_both():
     document = deployment(
         "controller", containers=[container("c", command=["/c", f"{FLAG}=x-a:a"], args=[f"{FLAG}=x-b:b"])]
     )
-    found = _gateway.find_controller([document])
+    found = _controller.find_controller([document])
     assert (list(found.pairs), found.ignored) == (pairs("x-b:b"), [f"-{FLAG}=x-a:a"])
     assert found.lists_with([]) == {"command": ["/c"], "args": []}
 
 
 def test_a_deployment_of_the_controllers_name_without_its_flags_is_none():
     with pytest.raises(MeteringError, match="No AI gateway controller was found"):
-        _gateway.find_controller([deployment("ai-gateway-controller", containers=[container("c", args=["--a=b"])])])
+        _controller.find_controller([deployment("ai-gateway-controller", containers=[container("c", args=["--a=b"])])])
 
 
 def test_the_controllers_mapping_is_read():
@@ -164,17 +167,17 @@ def test_a_controller_without_a_mapping_has_no_pairs():
 def test_several_controllers_are_listed():
     two = [controller_deployment(namespace="b"), controller_deployment(namespace="a")]
     with pytest.raises(MeteringError, match=r"a/ai-gateway-controller, b/ai-gateway-controller.*labels_controller"):
-        _gateway.find_controller(two)
+        _controller.find_controller(two)
 
 
 def test_of_several_controllers_the_named_one_is_found():
     two = [controller_deployment(namespace="a"), controller_deployment(namespace="b")]
-    assert _gateway.find_controller(two, "b/ai-gateway-controller").namespace == "b"
+    assert _controller.find_controller(two, "b/ai-gateway-controller").namespace == "b"
 
 
 def test_a_named_controller_that_is_not_there_is_said():
     with pytest.raises(MeteringError, match="found as ns/absent"):
-        _gateway.find_controller([controller_deployment()], "ns/absent")
+        _controller.find_controller([controller_deployment()], "ns/absent")
 
 
 def test_a_controller_with_a_broken_mapping_is_named():
@@ -193,12 +196,12 @@ def test_a_controller_with_a_broken_mapping_is_named():
     ],
 )
 def test_the_version_is_the_images_tag(image, version):
-    assert _gateway.find_controller([controller_deployment(image=image)]).version == version
+    assert _controller.find_controller([controller_deployment(image=image)]).version == version
 
 
 def test_the_helm_release_is_told_from_its_annotation():
     annotated = controller_deployment(annotations={"meta.helm.sh/release-name": "aieg"})
-    assert _gateway.find_controller([annotated]).helm["release"] == "aieg"
+    assert _controller.find_controller([annotated]).helm["release"] == "aieg"
 
 
 def test_a_controller_without_helm_has_no_release():
@@ -230,7 +233,7 @@ def test_a_sidecar_is_found_in_either_list(where):
     ],
 )
 def test_a_pod_that_does_not_run_or_has_none_has_no_sidecar(absent):
-    assert _gateway.sidecar_of(pod(**absent)) is None
+    assert _sidecar.sidecar_of(pod(**absent)) is None
 
 
 @pytest.mark.parametrize(
@@ -270,17 +273,17 @@ def test_a_sidecar_without_the_gateways_labels_has_no_gateway():
 
 
 def test_sidecars_are_sorted_by_name():
-    found = _gateway.sidecars([pod("b"), pod("plain", containers=[]), pod("a")])
+    found = _sidecar.sidecars([pod("b"), pod("plain", containers=[]), pod("a")])
     assert [item.name for item in found] == ["gateways/a", "gateways/b"]
 
 
 def test_a_cluster_without_a_sidecar_is_refused():
     with pytest.raises(MeteringError, match="No running proxy pod has the container ai-gateway-extproc"):
-        _gateway.require_sidecars([])
+        _sidecar.require_sidecars([])
 
 
 def test_a_cluster_with_a_sidecar_is_not_refused():
-    _gateway.require_sidecars([sidecar()])
+    _sidecar.require_sidecars([sidecar()])
 
 
 # --- staleness --------------------------------------------------------------------------------------------------------
@@ -310,7 +313,7 @@ def test_a_sidecar_is_stale_when_its_effective_mapping_is_another(at_controller,
 
 def test_a_proxy_lists_only_its_stale_sidecars():
     fresh, old = sidecar("fresh", containers=[extproc("x-a:a")]), sidecar("old")
-    proxy = _gateway.Proxy("Deployment", deployment(), (fresh, old))
+    proxy = _proxy.Proxy("Deployment", deployment(), (fresh, old))
     assert [item.name for item in proxy.stale(controller("x-a:a"))] == ["gateways/old"]
 
 
@@ -320,9 +323,7 @@ A, B = {**PROXY, "app": "a"}, {**PROXY, "app": "b"}
 
 
 def owned(workload, *pods, kind="Deployment"):
-    return [
-        (proxy.name, [item.name for item in proxy.sidecars]) for proxy in _gateway.proxies([(kind, workload)], pods)
-    ]
+    return [(proxy.name, [item.name for item in proxy.sidecars]) for proxy in _proxy.proxies([(kind, workload)], pods)]
 
 
 def test_a_proxy_owns_the_pods_that_its_selector_selects():
@@ -355,16 +356,16 @@ def test_proxies_are_sorted_by_name():
         ("Deployment", deployment("b", selector=B)),
         ("DaemonSet", deployment("a", selector=A, replicas=None)),
     ]
-    found = _gateway.proxies(workloads, [pod("a1", labels=A), pod("b1", labels=B)])
+    found = _proxy.proxies(workloads, [pod("a1", labels=A), pod("b1", labels=B)])
     assert [proxy.name for proxy in found] == ["gateways/a", "gateways/b"]
 
 
 def test_a_proxy_knows_its_gateway():
-    assert _gateway.Proxy("Deployment", deployment()).gateway == "team-a/chat"
+    assert _proxy.Proxy("Deployment", deployment()).gateway == "team-a/chat"
 
 
 def test_a_proxy_without_the_gateways_labels_has_no_gateway():
-    assert _gateway.Proxy("Deployment", deployment(labels=PROXY)).gateway == ""
+    assert _proxy.Proxy("Deployment", deployment(labels=PROXY)).gateway == ""
 
 
 # --- rollouts ---------------------------------------------------------------------------------------------------------
@@ -372,11 +373,11 @@ def test_a_proxy_without_the_gateways_labels_has_no_gateway():
 
 def test_a_proxy_with_the_gateways_hash_rolls_itself():
     hashed = deployment(template_annotations={"aigateway.envoyproxy.io/extproc-config-hash": "0123"})
-    assert _gateway.Proxy("Deployment", hashed).rolls_itself
+    assert _proxy.Proxy("Deployment", hashed).rolls_itself
 
 
 def test_a_proxy_without_the_gateways_hash_does_not_roll_itself():
-    assert not _gateway.Proxy("Deployment", deployment(template_annotations={"a": "b"})).rolls_itself
+    assert not _proxy.Proxy("Deployment", deployment(template_annotations={"a": "b"})).rolls_itself
 
 
 DONE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
@@ -394,16 +395,16 @@ DONE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "available
 )
 def test_a_deployment_is_settled_when_every_replica_is_new_and_available(status, settled):
     workload = deployment(replicas=3, generation=2, status=DONE | status)
-    assert (_gateway.Proxy("Deployment", workload).unsettled() == "") is settled
+    assert (_proxy.Proxy("Deployment", workload).unsettled() == "") is settled
 
 
 def test_a_deployment_without_a_replica_count_has_one():
     status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 0}
-    assert not _gateway.is_rolled_out("Deployment", deployment(replicas=None, status=status))
+    assert not rollout_status.is_rolled_out("Deployment", deployment(replicas=None, status=status))
 
 
 def test_a_deployment_without_a_status_is_not_settled():
-    assert not _gateway.is_rolled_out("Deployment", deployment())
+    assert not rollout_status.is_rolled_out("Deployment", deployment())
 
 
 @pytest.mark.parametrize(
@@ -423,7 +424,7 @@ def test_a_daemon_set_is_settled_when_every_pod_is_new_and_available(status, set
         "numberAvailable": 3,
     }
     workload = deployment(replicas=None, generation=2, status=done | status)
-    assert _gateway.is_rolled_out("DaemonSet", workload) is settled
+    assert rollout_status.is_rolled_out("DaemonSet", workload) is settled
 
 
 # --- how far a rollout is ---------------------------------------------------------------------------------------------
@@ -433,7 +434,7 @@ ROLLING = {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 2
 
 def missing(*pods, kind="Deployment", **status):
     workload = deployment(replicas=2 if kind == "Deployment" else None, status=ROLLING | status)
-    return _gateway.missing_in_rollout(kind, workload, pods)
+    return rollout_status.missing_in_rollout(kind, workload, pods)
 
 
 def test_how_far_a_rollout_is_is_told():
@@ -486,7 +487,7 @@ OURS, THEIRS = sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b
     ],
 )
 def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
-    assert _gateway.within([OURS, THEIRS], scope) == found
+    assert _sidecar.within([OURS, THEIRS], scope) == found
 
 
 @pytest.mark.parametrize(
@@ -502,18 +503,18 @@ def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
     ],
 )
 def test_gateways_are_named_in_any_form_of_a_list(given, found):
-    assert _gateway.scope_of(given) == found
+    assert _sidecar.scope_of(given) == found
 
 
 @pytest.mark.parametrize("name", ["chat", "a/b/c", "A/b", "a/*"])
 def test_what_names_no_gateway_is_refused(name):
     with pytest.raises(MeteringError, match="is named as a Gateway"):
-        _gateway.scope_of([name])
+        _sidecar.scope_of([name])
 
 
 def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
     with pytest.raises(MeteringError, match="belongs to the Gateway team-c/chat"):
-        _gateway.require_sidecars([OURS], ["team-a/chat", "team-c/chat"])
+        _sidecar.require_sidecars([OURS], ["team-a/chat", "team-c/chat"])
 
 
 # --- who wrote the flag -----------------------------------------------------------------------------------------------
@@ -523,7 +524,7 @@ def test_a_gateway_in_scope_without_a_sidecar_is_refused_by_name():
     ("managers", "last"), [(["helm", "kubectl-patch"], "kubectl-patch"), (["helm"], "helm"), ([], "")]
 )
 def test_who_wrote_the_flag_last_is_told(managers, last):
-    written = _gateway.find_controller([controller_deployment("x-a:a", writers=managers)])
+    written = _controller.find_controller([controller_deployment("x-a:a", writers=managers)])
     assert written.flag_writer == last
 
 
@@ -545,8 +546,8 @@ def of_port_flag(flag):
     ],
 )
 def test_the_flag_is_that_of_the_controllers_generation(tag, flags, expected):
-    bare = _gateway.find_controller([controller_deployment(image=f"controller:{tag}")])
-    assert _gateway.with_flag_of_its_generation(bare, map(of_port_flag, flags)).flag == expected
+    bare = _controller.find_controller([controller_deployment(image=f"controller:{tag}")])
+    assert _controller.with_flag_of_its_generation(bare, map(of_port_flag, flags)).flag == expected
 
 
 # --- what does not count, and what never rolls ------------------------------------------------------------------------
@@ -572,7 +573,7 @@ HEADERS = "--metricsRequestHeaderAttributes"
 )
 def test_a_value_that_does_not_count_is_told(flags, ignored):
     args = ["--extProcImage=x:v1.0.0", *flags]
-    found = _gateway.find_controller([deployment(containers=[container("c", args=args)])])
+    found = _controller.find_controller([deployment(containers=[container("c", args=args)])])
     assert found.ignored == ignored
 
 
@@ -593,7 +594,7 @@ PAUSED, ON_DELETE = {"paused": True}, {"updateStrategy": {"type": "OnDelete"}}
 def test_what_never_rolls_is_told(kind, spec, why):
     workload = deployment()
     workload["spec"] |= spec
-    assert _gateway.never_rolls(kind, workload) == why
+    assert rollout_status.never_rolls(kind, workload) == why
 
 
 def test_all_that_never_roll_are_refused_at_once_with_what_to_do():
@@ -603,7 +604,7 @@ def test_all_that_never_roll_are_refused_at_once_with_what_to_do():
     with pytest.raises(
         MeteringError, match=r"Deployment gateways/a is paused.*DaemonSet gateways/b replaces"
     ) as refused:
-        _gateway.refuse_what_never_rolls(zip(["Deployment", "DaemonSet", "Deployment"], held, strict=True))
+        rollout_status.refuse_what_never_rolls(zip(["Deployment", "DaemonSet", "Deployment"], held, strict=True))
     assert "rollout resume deployment/a" in refused.value.command
     assert "gateways/c" not in str(refused.value)
 
@@ -619,11 +620,9 @@ def test_all_that_never_roll_are_refused_at_once_with_what_to_do():
 def test_the_flag_is_not_changed_for_proxies_that_never_roll(pairs_wanted, restart, refused):
     workload = deployment()
     workload["spec"] |= PAUSED
-    proxy = _gateway.Proxy("Deployment", workload, (sidecar(containers=[extproc("x-a:a")]),))
+    proxy = _proxy.Proxy("Deployment", workload, (sidecar(containers=[extproc("x-a:a")]),))
     with pytest.raises(MeteringError) if refused else contextlib.nullcontext():
-        merge_metrics_attributes.refuse_what_would_wait_in_vain(
-            controller("x-a:a"), [proxy], tuple(pairs(pairs_wanted)), restart=restart
-        )
+        writer.refuse_what_would_wait_in_vain(controller("x-a:a"), [proxy], tuple(pairs(pairs_wanted)), restart=restart)
 
 
 @pytest.mark.parametrize(
@@ -633,14 +632,14 @@ def test_the_flag_is_not_changed_for_proxies_that_never_roll(pairs_wanted, resta
 def test_nothing_is_changed_while_no_controller_runs(wanted, refused):
     held = controller_deployment("x-a:a")
     held["spec"]["replicas"] = 0
-    found = _gateway.find_controller([held])
+    found = _controller.find_controller([held])
     with pytest.raises(MeteringError, match="scaled to 0") if refused else contextlib.nullcontext():
-        merge_metrics_attributes.refuse_what_would_wait_in_vain(found, [], tuple(pairs(wanted)), restart=True)
+        writer.refuse_what_would_wait_in_vain(found, [], tuple(pairs(wanted)), restart=True)
 
 
 def test_the_flag_is_not_changed_for_a_controller_that_never_rolls():
     held = controller_deployment("x-a:a")
     held["spec"] |= PAUSED
-    found = _gateway.find_controller([held])
+    found = _controller.find_controller([held])
     with pytest.raises(MeteringError, match="Deployment envoy-ai-gateway-system/ai-gateway-controller is paused"):
-        merge_metrics_attributes.refuse_what_would_wait_in_vain(found, [], tuple(pairs("x-b:b")), restart=False)
+        writer.refuse_what_would_wait_in_vain(found, [], tuple(pairs("x-b:b")), restart=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib
 import json
 import os
 import socket
@@ -24,6 +25,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _errors,
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import runner
 from ansible_collections.aigateway.metering.plugins.plugin_utils import _in_process
 from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import Call
+
+ROOT = Path(__file__).parents[2]
 
 OPTIONS = {
     "gateways": {"type": "list", "elements": "str", "default": []},
@@ -178,7 +181,7 @@ def test_an_end_without_a_result_is_told():
 
 def test_without_a_library_a_module_runs_as_modules_usually_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "kubernetes.dynamic", None)
-    assert _in_process.load_worker("_audit") is None
+    assert _in_process.load_worker("drift_info") is None
 
 
 def test_clients_are_made_as_in_a_new_process(monkeypatch):
@@ -210,3 +213,13 @@ def test_client_keys_are_removed(tmp_path, monkeypatch):
 
     found = here(reads, {})
     assert (found["there"], list(tmp_path.iterdir())) == (1, [])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)
+def test_each_module_has_a_worker_and_an_action_of_its_name(path):
+    action = importlib.import_module(f"ansible_collections.aigateway.metering.plugins.action.{path.stem}")
+    module = importlib.import_module(f"ansible_collections.aigateway.metering.plugins.modules.{path.stem}")
+    assert action.ActionModule.worker is not None
+    assert action.ActionModule.worker.__name__.rpartition(".")[2] == path.stem
+    # The module runs that very worker.
+    assert path.stem in module.main.__code__.co_names

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import workloads
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import proxy
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.mapping import Record
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
@@ -37,27 +38,27 @@ CLUSTER: Any = SimpleNamespace(create=dict, replace=dict, delete=dict)
 NEW = "x-user-namespace:user_namespace"
 
 
-def recorded(mapping: str) -> workloads.Controller:
+def recorded(mapping: str) -> _controller.Controller:
     """A controller as a run leaves it."""
     found = controller(mapping)
     found.deployment["metadata"]["annotations"]["aigateway.metering/mapping"] = mapping
-    return workloads.find_controller([found.deployment])
+    return _controller.find_controller([found.deployment])
 
 
-def proxies(*emitted: str) -> list[workloads.Proxy]:
+def proxies(*emitted: str) -> list[proxy.Proxy]:
     """A proxy for each of these mappings, in a namespace of its own."""
     found = []
     for number, mapping in enumerate(emitted):
         namespace = f"n{number}"
         found.append((deployment("proxy", namespace), pod("p", namespace, containers=[extproc(mapping)])))
-    return workloads.proxies([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
+    return proxy.proxies([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
 
 
-def merged(own: workloads.Controller, wanted: str) -> _mapping.Merge:
+def merged(own: _controller.Controller, wanted: str) -> _mapping.Merge:
     return _mapping.merge(own.pairs, {}, pairs(wanted), base=own.base, removed=Record().removed, consent=False)
 
 
-def permissions(own: workloads.Controller, wanted: str, found: list[workloads.Proxy], plan: Any = None) -> list[Any]:
+def permissions(own: _controller.Controller, wanted: str, found: list[proxy.Proxy], plan: Any = None) -> list[Any]:
     return [write.permission for write in gateway_info.planned_writes(CLUSTER, own, merged(own, wanted), found, plan)]
 
 

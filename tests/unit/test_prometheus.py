@@ -15,6 +15,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check, verify_token_usage
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import backend
 from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus, sidecar
 
 MAIN = prometheus()
@@ -45,7 +46,7 @@ class Pods:
 
 def replicas(*names, **options):
     cluster: Any = Pods(*names, **options)
-    return _prometheus.Backend(cluster, MAIN, {}).scraping()
+    return backend.Backend(cluster, MAIN, {}).scraping()
 
 
 def success(data):
@@ -62,7 +63,7 @@ def test_pods_that_share_the_targets_are_one_replica():
 def sharded(*names):
     cluster: Any = Pods(*names)
     document = {**MAIN.document, "spec": {**MAIN.document["spec"], "shards": 2}}
-    return _prometheus.Backend(cluster, dataclasses.replace(MAIN, document=document), {}).scraping()
+    return backend.Backend(cluster, dataclasses.replace(MAIN, document=document), {}).scraping()
 
 
 def test_a_replica_that_lacks_a_shard_is_not_asked():

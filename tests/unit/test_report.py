@@ -23,11 +23,11 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _calenda
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap
-from ansible_collections.aigateway.metering.plugins.plugin_utils._price_file import load_prices
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus as _focus
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import prices as _prices
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
 
 BY = ["namespace", "model"]
 VOID = {"meta"}

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import LabelState, Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition, label_state
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.label_state import LabelState
 
 
 def encoded(claim, *, padded=True):
@@ -204,7 +205,7 @@ SET = Setters({"x-user-group": [Setter("team-a/jwt", ("group",))]})
 )
 def test_why_a_label_carries_no_data_is_worked_out(have, state):
     inputs = {"mapping": MAPPING, "samples": [], "stale": [], "setters": SET} | have
-    assert exposition.state_of("department", **inputs) == state
+    assert label_state.state_of("department", **inputs) == state
 
 
 def test_a_line_whose_value_is_no_number_is_passed_over():

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import ConflictError, MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.workloads import name_of
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import ownership, selectors
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import planning, scrapers
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -301,7 +301,7 @@ class TestWhereNothingCoversTheSidecars:
         assert name_of(planned().create) == "gateways/ai-gateway-metrics"
 
     def test_it_is_marked_as_ours(self):
-        assert _scrape.is_ours(planned().create)
+        assert ownership.is_ours(planned().create)
 
     def test_it_has_the_name_and_the_interval_that_were_asked_for(self):
         created = planned(name="tokens", interval="15s").create
@@ -492,7 +492,7 @@ def test_our_own_monitor_of_another_name_is_removed_where_it_is_redundant():
 
 
 def test_a_label_of_ours_with_another_value_makes_a_monitor_foreign():
-    assert not _scrape.is_ours(pod_monitor(labels={"app.kubernetes.io/managed-by": "Helm"}))
+    assert not ownership.is_ours(pod_monitor(labels={"app.kubernetes.io/managed-by": "Helm"}))
 
 
 def test_a_monitor_for_other_sidecars_is_not_redundant():
@@ -710,7 +710,7 @@ def test_a_second_plan_is_tried_like_the_first():
         """It refuses one field at a time."""
 
         def rehearse(self, dummy, api, plural, wish):
-            unknown = sorted(podmonitor_dedupe._fields(wish) - self.has)
+            unknown = sorted(planning._fields(wish) - self.has)
             if unknown:
                 raise UnknownFieldsError(frozenset(unknown[:1]))
             return super().rehearse(dummy, api, plural, wish)
@@ -719,9 +719,9 @@ def test_a_second_plan_is_tried_like_the_first():
         return _scrape.plan(monitoring(), prometheus(), TWO, lacking=lacking)
 
     served: Any = Twice(set(), "strict")
-    created = podmonitor_dedupe.accepted_plan(served, plan).create
+    created = planning.accepted_plan(served, plan).create
     assert created is not None
-    assert podmonitor_dedupe._fields(created) == set()
+    assert planning._fields(created) == set()
 
 
 class Served:
@@ -740,7 +740,7 @@ class Served:
         self.asked += 1
         if self.how in ("forbidden", "blind"):
             return None
-        unknown = podmonitor_dedupe._fields(wish) - self.has
+        unknown = planning._fields(wish) - self.has
         if unknown and self.how == "strict":
             raise UnknownFieldsError(frozenset(f"spec.podMetricsEndpoints[0].{name}" for name in unknown))
         spec = {name: value for name, value in wish["spec"].items() if name not in unknown}
@@ -757,12 +757,12 @@ def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has
         return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(has, how if how == "pruning" else "strict")
-    first = podmonitor_dedupe.accepted_plan(served, plan)
+    first = planning.accepted_plan(served, plan)
     assert first.create is not None
-    assert podmonitor_dedupe._fields(first.create) == has
+    assert planning._fields(first.create) == has
     standing = served.rehearse(None, "", "", first.create)
     again: Any = Served(has, how)
-    second = podmonitor_dedupe.accepted_plan(again, functools.partial(plan, standing))
+    second = planning.accepted_plan(again, functools.partial(plan, standing))
     assert (second.create, second.update) == (None, None)
     # Where all is as it is wanted nothing is tried.
     assert again.asked == (0 if has == _scrape.OPTIONAL_FIELDS else 1)
@@ -774,7 +774,7 @@ def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_r
         return _scrape.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(set(_scrape.OPTIONAL_FIELDS), "strict")
-    standing: Any = podmonitor_dedupe.accepted_plan(served, plan).create
+    standing: Any = planning.accepted_plan(served, plan).create
     edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
     again: Any = Served(set(_scrape.OPTIONAL_FIELDS), how)
-    assert podmonitor_dedupe.accepted_plan(again, functools.partial(plan, edited)).update is not None
+    assert planning.accepted_plan(again, functools.partial(plan, edited)).update is not None

@@ -16,7 +16,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway import
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.unmetered import Unmetered
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, proof
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape.context import View
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     monitoring,
@@ -71,29 +71,29 @@ def view(**known: Any) -> View:
 )
 def test_a_target_whose_monitor_has_just_been_withdrawn_proves_nothing(monitor, scraper, said):
     cluster: Any = Cluster(monitor)
-    found = prom_scrape_check.withdrawn(cluster, view(scraper=scraper), prom_scrape_check.Seen([P], RIGHT))
+    found = proof.withdrawn(cluster, view(scraper=scraper), proof.Seen([P], RIGHT))
     assert [text.partition(", and")[0] for text in found] == ([said] if said else [])
 
 
 def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypatch):
     counted = Sample({"gen_ai_token_type": "input"}, 10.0)
     monkeypatch.setattr(reader, "readable_samples", lambda *_: ({P.name: [counted]}, {}))
-    seen = prom_scrape_check.Seen([P], RIGHT)
+    seen = proof.Seen([P], RIGHT)
     cluster: Any = Cluster()
-    seen.still = prom_scrape_check.still_unstored(cluster, view(backend=Backend()), seen)
-    monkeypatch.setattr(prom_scrape_check, "seen_within", lambda *_: seen)
+    seen.still = proof.still_unstored(cluster, view(backend=Backend()), seen)
+    monkeypatch.setattr(proof, "seen_within", lambda *_: seen)
     with pytest.raises(MeteringError, match=r"store-0 does not answer\. .* Next: look at store-0"):
-        prom_scrape_check.settled(cluster, view(), 0, strict=True)
+        proof.settled(cluster, view(), 0, strict=True)
 
 
 def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
     doubled = live_targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
     unmetered = Unmetered("gateways/q", "team-a/chat", "it runs without it", "kubectl delete pod q")
-    seen = prom_scrape_check.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
-    monkeypatch.setattr(prom_scrape_check, "seen_within", lambda *_: seen)
+    seen = proof.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
+    monkeypatch.setattr(proof, "seen_within", lambda *_: seen)
     cluster: Any = Cluster()
     with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
-        prom_scrape_check.settled(cluster, view(), 0, strict=False)
+        proof.settled(cluster, view(), 0, strict=False)
 
 
 class Answering:

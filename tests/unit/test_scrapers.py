@@ -10,8 +10,7 @@ import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, scrapers, sources
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import backend, live_targets, scrapers, sources
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
@@ -422,7 +421,7 @@ def test_a_vmsingle_that_only_stores_is_named_with_what_to_set():
 
 
 def test_where_only_something_that_stores_is_in_the_cluster_what_the_options_name_scrapes():
-    found = replica.monitoring_with(sources.Monitoring([vmsingle()], {}), {"url": "https://vm"})
+    found = backend.monitoring_with(sources.Monitoring([vmsingle()], {}), {"url": "https://vm"})
     assert [scraper.is_unseen for scraper in found.scrapers] == [True]
 
 
@@ -445,7 +444,7 @@ def test_the_pods_on_every_node_are_one_replica_together(scraper, together):
             ]
 
     cluster: Any = Cluster()
-    assert len(replica.Backend(cluster, scraper, {}).scraping()) == (1 if together else 2)
+    assert len(backend.Backend(cluster, scraper, {}).scraping()) == (1 if together else 2)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import stored_tokens
-from ansible_collections.aigateway.metering.plugins.module_utils._usage.stored_tokens import Item
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import stored_tokens
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape.stored_tokens import Item
 from ansible_collections.aigateway.metering.tests.unit.objects import sidecar
 
 TARGET = {"job": "ns/m", "namespace": "gateways", "pod": "p", "instance": "10.0.0.1:1064", "container": "c"}

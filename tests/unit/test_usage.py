@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
-from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import promql as _promql
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import doubts as _doubts
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import owners as _owners
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import period as _period
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import pod_reader, totals
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
 from ansible_collections.aigateway.metering.tests.unit.objects import pod as pod_document
@@ -163,7 +163,7 @@ def summed(replicas, *, pods=(), workloads=(), zone="UTC", start=START, end=END,
     """The period of a store, and its sums."""
     store = _store.Store(replicas, [1064], matchers)
     owners = _owners.Owners(list(pods), list(workloads))
-    period = token_usage_info.Period(store, start, end, LATER, owners)
+    period = _period.Period(store, start, end, LATER, owners)
     days = _calendar.days(start, end, zone)
     sums = totals.Sums(by, [totals.Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
@@ -671,7 +671,7 @@ def test_a_period_that_has_only_just_ended_is_told():
 
 
 def test_the_name_of_a_pod_breaks_no_query():
-    text = _prometheus.alternatives(['x"} or vector(1) #', "a(b", "envoy-1.2"])
+    text = _promql.alternatives(['x"} or vector(1) #', "a(b", "envoy-1.2"])
     parsed = promql_parser.parse(f"up{{pod=~{text}}}")
     assert isinstance(parsed, promql_parser.VectorSelector)
     (matcher,) = parsed.matchers.matchers

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import _generations
+from .._kubernetes.objects import Object, name_of
 from . import mapping
 from .header_setters import Setters
 from .mapping import Pair
 from .unmetered import Unmetered, gateways_of
-from .workloads import Object, name_of
 
 
 def newer_generation(controller: str, version: str) -> list[str]:

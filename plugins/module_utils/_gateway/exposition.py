@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Token samples in a sidecar's exposition, which labels carry data there, and why one does not.
+"""Token samples in a sidecar's exposition, and which labels carry data there.
 
 Pure: no input or output, no Ansible, no clock.
 """
@@ -15,11 +15,10 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .. import _names
-from .header_setters import Setters
 
 # The sidecar speaks the classic text format only: name{label="value",...} number [timestamp].
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
@@ -105,51 +104,3 @@ def arrays(samples: Iterable[Sample], labels: Iterable[str]) -> dict[str, list[s
             if name in wanted and decoded_array(value):
                 found.setdefault(name, set()).add(decoded_array(value))
     return {name: sorted(values) for name, values in sorted(found.items())}
-
-
-@dataclass(frozen=True)
-class LabelState:
-    """Whether a label carries data at the sidecars."""
-
-    carries_data: bool
-    expected: bool
-    """Nothing speaks against it: it is mapped, a SecurityPolicy sets its header, only traffic is missing."""
-    reason: str
-    """Why it carries none, or an empty text."""
-
-
-def state_of(
-    label: str,
-    mapping: Mapping[str, str],
-    samples: Sequence[Sample],
-    stale: Sequence[str],
-    setters: Setters,
-) -> LabelState:
-    """Work out from what is there whether a label carries data, and otherwise why not.
-
-    Args:
-        label: the label.
-        mapping: header to label, as the controller has it.
-        samples: what the sidecars expose.
-        stale: proxy pods whose sidecar has another mapping.
-        setters: what sets headers.
-    """
-    if label in labels_with_data(samples):
-        return LabelState(True, True, "")
-    headers = [header for header, mapped in mapping.items() if mapped == label]
-    if not headers:
-        return LabelState(False, False, "no header is mapped to it")
-    header = headers[0]
-    is_set = bool(setters.of(header))
-    if stale:
-        return LabelState(False, is_set, f"stale proxies: {', '.join(stale)}")
-    if not is_set:
-        return LabelState(False, False, setters.why_unset(header))
-    if not samples:
-        return LabelState(False, True, "no traffic yet")
-    names = setters.names(header)
-    only_arrays = arrays(samples, [label])
-    if only_arrays:
-        return LabelState(False, False, f"{names} sets {header} from array claims only: {only_arrays[label][0]}")
-    what = "had that claim" if all(setter.claim for setter in setters.of(header)) else "came with a value for it"
-    return LabelState(False, False, f"{names} sets {header}, but no caller {what}")

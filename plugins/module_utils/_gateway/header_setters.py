@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .. import _names
-from .workloads import Object, name_of
+from .._kubernetes.objects import Object, name_of
 
 POLICIES = "SecurityPolicy"
 # By kind: the API group, and the plural. `aigateway` is the AI gateway's own group, whichever version is served.

@@ -8,34 +8,33 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from .. import _names
 from .._errors import MeteringError
+from .._kubernetes import objects as _objects
 from .._kubernetes.client import Cluster
-from .._scrape import scrapers as _scrapers
-from .._scrape.scrapers import Scraper
-from .._scrape.sources import Monitoring
-from . import exposition, unmetered, workloads
+from . import controller as _controller
+from . import exposition, proxy, unmetered
 from . import header_setters as _headers
+from . import sidecar as _sidecar
 from .unmetered import Unmetered
 
 APPS = "apps/v1"
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 
 
-def controller(cluster: Cluster, named: str = "") -> workloads.Controller:
+def controller(cluster: Cluster, named: str = "") -> _controller.Controller:
     """The AI gateway's controller; looked for by its chart's labels first, then among all Deployments."""
     labelled = cluster.list(APPS, "deployments", labels=_names.CONTROLLER_LABELS)
     try:
-        found = workloads.find_controller(labelled, named)
+        found = _controller.find_controller(labelled, named)
     except MeteringError:
-        found = workloads.find_controller(cluster.list(APPS, "deployments"), named)
-    return found if found.has_flag else workloads.with_flag_of_its_generation(found, sidecars(cluster))
+        found = _controller.find_controller(cluster.list(APPS, "deployments"), named)
+    return found if found.has_flag else _controller.with_flag_of_its_generation(found, sidecars(cluster))
 
 
-def proxy_workloads(cluster: Cluster) -> list[tuple[str, workloads.Object]]:
+def proxy_workloads(cluster: Cluster) -> list[tuple[str, _objects.Object]]:
     """The proxies' Deployments and DaemonSets, each with its kind."""
     return [
         (kind, item)
@@ -44,12 +43,12 @@ def proxy_workloads(cluster: Cluster) -> list[tuple[str, workloads.Object]]:
     ]
 
 
-def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[workloads.Proxy]:
+def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[proxy.Proxy]:
     """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
-    return workloads.within(workloads.proxies(proxy_workloads(cluster), proxy_pods(cluster)), scope)
+    return _sidecar.within(proxy.proxies(proxy_workloads(cluster), proxy_pods(cluster)), scope)
 
 
-def routes(cluster: Cluster) -> list[workloads.Object]:
+def routes(cluster: Cluster) -> list[_objects.Object]:
     """The AIGatewayRoutes; none where their kind is not served."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     if not group:
@@ -59,7 +58,7 @@ def routes(cluster: Cluster) -> list[workloads.Object]:
 
 
 def unused_sidecars(
-    cluster: Cluster, found: Sequence[workloads.Sidecar], samples: Mapping[str, Sequence[exposition.Sample]]
+    cluster: Cluster, found: Sequence[_sidecar.Sidecar], samples: Mapping[str, Sequence[exposition.Sample]]
 ) -> list[Unmetered]:
     """The sidecars that have counted nothing because no listener uses them, as far as that can be seen."""
     unused = []
@@ -78,17 +77,17 @@ def unused_sidecars(
     return unused
 
 
-def proxy_pods(cluster: Cluster) -> list[workloads.Object]:
+def proxy_pods(cluster: Cluster) -> list[_objects.Object]:
     """The proxies' pods, whatever their phase, with or without a sidecar."""
     return list(cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
 
 
-def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[workloads.Sidecar]:
+def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[_sidecar.Sidecar]:
     """The sidecars of the running proxy pods of the Gateways in scope."""
-    return workloads.within(workloads.sidecars(proxy_pods(cluster)), scope)
+    return _sidecar.within(_sidecar.sidecars(proxy_pods(cluster)), scope)
 
 
-def samples(cluster: Cluster, found: Sequence[workloads.Sidecar]) -> dict[str, list[exposition.Sample]]:
+def samples(cluster: Cluster, found: Sequence[_sidecar.Sidecar]) -> dict[str, list[exposition.Sample]]:
     """The token samples that each sidecar exposes, by namespace/pod.
 
     Raises:
@@ -101,7 +100,7 @@ def samples(cluster: Cluster, found: Sequence[workloads.Sidecar]) -> dict[str, l
 
 
 def readable_samples(
-    cluster: Cluster, found: Sequence[workloads.Sidecar]
+    cluster: Cluster, found: Sequence[_sidecar.Sidecar]
 ) -> tuple[dict[str, list[exposition.Sample]], dict[str, MeteringError]]:
     """The token samples of the sidecars that answer, and why the others do not, by namespace/pod."""
     answered: dict[str, list[exposition.Sample]] = {}
@@ -117,87 +116,15 @@ def readable_samples(
     return answered, silent
 
 
-def _may_be_served(cluster: Cluster, known: _scrapers.Kind) -> bool:
-    """Whether to ask for the objects of a kind. Few clusters have VictoriaMetrics' kinds: one question tells."""
-    return known.api != _scrapers.VICTORIA or cluster.serves(known.api, known.plural)
-
-
-class _Namespaces(Mapping[str, Mapping[str, str]]):
-    """The labels of namespaces, read when somebody needs them: many Prometheuses take monitors from every one."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    @functools.cached_property
-    def _labels(self) -> dict[str, Mapping[str, str]]:
-        found = self._cluster.list("v1", "namespaces")
-        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in found}
-
-    def __getitem__(self, name: str) -> Mapping[str, str]:
-        return self._labels[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._labels)
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-
-def scrapers(cluster: Cluster) -> list[Scraper]:
-    """What may scrape: the objects of the monitoring's operators."""
-    documents = {
-        kind: cluster.list(known.api, known.plural)
-        for kind, known in _scrapers.SCRAPER_KINDS.items()
-        if _may_be_served(cluster, known)
-    }
-    namespaces = _Namespaces(cluster)
-    return [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items]
-
-
-def monitoring(cluster: Cluster, sidecars: Sequence[workloads.Sidecar]) -> Monitoring:
-    """What there is to scrape with, and the services that may lead to sidecars.
-
-    Raises:
-        MeteringError: the cluster knows no kind of monitor.
-    """
-    found = scrapers(cluster)
-    monitors = {
-        kind: list(cluster.pages(known.api, known.plural)) if _may_be_served(cluster, known) else [None]
-        for kind, known in _scrapers.MONITOR_KINDS.items()
-    }
-    if None in monitors["PodMonitor"] and None in monitors["VMPodScrape"]:
-        raise MeteringError(
-            "The cluster has no PodMonitor kind (podmonitors.monitoring.coreos.com).",
-            "The sidecars are scraped through a PodMonitor.",
-            "enable the platform's monitoring (the Prometheus operator): kubectl get crd "
-            "podmonitors.monitoring.coreos.com",
-        )
-    through_services = monitors["ServiceMonitor"] or monitors["ScrapeConfig"]
-    where = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars}) if through_services else []
-    return Monitoring(
-        found,
-        {
-            # The items of a list do not say what they are.
-            kind: [
-                {**item, "apiVersion": known.api, "kind": kind, "spec": item.get("spec") or {}}
-                for item in monitors[kind]
-                if item is not None
-            ]
-            for kind, known in _scrapers.MONITOR_KINDS.items()
-        },
-        [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],
-    )
-
-
 def header_setters(
-    cluster: Cluster, headers: Collection[str], routes: Sequence[workloads.Object] | None = None
+    cluster: Cluster, headers: Collection[str], routes: Sequence[_objects.Object] | None = None
 ) -> _headers.Setters:
     """What sets some request headers; AIGatewayRoutes that were read before may be given.
 
     Security policies commonly set them all. Others are looked at only where there is a header that these do not set,
     and what may not be read is named as something that cannot be told.
     """
-    objects: dict[str, list[workloads.Object]] = {}
+    objects: dict[str, list[_objects.Object]] = {}
     unread: list[str] = []
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     for kind, (api, plural) in _headers.KINDS.items():

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import _names
-from .workloads import Object, containers, gateway_of, name_of
+from .._kubernetes.objects import Object, containers, name_of
+from .sidecar import gateway_of
 
 # Envoy's statistics: a proxy whose listener uses the sidecar has some of an external processor.
 STATS_PORT = 19001

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 
 from .. import _names
 from .._gateway import exposition, mapping
-from .._gateway.exposition import LabelState, Sample
+from .._gateway.controller import Controller
+from .._gateway.exposition import Sample
+from .._gateway.label_state import LabelState
 from .._gateway.mapping import Pair
+from .._gateway.sidecar import Sidecar
 from .._gateway.unmetered import Unmetered
-from .._gateway.workloads import Controller, Sidecar, name_of
+from .._kubernetes.objects import name_of
 from .._scrape.live_targets import Verdict
 from .._scrape.plan import Plan
 

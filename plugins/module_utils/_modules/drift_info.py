@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _names
-from .._gateway import mapping, reader
+from .._gateway import label_state, mapping, reader
 from .._kubernetes.client import Cluster
-from .._scrape import context
-from .._usage import stored_tokens
-from . import drift_findings, gateway_info, podmonitor_dedupe, prom_scrape_check
+from .._scrape import context, planning, proof, stored_tokens
+from . import drift_findings
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {
@@ -37,15 +36,15 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = reader.controller(cluster, options["controller"])
     view = context.of(module, cluster)
     sidecars = view.sidecars
-    plan = podmonitor_dedupe.planned(module, cluster, view, name=options["monitor_name"], interval=options["interval"])
-    seen = prom_scrape_check.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
+    plan = planning.planned(module, cluster, view, name=options["monitor_name"], interval=options["interval"])
+    seen = proof.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
     if not seen.verdicts:
-        raise prom_scrape_check.not_known(view, seen)
+        raise proof.not_known(view, seen)
     samples, silent = reader.readable_samples(cluster, sidecars)
     if seen.silent is not None:
         silent = {**silent, view.scraper.name: seen.silent}
     setters = reader.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
-    states = gateway_info.label_states(controller, sidecars, samples, setters)
+    states = label_state.label_states(controller, sidecars, samples, setters)
     drifts = [
         *drift_findings.of_mapping(controller, sidecars, wanted),
         *drift_findings.of_scrape(plan),

@@ -10,33 +10,38 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import _configuration, _generations, _names
 from .._errors import MeteringError, RefusedError
 from .._gateway import cautions as _preflight
-from .._gateway import exposition, go_flags, reader
+from .._gateway import exposition, go_flags, reader, writer
 from .._gateway import mapping as _mapping
+from .._gateway import proxy as _proxy
+from .._gateway import sidecar as _sidecar
 from .._gateway import unmetered as _unmetered
-from .._gateway import workloads as _gateway
-from .._gateway.exposition import LabelState, Sample
-from .._gateway.header_setters import Setters
+from .._gateway.controller import Controller
+from .._gateway.label_state import label_states
 from .._gateway.mapping import Merge, Pair
-from .._gateway.workloads import Controller, Object, Proxy, Sidecar
+from .._gateway.proxy import Proxy
+from .._gateway.sidecar import Sidecar
+from .._kubernetes import objects
 from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
+from .._kubernetes.objects import Object
 from .._prometheus import api as _api
 from .._prometheus import cardinality
 from .._prometheus import replica as _prometheus
 from .._prometheus.cardinality import Stored
-from .._prometheus.replica import Backend
-from .._scrape import scrapers, sources
+from .._scrape import backend as _backend
+from .._scrape import planning, scrapers, sources
+from .._scrape import reader as _reader
+from .._scrape.backend import Backend
 from .._scrape.context import View
 from .._scrape.plan import Plan
 from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
-from . import merge_metrics_attributes, podmonitor_dedupe, proxy_rollout
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 T = TypeVar("T")
@@ -66,7 +71,7 @@ OPTIONS: dict[str, Any] = {
     "allow_per_user": {"type": "bool", "default": False},
     "check_permissions": {"type": "bool", "default": True},
     "restart": {"type": "bool", "default": False},
-    "monitor": {"type": "dict", "options": podmonitor_dedupe.WISHES},
+    "monitor": {"type": "dict", "options": planning.WISHES},
     "dashboard": {"type": "str", "default": ""},
     "cost_management": {"type": "bool", "default": False},
 }
@@ -92,7 +97,7 @@ class Look:
 
     @property
     def in_scope(self) -> list[Proxy]:
-        return _gateway.within(self.proxies, self.scope)
+        return _sidecar.within(self.proxies, self.scope)
 
     @property
     def sidecars(self) -> list[Sidecar]:
@@ -110,12 +115,12 @@ def read(module: Any, cluster: Cluster, problems: Problems) -> Look:
     controller = problems.of(reader.controller, cluster, options["controller"])
     workloads, pods = reader.proxy_workloads(cluster), reader.proxy_pods(cluster)
     routes = problems.of(reader.routes, cluster) or []
-    proxies = _gateway.proxies(workloads, pods)
+    proxies = _proxy.proxies(workloads, pods)
     look = Look(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
-    problems.of(_gateway.require_sidecars, look.sidecars, look.scope)
+    problems.of(_sidecar.require_sidecars, look.sidecars, look.scope)
     api = problems.of(_api.with_credentials, module, cluster) or {}
-    monitoring = problems.of(reader.monitoring, cluster, look.sidecars) or look.monitoring
-    look.monitoring = _prometheus.monitoring_with(monitoring, api)
+    monitoring = problems.of(_reader.monitoring, cluster, look.sidecars) or look.monitoring
+    look.monitoring = _backend.monitoring_with(monitoring, api)
     scraper = problems.of(sources.choose, look.monitoring, options["prometheus"], look.sidecars)
     look.backend = Backend(cluster, scraper, api) if scraper else None
     return look
@@ -129,7 +134,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     problems.of(_mapping.check_wanted, wanted)
     look = read(module, cluster, problems)
     plan = planned_scrape(module, cluster, look, problems)
-    stored = problems.of(_prometheus.stored_form, look.backend) if look.backend else None
+    stored = problems.of(_backend.stored_form, look.backend) if look.backend else None
     expected = _unmetered.gateways_of(look.routes)
     unmetered = _unmetered.unmetered(look.pods, expected, look.scope)
     dashboards = cluster.serves(*DASHBOARDS)
@@ -143,12 +148,11 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "prometheuses": [item.name for item in look.monitoring.scrapers],
         "prometheus": look.prometheus.name if look.prometheus else "",
         "names": stored[1] if stored else None,
-        "department_stored": stored is not None
-        and _prometheus.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
+        "department_stored": stored is not None and _backend.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
         "dashboard": known,
         "cost_management": (problems.of(programs, cluster) if options["cost_management"] else None) or [],
-        "monitor": podmonitor_dedupe.to_result(plan, applied=False) if plan else {},
+        "monitor": planning.to_result(plan, applied=False) if plan else {},
         "rules": problems.of(rule_place, look.prometheus),
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(look.workloads, expected),
@@ -184,13 +188,13 @@ def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems
     wishes = module.params["monitor"]
     if wishes is None:
         return None
-    problems.of(podmonitor_dedupe.refuse_interval, wishes["interval"])
+    problems.of(planning.refuse_interval, wishes["interval"])
     if problems.found or look.backend is None:
         return None
     sidecars = look.sidecars
     others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar not in sidecars]
     view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
-    return problems.of(podmonitor_dedupe.planned, module, cluster, view, **wishes)
+    return problems.of(planning.planned, module, cluster, view, **wishes)
 
 
 def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:
@@ -209,7 +213,7 @@ def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], probl
     )
     if merged is not None:
         problems.of(
-            merge_metrics_attributes.refuse_what_would_wait_in_vain,
+            writer.refuse_what_would_wait_in_vain,
             controller,
             look.in_scope,
             merged.pairs,
@@ -291,7 +295,7 @@ def judged(
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
             *_preflight.unmetered([*unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
-            *(merge_metrics_attributes.ignored_warning(controller, text) for text in controller.ignored),
+            *(writer.ignored_warning(controller, text) for text in controller.ignored),
             *_preflight.newer_generation(controller.name, controller.version),
             *_preflight.in_control_plane(routes, namespace),
             *_preflight.without_costs(routes, configs),
@@ -316,19 +320,6 @@ def counted(prometheus: Scraper, replica: _prometheus.Replica) -> Stored:
         " and ".join(filter(None, kept)),
         prometheus.name,
     )
-
-
-def label_states(
-    controller: Controller,
-    sidecars: Sequence[Sidecar],
-    samples: Mapping[str, Sequence[Sample]],
-    setters: Setters,
-) -> dict[str, LabelState]:
-    """For each label of the controller's mapping, whether it carries data, and otherwise why not."""
-    mapping = _mapping.metric_labels(controller.pairs, controller.base)
-    everything = [sample for found in samples.values() for sample in found]
-    stale = [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)]
-    return {label: exposition.state_of(label, mapping, everything, stale, setters) for label in mapping.values()}
 
 
 def parsed(configuration: Object | None) -> dict[str, Any] | None:
@@ -384,9 +375,7 @@ def planned_writes(
     record = controller.record.after_merge(merged)
     if merged.pairs != controller.pairs or record != controller.record:
         permission = ("patch", "apps", "deployments", controller.namespace)
-        change: Callable[..., Any] = functools.partial(
-            merge_metrics_attributes.write, cluster, controller, merged.pairs, record
-        )
+        change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, merged.pairs, record)
         writes.append(Write(permission, f"Deployment {controller.name}", change))
     wanted = dataclasses.replace(controller, pairs=merged.pairs)
     restarts: dict[Permission, Proxy] = {}
@@ -395,7 +384,7 @@ def planned_writes(
             namespace = proxy.workload["metadata"]["namespace"]
             restarts.setdefault(("patch", "apps", reader.PLURALS[proxy.kind], namespace), proxy)
     for permission, proxy in restarts.items():
-        change = functools.partial(proxy_rollout.restart, cluster, proxy)
+        change = functools.partial(writer.restart, cluster, proxy)
         writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
     if plan is None:
         return writes
@@ -409,7 +398,7 @@ def planned_writes(
             kind = scrapers.MONITOR_KINDS[document["kind"]]
             permission = (verb, kind.api.partition("/")[0], kind.plural, document["metadata"]["namespace"])
             change = functools.partial(method, kind.api, kind.plural, document)
-            writes.append(Write(permission, f"{document['kind']} {_gateway.name_of(document)}", change))
+            writes.append(Write(permission, f"{document['kind']} {objects.name_of(document)}", change))
     return writes
 
 

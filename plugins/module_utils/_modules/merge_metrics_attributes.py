@@ -8,19 +8,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from .. import _generations, _names, _progress
 from .._errors import ConflictError, MeteringError
-from .._gateway import mapping, reader, workloads
+from .._gateway import controller as _controller
+from .._gateway import header_flag, mapping, reader
+from .._gateway import sidecar as _sidecar
+from .._gateway.controller import Controller
 from .._gateway.mapping import Merge, Pair, Record
-from .._gateway.workloads import Controller, Object, Proxy
+from .._gateway.proxy import Proxy
+from .._gateway.writer import ignored_warning, refuse_what_would_wait_in_vain, write
+from .._kubernetes import objects, rollout_status
 from .._kubernetes.client import Cluster
+from .._kubernetes.objects import Object
+from .._kubernetes.ownership import is_ours
 from .runner import CONTROLLER_OPTION, GATEWAYS_OPTION
 
-STRATEGIC = "application/strategic-merge-patch+json"
 ROLLBACK_ATTEMPTS = 5
 
 
@@ -49,7 +54,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     if rolls and not options["restart"]:
         refuse_to_roll(controller, proxies)
     refuse_what_would_wait_in_vain(
-        controller, workloads.within(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
+        controller, _sidecar.within(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
     )
     for text in controller.ignored:
         module.warn(ignored_warning(controller, text))
@@ -137,8 +142,7 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
         return
     namespace, name = _names.CHARGEBACK_CONFIG
     found = cluster.get("v1", "configmaps", namespace, name)
-    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
-    if found is not None and not (ours_goes and labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY):
+    if found is not None and not (ours_goes and is_ours(found)):
         raise MeteringError(
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
             f"{namespace}/{name}.",
@@ -163,59 +167,6 @@ def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
         )
 
 
-def refuse_what_would_wait_in_vain(
-    controller: Controller, proxies: Sequence[Proxy], pairs: Sequence[Pair], *, restart: bool
-) -> None:
-    """Refuse to bring the flag to a mapping that the controller or a proxy would never get.
-
-    Raises:
-        MeteringError: one of them does not roll, and would have to.
-    """
-    wanted = dataclasses.replace(controller, pairs=tuple(pairs))
-    rolling = [("Deployment", controller.deployment)] if pairs != controller.pairs else []
-    if restart:
-        rolling += [(proxy.kind, proxy.workload) for proxy in proxies if proxy.stale(wanted)]
-    if rolling:
-        workloads.refuse_without_pods(controller)
-    if pairs != controller.pairs:
-        controller.lists_with(pairs)
-    workloads.refuse_what_never_rolls(rolling)
-
-
-def ignored_warning(controller: Controller, text: str) -> str:
-    """What stands among the controller's flags and does not count."""
-    return (
-        f"Deployment {controller.name} has {text} among its flags, which does not count: of a flag that stands twice "
-        "the last one does, and an older name of it only while the newer is empty. Its pairs are not in force. Next: "
-        "take it out, and name what is missing in labels_pairs."
-    )
-
-
-def write(
-    cluster: Cluster, controller: Controller, pairs: Sequence[Pair], record: Record, *, dry_run: bool = False
-) -> Object:
-    """Write flag and record. Raises ConflictError where the Deployment has changed since it was read."""
-    changed = controller.lists_with(pairs) if tuple(pairs) != controller.pairs else {}
-    current = controller.deployment
-    container = {"name": controller.container, **changed}
-    spec = current["spec"]["template"]["spec"]
-    in_init = any(item["name"] == controller.container for item in spec.get("initContainers") or ())
-    annotations = {
-        _names.ADDED_ANNOTATION: record.added,
-        _names.REMOVED_ANNOTATION: record.removed,
-        _names.MAPPING_ANNOTATION: record.mapping,
-    }
-    body = {
-        "metadata": {
-            "resourceVersion": current["metadata"]["resourceVersion"],
-            # A null removes the annotation.
-            "annotations": {name: mapping.render(pairs) or None for name, pairs in annotations.items()},
-        },
-        "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
-    }
-    return cluster.patch(reader.APPS, "deployments", current, body, content_type=STRATEGIC, dry_run=dry_run)
-
-
 def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], timeout: float) -> None:
     """Wait until the Deployment has rolled out with the flag and every pod of its own is a new one.
 
@@ -231,11 +182,11 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
         deployment = next(looks, None) or cluster.get(reader.APPS, "deployments", namespace, name)
         if deployment is None:
             return "the Deployment, which is gone"
-        current = workloads.find_controller([deployment])
+        current = _controller.find_controller([deployment])
         refuse_reverted(current, pairs)
         wanted = current.pairs  # another run may have added more
         pods = cluster.list("v1", "pods", namespace=namespace, labels=labels)
-        rolling = workloads.missing_in_rollout("Deployment", deployment, pods)
+        rolling = rollout_status.missing_in_rollout("Deployment", deployment, pods)
         if rolling:
             return rolling
         old = [
@@ -282,7 +233,7 @@ def taken_back(
     namespace, name = controller.name.split("/")
     for dummy in range(ROLLBACK_ATTEMPTS):
         deployment = cluster.get(reader.APPS, "deployments", namespace, name)
-        current = None if deployment is None else workloads.find_controller([deployment])
+        current = None if deployment is None else _controller.find_controller([deployment])
         if current is None or current.pairs != merged.pairs:
             return error
         try:
@@ -299,9 +250,9 @@ def taken_back(
 
 
 def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:
-    for container in workloads.containers(pod["spec"]):
+    for container in objects.containers(pod["spec"]):
         if container["name"] == controller.container:
-            found = workloads.mapping_of(workloads.flags_of(container), f"Pod {workloads.name_of(pod)}")
+            found = header_flag.mapping_of(header_flag.flags_of(container), f"Pod {objects.name_of(pod)}")
             return found == tuple(wanted)
     return False
 

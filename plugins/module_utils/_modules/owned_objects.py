@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...plugin_utils._render.dashboard import is_contained
 from .. import _names, _progress
 from .._errors import MeteringError, RefusedError
-from .._gateway.workloads import Object
 from .._kubernetes.client import Cluster, UnknownFieldsError
+from .._kubernetes.objects import Object, is_contained
+from .._kubernetes.ownership import is_ours
 
 # The kinds that can be ours, by what the API calls them in the plural.
 PLURALS = {"ConfigMap": "configmaps", "PrometheusRule": "prometheusrules", "MonitorDashboard": "monitordashboards"}
@@ -27,10 +27,6 @@ def called(document: Object) -> str:
     """An object for a person: its kind, namespace and name."""
     metadata = document["metadata"]
     return f"{document['kind']} {metadata['namespace']}/{metadata['name']}"
-
-
-def is_ours(document: Object) -> bool:
-    return (document["metadata"].get("labels") or {}).get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
 
 
 def last_change(document: Object) -> str:

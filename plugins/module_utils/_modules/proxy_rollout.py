@@ -12,17 +12,20 @@ import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from .. import _names, _progress
+from .. import _progress
 from .._errors import ConflictError, MeteringError
+from .._gateway import controller as _controller
 from .._gateway import mapping as _mapping
-from .._gateway import reader, workloads
+from .._gateway import reader
+from .._gateway import sidecar as _sidecar
+from .._gateway.controller import Controller
 from .._gateway.mapping import Pair
-from .._gateway.workloads import Controller, Object, Proxy
+from .._gateway.proxy import Proxy
+from .._gateway.writer import restart
+from .._kubernetes import rollout_status
 from .._kubernetes.client import Cluster
-from .merge_metrics_attributes import STRATEGIC
 from .runner import CONTROLLER_OPTION, GATEWAYS_OPTION
 
 # How long one that is current already, but not settled, is waited for: it may be an interrupted run's, or nobody's.
@@ -46,16 +49,16 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = reader.controller(cluster, options["controller"])
     everything = reader.proxies(cluster)
     if options["gateways"]:
-        workloads.require_sidecars([sidecar for proxy in everything for sidecar in proxy.sidecars], options["gateways"])
-    found = in_order(workloads.within(everything, options["gateways"]), options["first"])
+        _sidecar.require_sidecars([sidecar for proxy in everything for sidecar in proxy.sidecars], options["gateways"])
+    found = in_order(_sidecar.within(everything, options["gateways"]), options["first"])
     stale = [(item.kind, item.workload) for item in found if item.stale(controller)]
     if stale and options["restart"]:
-        workloads.refuse_without_pods(controller)
+        _controller.refuse_without_pods(controller)
     if module.check_mode or not options["restart"]:
         mapping = options["mapping"] if module.check_mode else None
         result = predict(controller, everything, found, mapping, options["restart"])
     else:
-        workloads.refuse_what_never_rolls(stale)
+        rollout_status.refuse_what_never_rolls(stale)
         result = roll_out(cluster, options, controller, found)
         for warning in result.warnings:
             module.warn(warning)
@@ -230,17 +233,3 @@ def _bring_up_to_date(
     else:
         result.current.append(first.name)
     return proxy
-
-
-def restart(cluster: Cluster, proxy: Proxy, *, dry_run: bool = False) -> Object:
-    """What `kubectl rollout restart` does, on the version that was judged stale: two runs at once restart once."""
-    body = {
-        "metadata": {"resourceVersion": proxy.workload["metadata"]["resourceVersion"]},
-        "spec": {
-            "template": {
-                "metadata": {"annotations": {_names.RESTARTED_AT: datetime.now(UTC).isoformat(timespec="seconds")}}
-            }
-        },
-    }
-    plural = reader.PLURALS[proxy.kind]
-    return cluster.patch(reader.APPS, plural, proxy.workload, body, content_type=STRATEGIC, dry_run=dry_run)

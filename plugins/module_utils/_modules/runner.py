@@ -15,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .. import _secrets
 from .._errors import ConflictError, MeteringError
-from .._gateway import workloads
+from .._gateway import sidecar
 from .._kubernetes.client import AUTH_ARG_SPEC, AnsibleK8SModule, Cluster
 from .._lists import words_of
 
@@ -117,7 +117,7 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
         for own in (module.params, module.params.get("api") or {}):
             own.update({name: words_of(own[name]) for name in WORDS if name in own})
         if "gateways" in options:
-            module.params["gateways"] = workloads.scope_of(module.params["gateways"])
+            module.params["gateways"] = sidecar.scope_of(module.params["gateways"])
         cluster = Cluster(module)
         result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:

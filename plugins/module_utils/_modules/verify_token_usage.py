@@ -22,13 +22,14 @@ from .._gateway import mapping as _mapping
 from .._gateway import reader
 from .._gateway import unmetered as _unmetered
 from .._gateway.callers import Caller, Counts, Identity
-from .._gateway.workloads import Object, Sidecar
+from .._gateway.sidecar import Sidecar
 from .._kubernetes.client import Cluster
+from .._kubernetes.objects import Object
+from .._prometheus import promql
 from .._prometheus import replica as _prometheus
-from .._prometheus.replica import Backend
-from .._scrape import context
+from .._scrape import context, stored_tokens
+from .._scrape.backend import Backend
 from .._secrets import Secrets, check_address
-from .._usage import stored_tokens
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 # A sidecar counts a request when its answer has ended.
@@ -207,7 +208,7 @@ def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, ti
 
 def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:
     """What a replica has of some pods, by series; labels that only a target has do not matter."""
-    selector = f'{{__name__=~"{_names.STORED_SUM_PATTERN}",pod=~{_prometheus.alternatives(pods)}}}'
+    selector = f'{{__name__=~"{_names.STORED_SUM_PATTERN}",pod=~{promql.alternatives(pods)}}}'
     found = {}
     for item in replica.query(selector):
         labels: Object = item["metric"]

@@ -16,31 +16,10 @@ from dataclasses import dataclass
 
 from .. import _names
 from . import overlap
+from .promql import LEGACY_NAME, label, quoted, relabeled
 
-LEGACY_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 # What the present generation exposes, for a dashboard that is made before the first request.
 DEFAULT_METRIC = "gen_ai_client_token_usage_sum"
-
-
-def quoted(text: str) -> str:
-    """A PromQL string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def label(name: str) -> str:
-    """A label's name in PromQL: Prometheus 3 takes any UTF-8 name in quotes."""
-    return name if LEGACY_NAME.match(name) else quoted(name)
-
-
-def relabeled(expression: str, name: str, source: str) -> str:
-    """An expression whose result has the value of one label under another as well."""
-    return f'label_replace({expression}, {quoted(name)}, "$1", {quoted(source)}, "(.*)")'
-
-
-def marked(expression: str, name: str, value: str) -> str:
-    """An expression whose result has a label of a fixed value."""
-    return f'label_replace({expression}, {quoted(name)}, {quoted(value)}, "", "")'
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._gateway import reader, workloads
-from .._gateway.workloads import Object, Sidecar
+from .._gateway import reader
+from .._gateway import sidecar as _sidecar
+from .._gateway.sidecar import Sidecar
 from .._kubernetes.client import Cluster
-from .._prometheus import api, replica
-from .._prometheus.replica import Backend
+from .._kubernetes.objects import Object
+from .._prometheus import api
+from . import backend as _backend
+from . import reader as _reader
 from . import sources
+from .backend import Backend
 from .scrapers import Scraper
 from .sources import Monitoring
 
@@ -48,9 +52,9 @@ def of(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
         MeteringError: there are no sidecars, or it is not clear what is to scrape them.
     """
     pods = reader.proxy_pods(cluster)
-    everything = workloads.sidecars(pods)
-    sidecars = workloads.within(everything, module.params["gateways"])
-    workloads.require_sidecars(sidecars, module.params["gateways"])
+    everything = _sidecar.sidecars(pods)
+    sidecars = _sidecar.within(everything, module.params["gateways"])
+    _sidecar.require_sidecars(sidecars, module.params["gateways"])
     monitoring, backend = asked(module, cluster, sidecars, with_monitors=with_monitors)
     others = [sidecar for sidecar in everything if sidecar not in sidecars]
     return View(sidecars, others, monitoring, backend.scraper, backend, pods)
@@ -67,9 +71,9 @@ def asked(
     options = api.with_credentials(module, cluster)
     named = module.params["prometheus"]
     if named and not with_monitors:
-        monitoring = Monitoring(reader.scrapers(cluster), {})
+        monitoring = Monitoring(_reader.scrapers(cluster), {})
     else:
-        monitoring = reader.monitoring(cluster, sidecars)
-    monitoring = replica.monitoring_with(monitoring, options)
+        monitoring = _reader.monitoring(cluster, sidecars)
+    monitoring = _backend.monitoring_with(monitoring, options)
     scraper = sources.choose(monitoring, named, sidecars)
     return monitoring, Backend(cluster, scraper, options)

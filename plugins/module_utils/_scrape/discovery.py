@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _names, _patterns
-from .._gateway.workloads import Object, Sidecar, containers, name_of
+from .._gateway.sidecar import Sidecar
 from .._kubernetes import selectors
+from .._kubernetes.objects import Object, containers, name_of
 from .relabel import Rule, of_monitors
 from .scrapers import Scraper
 

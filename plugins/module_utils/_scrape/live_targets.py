@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from .. import _durations, _names
-from .._gateway.workloads import Sidecar
+from .._gateway.sidecar import Sidecar
 from . import sources
 from .scrapers import Scraper
 from .sources import Monitoring, Source, Target

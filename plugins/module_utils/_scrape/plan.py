@@ -18,18 +18,13 @@ from typing import Any
 
 from .. import _names
 from .._errors import MeteringError
-from .._gateway.workloads import Object, Sidecar, name_of
+from .._gateway.sidecar import Sidecar
+from .._kubernetes.objects import Object, name_of
+from .._kubernetes.ownership import is_ours
 from .._kubernetes.selectors import matches, satisfying
 from . import sources
 from .scrapers import MONITOR_KINDS, Scraper
 from .sources import Monitoring, Source
-
-
-def is_ours(document: Object | None) -> bool:
-    """Ours is what carries our label, and nothing else."""
-    labels = (document["metadata"].get("labels") or {}) if document else {}
-    return labels.get(_names.MANAGED_BY_LABEL) == _names.MANAGED_BY
-
 
 PORT_NUMBER = "portNumber"
 # So that the sums are stored as they were before, whatever the Prometheus does with other histograms.

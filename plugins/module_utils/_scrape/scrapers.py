@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import MeteringError
-from .._gateway.workloads import Object, name_of
+from .._kubernetes.objects import Object, name_of
 from .._kubernetes.selectors import matches, satisfying
 
 COREOS, COREOS_ALPHA = "monitoring.coreos.com/v1", "monitoring.coreos.com/v1alpha1"

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import _names
-from .._gateway.workloads import Object, Sidecar, name_of
+from .._gateway.sidecar import Sidecar
+from .._kubernetes.objects import Object, name_of
 from . import relabel
 from . import scrapers as _scrapers
 from .discovery import ENDPOINTS, Endpoint

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from .identity import Identity
+from .._prometheus.identity import Identity
 
 
 @dataclass(frozen=True)

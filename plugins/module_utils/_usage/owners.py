@@ -18,7 +18,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import _calendar, _names
-from .._gateway.workloads import Object, gateway_of
+from .._gateway.sidecar import gateway_of
+from .._kubernetes.objects import Object
 from .pod_reader import Beginning
 from .store import PodName
 

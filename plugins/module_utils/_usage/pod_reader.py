@@ -18,9 +18,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .. import _names
+from .._prometheus.identity import Identity, identity_of, target_of
 from .counter import RECENT, Counter, Sample
 from .duplicates import Stored, twins
-from .identity import Identity, identity_of, target_of
 from .scrape_history import GAP_INTERVALS, Presence, Scrape, Scrapes, usual
 from .store import LOOK_BACK, SCRAPE_SERIES, SCRAPES, SERIES, Group, Series, Store, any_of, by, counters_of, numbers
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .. import _names
-from .._prometheus import replica as _prometheus
+from .._prometheus import promql as _promql
+from .._prometheus.identity import Identity
+from .._prometheus.promql import label, quoted
 from .._prometheus.replica import Replica
-from .._prometheus.token_metric import label, quoted
-from .identity import Identity
 from .tenure import Span
 
 # So many names fit into one query.
@@ -49,7 +49,7 @@ def by(name: str, value: str) -> str:
 def any_of(name: str, values: Iterable[str]) -> str:
     """A matcher of several values; an empty one stands for no such label."""
     first, *others = sorted(values)
-    return f"{label(name)}=~{_prometheus.alternatives([first, *others])}" if others else by(name, first)
+    return f"{label(name)}=~{_promql.alternatives([first, *others])}" if others else by(name, first)
 
 
 class PodName(NamedTuple):
@@ -210,7 +210,7 @@ class Store:
     def named_at(self, addresses: Sequence[str], until: float, seconds: float) -> Iterator[dict[str, Any]]:
         """The samples of `up` of scrapes that say the pod, at addresses, in the seconds before a time."""
         for first in range(0, len(addresses), NAMES_AT_ONCE):
-            some = _prometheus.alternatives(addresses[first : first + NAMES_AT_ONCE])
+            some = _promql.alternatives(addresses[first : first + NAMES_AT_ONCE])
             for number in range(len(self.replicas)):
                 yield from self.samples(number, until, seconds, by("__name__", "up"), f"instance=~{some}", 'pod!=""')
 
@@ -268,7 +268,7 @@ class Store:
     ) -> Iterator[tuple[dict[str, str], float]]:
         """What is stored of some pods or ReplicaSets. Without honorLabels theirs are called exported_pod and so on."""
         for first in range(0, len(names), NAMES_AT_ONCE):
-            alternatives = _prometheus.alternatives(names[first : first + NAMES_AT_ONCE])
+            alternatives = _promql.alternatives(names[first : first + NAMES_AT_ONCE])
             for prefix in ("exported_", ""):
                 promql = self.over(function, seconds, by("__name__", metric), f"{prefix}{subject}=~{alternatives}")
                 for replica in self.replicas:

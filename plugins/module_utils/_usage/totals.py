@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from .. import _names
 from .._prometheus import overlap
+from .._prometheus.identity import Identity
 from .counter import Counter
-from .identity import Identity
 
 # What tokens can be summed by, and the labels that say it in one generation or another.
 DIMENSIONS = {

@@ -17,7 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ...module_utils import _names
-from ...module_utils._prometheus.token_metric import Form, forms, label, of_sidecars, once
+from ...module_utils._prometheus.promql import label
+from ...module_utils._prometheus.token_metric import Form, forms, of_sidecars, once
 
 KIND, CATEGORY = "AIGateway", "AIGatewayToken"
 # Items by token type. Together they are every token once: the other types are parts of these two.

@@ -12,12 +12,13 @@ Totals are input + output: the other token types are parts of these two. Pure: n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils import _names
-from ...module_utils._prometheus.token_metric import LEGACY_NAME, Form, forms, label, quoted
+from ...module_utils._prometheus.promql import LEGACY_NAME, label, quoted
+from ...module_utils._prometheus.token_metric import Form, forms
 
 COLUMNS = 24
 MODEL_VARIABLE = "$model"
@@ -172,15 +173,6 @@ def _panel(panel: Panel, index: int) -> dict[str, Any]:
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "options": {},
     }
-
-
-def is_contained(wanted: Any, found: Any) -> bool:
-    """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return all(key in found and is_contained(value, found[key]) for key, value in wanted.items())
-    if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
-        return len(wanted) == len(found) and all(map(is_contained, wanted, found))
-    return bool(wanted == found)
 
 
 def monitor_dashboard(

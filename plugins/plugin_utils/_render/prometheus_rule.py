@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils import _names
-from ...module_utils._prometheus.token_metric import Form, forms, label, of_sidecars, once, quoted, relabeled
+from ...module_utils._prometheus.promql import label, quoted, relabeled
+from ...module_utils._prometheus.token_metric import Form, forms, of_sidecars, once
 from ...module_utils._scrape.scrapers import COREOS
 
 NAMESPACE = _names.REQUIRED_PAIR[1]

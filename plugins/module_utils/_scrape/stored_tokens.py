@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from .. import _names
 from .._gateway import exposition
 from .._gateway.exposition import Sample
-from .._gateway.workloads import Sidecar
-from .._prometheus import replica as _prometheus
+from .._gateway.sidecar import Sidecar
+from .._prometheus import identity, promql
 from .._prometheus.replica import Replica
-from . import identity
 
 
 class Item(NamedTuple):
@@ -35,8 +34,8 @@ def value_of(item: Mapping[str, Any]) -> float:
 
 def read(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
     """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
-    pods = _prometheus.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
-    addresses = _prometheus.alternatives(sidecar.address for sidecar in sidecars)
+    pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
+    addresses = promql.alternatives(sidecar.address for sidecar in sidecars)
     name = f'__name__=~"{_names.STORED_SUM_PATTERN}"'
     asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
     found = replica.query(" or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked))

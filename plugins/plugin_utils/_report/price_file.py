@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ._report import prices
+from . import prices
 
 
 class AsWritten(yaml.BaseLoader):

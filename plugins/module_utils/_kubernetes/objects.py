@@ -1,0 +1,37 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Kubernetes objects as the API server's JSON: their names, their containers, and whether one has what is wanted.
+
+Pure: the objects come in as the API server's JSON; no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Object = Mapping[str, Any]
+
+
+def name_of(document: Object) -> str:
+    """namespace/name, or the name alone for what has no namespace."""
+    metadata = document["metadata"]
+    return "/".join(part for part in (metadata.get("namespace", ""), metadata["name"]) if part)
+
+
+def containers(pod_spec: Object) -> list[Object]:
+    """Init containers (native sidecars are among them) and containers."""
+    return [*(pod_spec.get("initContainers") or ()), *(pod_spec.get("containers") or ())]
+
+
+def is_contained(wanted: Any, found: Any) -> bool:
+    """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(key in found and is_contained(value, found[key]) for key, value in wanted.items())
+    if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
+        return len(wanted) == len(found) and all(map(is_contained, wanted, found))
+    return bool(wanted == found)

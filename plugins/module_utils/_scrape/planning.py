@@ -1,0 +1,187 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Plans the scrape against a cluster: what the live targets add, and what the API server takes."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+from .. import _durations
+from .._errors import MeteringError, RefusedError
+from .._kubernetes import objects
+from .._kubernetes.client import Cluster, UnknownFieldsError
+from .._kubernetes.objects import Object
+from .._prometheus import replica as _prometheus
+from .._prometheus.replica import Replica
+from . import live_targets, scrapers, sources
+from . import plan as _scrape
+from .context import View
+from .plan import Plan
+from .sources import Source
+
+# What is wished of the monitor.
+WISHES: dict[str, Any] = {
+    "name": {"type": "str", "default": ""},
+    "interval": {"type": "str", "default": "30s"},
+    "prune": {"type": "str", "choices": ["none", "ours", "all"], "default": "ours"},
+}
+
+
+def refuse_interval(interval: str) -> None:
+    """Refuse an interval that Prometheus would.
+
+    Raises:
+        MeteringError: it is no duration in Prometheus's syntax.
+    """
+    if not _durations.is_prometheus(interval):
+        raise MeteringError(
+            f"The interval is {interval!r}.",
+            "That is no duration in Prometheus's syntax, with its units in order (1h30m); it would be rejected.",
+            "set scrape_interval to something like 30s or 1m.",
+        )
+
+
+def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: str, prune: str = "ours") -> Plan:
+    """What would have to change so that every sidecar is scraped once, accepted by the API server.
+
+    Raises:
+        MeteringError: the API server would refuse the monitor.
+    """
+    return accepted_plan(
+        cluster,
+        functools.partial(
+            _scrape.plan,
+            view.monitoring,
+            view.scraper,
+            view.sidecars,
+            name=name,
+            interval=interval,
+            prune=prune,
+            scope=module.params["gateways"],
+            others=view.others,
+            jobs=jobs(module, view),
+        ),
+    )
+
+
+def to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
+    """What podmonitor_dedupe returns of a plan."""
+    return {
+        "changed": bool(plan.create or plan.update or plan.remove),
+        "prometheus": plan.prometheus.name,
+        "scraper": plan.prometheus.identity,
+        "kept": plan.kept,
+        "created": objects.name_of(plan.create) if plan.create else "",
+        "updated": objects.name_of(plan.update) if plan.update else "",
+        "removed": [source.name for source in plan.remove],
+        "removal_commands": [_scrape.removal_command(source) for source in plan.remove],
+        "left": [{"kind": source.kind, "name": source.name, "command": command} for source, command in plan.left],
+        "uncovered_pods": list(plan.uncovered),
+        "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
+        "applied": applied,
+        "manifest": manifest(plan.ours),
+        "diff": {
+            "before": "".join(
+                described(item)
+                for item in (plan.update and plan.own, *(source.document for source in plan.remove))
+                if item
+            ),
+            "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
+        },
+    }
+
+
+def accepted_plan(cluster: Cluster, make: Callable[..., Plan]) -> Plan:
+    """The plan whose monitor the API server takes as it is meant: told by a dry run, before anything is changed.
+
+    Args:
+        cluster: the cluster.
+        make: makes the plan, for fields that the served kind lacks (the option `lacking`).
+
+    Raises:
+        MeteringError: the API server would refuse the monitor.
+    """
+    plan, known = make(), frozenset[str]()
+    # Each of the optional fields can be missed once.
+    while lacking := lacking_fields(cluster, plan) - known:
+        known |= lacking
+        plan = make(lacking=known)
+    return plan
+
+
+def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
+    """Those of the optional fields that the served kind would not store."""
+    wish = plan.create or plan.update
+    if wish is None:
+        return frozenset()
+    known = scrapers.MONITOR_KINDS[plan.prometheus.monitor]
+    stored = None
+    try:
+        stored = cluster.rehearse(cluster.create if plan.create else cluster.replace, known.api, known.plural, wish)
+    except RefusedError:  # who only reads may still plan
+        pass
+    except UnknownFieldsError as error:
+        return {field.rpartition(".")[2] for field in error.fields} & _scrape.OPTIONAL_FIELDS
+    if stored is not None:
+        return _fields(wish) - _fields(stored)
+    # It may not be tried. The schema tells what the kind has; where that may not be read either, what stands shows it.
+    served = cluster.fields_of(known.api, plan.prometheus.monitor)
+    if served is not None:
+        return _fields(wish) - served
+    return frozenset() if plan.own is None else (_fields(wish) - _fields(plan.own))
+
+
+def _fields(monitor: Object) -> set[str]:
+    """The optional fields that a monitor has."""
+    endpoints = monitor["spec"].get("podMetricsEndpoints") or ()
+    names = {*monitor["spec"], *(name for endpoint in endpoints for name in endpoint)}
+    return names & _scrape.OPTIONAL_FIELDS
+
+
+def jobs(module: Any, view: View) -> list[Source]:
+    """What the live targets show to scrape sidecars without any object; the first replica speaks for all."""
+    try:
+        replica = view.backend.scraping()[0]
+        configurations = replica.configurations()
+        targets = unpredicted_targets(replica, configurations, view)
+    except MeteringError as error:
+        module.warn(f"Whether a scrape job without any object scrapes the sidecars is not known: {error}")
+        return []
+    sidecars = [*view.sidecars, *view.others]
+    rules = _prometheus.metric_rules(configurations)
+    return live_targets.jobs(targets, sidecars, view.scraper, rules, view.monitoring)
+
+
+def unpredicted_targets(
+    replica: Replica, configurations: Sequence[Mapping[str, Any] | None], view: View
+) -> list[dict[str, Any]]:
+    """The active targets of pools that may reach sidecars, and are not predicted from an object.
+
+    Where the running configuration does not tell which these are, or they are many, all targets are asked for at once.
+    """
+    namespaces = {sidecar.pod["metadata"]["namespace"] for sidecar in (*view.sidecars, *view.others)}
+    known = _prometheus.pools_reaching(configurations, namespaces)
+    if known is None:
+        return replica.active_targets()
+    pools = {pool for pool in known[0] if not sources.is_judged_by_its_object(pool, view.scraper, view.monitoring)}
+    return replica.active_targets() if len(pools) > _prometheus.MANY_POOLS else replica.targets_in(pools)
+
+
+def manifest(monitor: Object | None) -> dict[str, Any]:
+    """A monitor without what the API server adds to it; empty for none."""
+    if monitor is None:
+        return {}
+    metadata = {key: monitor["metadata"][key] for key in ("namespace", "name", "labels") if key in monitor["metadata"]}
+    return {"apiVersion": monitor["apiVersion"], "kind": monitor["kind"], "metadata": metadata, "spec": monitor["spec"]}
+
+
+def described(monitor: Object) -> str:
+    """A monitor for the diff."""
+    return json.dumps(manifest(monitor), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,78 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Imports go one way: from a package to those below it, never to one beside it or above, and never in a circle."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+# From the bottom up; packages of one layer do not import each other. What stands in no package is the lowest.
+LAYERS = (
+    {"module_utils"},
+    {"module_utils._kubernetes"},
+    {"module_utils._gateway", "module_utils._prometheus"},
+    {"module_utils._scrape", "module_utils._usage"},
+    {"module_utils._modules"},
+    {"plugin_utils", "plugin_utils._report", "plugin_utils._render"},
+    {"modules", "filter", "action", "lookup", "test"},
+)
+LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+# What several modules share stands below them; these two files are no module's own.
+SHARED = {"module_utils._modules.runner", "module_utils._modules.drift_findings"}
+FILES = sorted(path for path in PLUGINS.rglob("*.py") if "doc_fragments" not in path.parts)
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
+
+
+KNOWN = {dotted(path) for path in FILES}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """The files of ours that a file imports, by their names below plugins."""
+    prefix = "ansible_collections.aigateway.metering.plugins."
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            here = dotted(path).split(".")[: -node.level]
+            base = ".".join([*here, *([node.module] if node.module else [])])
+        elif (node.module or "").startswith(prefix):
+            base = (node.module or "").removeprefix(prefix)
+        else:
+            continue
+        for name in node.names:
+            yield f"{base}.{name.name}" if f"{base}.{name.name}" in KNOWN else base
+
+
+def package(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=dotted)
+def test_a_file_imports_from_below_or_from_its_own_package(path):
+    own = package(dotted(path))
+    layer = LAYER_OF[own]
+    wrong = [name for name in imports_of(path) if package(name) != own and LAYER_OF[package(name)] >= layer]
+    # Filters and actions have two kinds of plugin_utils beneath them; these may use what stands in none.
+    assert [name for name in wrong if (layer, package(name)) != (LAYER_OF["plugin_utils"], "plugin_utils")] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=dotted)
+def test_no_modules_own_file_imports_another_modules(path):
+    if package(dotted(path)) == "module_utils._modules":
+        others = {name for name in imports_of(path) if package(name) == "module_utils._modules"}
+        assert others <= SHARED
+
+
+def test_there_is_no_circle():
+    graphlib.TopologicalSorter({dotted(path): set(imports_of(path)) for path in FILES}).prepare()
