@@ -23,7 +23,7 @@ from .groups import Grouping
 from .owners import Owners
 from .pod_reader import AHEAD, Key, PodReader
 from .scrape_history import Presence
-from .store import PodName, Scraped, Store
+from .store import Group, PodName, Scraped, Store
 from .totals import Sums
 
 # So many pods are read at once: a store is asked by others, too.
@@ -68,7 +68,11 @@ class Period:
         self._store = store
         self.start, self.end, self._now = start, end, now
         self._owners = owners
-        self._readers: dict[str, PodReader] = {}
+        self._groups: list[Group] = []
+        self._of_pods: dict[str, list[Doubt]] = {}
+        """By the name of a group, what cannot be known of it."""
+        self._idle: list[float] = []
+        """Of pods that have ended and had no counter: how long after one scrape the next one came (seconds)."""
         self._gateways: dict[str, str] = {}
         self._at: dict[str, set[str]] = {}
         """By the name of a group, the addresses at which it was scraped."""
@@ -86,52 +90,55 @@ class Period:
         grouping = Grouping(self._store, self._owners, self.start, self.end)
         groups = grouping.groups(whole)
         pace = _progress.Pace("reading what was stored of pods")
-        readers = []
+        self._groups = groups
         for group in groups:
-            addresses = self._at[group.name] = group.scraped_at(whole)
-            created = grouping.created.get(group.pod) if group.pod else None
-            beginning = self._owners.beginning(group.pod, addresses, created)
-            readers.append(PodReader(self._store, group, sorted(whole.names), self.start, beginning))
+            self._at[group.name] = group.scraped_at(whole)
+        # Asked for first, so that nothing has to be kept of a pod but what is said of it.
+        self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
 
-        def follow(numbered: tuple[int, PodReader]) -> dict[Key, dict[int, int]]:
-            number, reader = numbered
-            place = f"{reader.group.name}, {number} of {len(groups)}"
-            own = {day: span for day, span in enumerate(days) if active[day].has(reader.group)}
-            return followed(reader, own, lambda begin: pace.tell(f"{place}: {shown(begin)}"))
+        def follow(numbered: tuple[int, Group]) -> tuple[PodReader, dict[Key, dict[int, int]]]:
+            number, group = numbered
+            created = grouping.created.get(group.pod) if group.pod else None
+            beginning = self._owners.beginning(group.pod, self._at[group.name], created)
+            reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
+            own = {day: span for day, span in enumerate(days) if active[day].has(group)}
+            place = f"{group.name}, {number} of {len(groups)}"
+            return reader, followed(reader, own, lambda begin: pace.tell(f"{place}: {shown(begin)}"))
 
         threads = ThreadPoolExecutor(AT_ONCE)
         try:
-            for reader, added in zip(readers, threads.map(follow, enumerate(readers, start=1)), strict=True):
-                name, at = reader.group.name, self._at[reader.group.name]
-                self._gateways[name] = self._owners.gateway(reader.group.pod, at, reader.presence.first)
-                for key, counter in reader.counters.items():
-                    sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
-                self._readers[name] = reader
+            for reader, added in threads.map(follow, enumerate(groups, start=1)):
+                self._take(sums, reader, added)
         finally:
             threads.shutdown(cancel_futures=True)
-        self._later = set(self._store.scraped(self.end + AHEAD, AHEAD).pods)
+
+    def _take(self, sums: Sums, reader: PodReader, added: Mapping[Key, Mapping[int, int]]) -> None:
+        """Sum up what was read of a pod, and note what cannot be known of it."""
+        name = reader.group.name
+        self._gateways[name] = self._owners.gateway(reader.group.pod, self._at[name], reader.presence.first)
+        for key, counter in reader.counters.items():
+            sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
+        has_ended = self._has_ended(reader)
+        self._of_pods[name] = _doubts.of_pod(
+            reader,
+            sums.of_pods.get(name, 0),
+            end=self.end,
+            alive=self._alive(reader.group),
+            last_moment=self._last_moment,
+            has_ended=has_ended,
+        )
+        if has_ended and not reader.counters:
+            self._idle.append(reader.presence.step)
 
     # --- what cannot be known -----------------------------------------------------------------------------------------
 
     def doubts(self, sums: Sums) -> list[Doubt]:
         """What cannot be known of the period."""
-        last_moment = min(self.end, self._now)
         found = _doubts.of_sums(sums, self.gateway)
-        idle = []
-        for name, reader in sorted(self._readers.items()):
-            has_ended = self._has_ended(reader)
-            found += _doubts.of_pod(
-                reader,
-                sums.of_pods.get(name, 0),
-                end=self.end,
-                alive=self._alive(reader, last_moment),
-                last_moment=last_moment,
-                has_ended=has_ended,
-            )
-            if has_ended and not reader.counters:
-                idle.append(reader.presence.step)
-        found += _doubts.of_idle(idle)
-        found += self._doubts_of_unscraped(last_moment)
+        for dummy, own in sorted(self._of_pods.items()):
+            found += own
+        found += _doubts.of_idle(self._idle)
+        found += self._doubts_of_unscraped()
         if not self._store.was_scraping(self.start):
             text = f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
             found.append(Doubt(text))
@@ -142,32 +149,36 @@ class Period:
             found.append(Doubt(text))
         return found
 
-    def _there(self, reader: PodReader) -> objects.Object | None:
+    @property
+    def _last_moment(self) -> float:
+        return min(self.end, self._now)
+
+    def _there(self, group: Group) -> objects.Object | None:
         """The pod in the cluster that was scraped; None where it is gone."""
-        return self._owners.pod(reader.group.pod, self._at[reader.group.name])
+        return self._owners.pod(group.pod, self._at[group.name])
 
     def _has_ended(self, reader: PodReader) -> bool:
         """Whether a pod is gone, and has not been scraped after the period."""
         pod = reader.group.pod
-        is_gone = pod is not None and pod not in self._later and self._there(reader) is None
+        is_gone = pod is not None and pod not in self._later and self._there(reader.group) is None
         return is_gone and reader.presence.may_be_cut
 
-    def _alive(self, reader: PodReader, last_moment: float) -> tuple[float, float] | None:
+    def _alive(self, group: Group) -> tuple[float, float] | None:
         """From when to when in the period a pod that is there has run; None for one that is gone."""
-        name, there = reader.group.name, self._there(reader)
+        there = self._there(group)
         # What becomes of a pod that is scraped by its name as well is told there.
-        is_told = reader.group.pod is None and any(name in at for other, at in self._at.items() if other != name)
+        is_told = group.pod is None and any(group.name in at for name, at in self._at.items() if name != group.name)
         began = _owners.started_at(there) if there is not None and not is_told else None
-        return None if began is None or began >= last_moment else (max(began, self.start), last_moment)
+        return None if began is None or began >= self._last_moment else (max(began, self.start), self._last_moment)
 
-    def _doubts_of_unscraped(self, last_moment: float) -> list[Doubt]:
+    def _doubts_of_unscraped(self) -> list[Doubt]:
         """The sidecars that are there and were not scraped at all in the period."""
-        there = [self._there(reader) for reader in self._readers.values()]
+        there = [self._there(group) for group in self._groups]
         known = {objects.name_of(pod) for pod in there if pod is not None}
         found = []
         for sidecar in _sidecar.sidecars(self._owners.pods):
             began = _owners.started_at(sidecar.pod)
-            if sidecar.name not in known and began is not None and began < last_moment:
-                for span in Presence(self.start).ended((max(began, self.start), last_moment)):
-                    found.append(_doubts.of_gap(sidecar.name, span, 0.0, last_moment))
+            if sidecar.name not in known and began is not None and began < self._last_moment:
+                for span in Presence(self.start).ended((max(began, self.start), self._last_moment)):
+                    found.append(_doubts.of_gap(sidecar.name, span, 0.0, self._last_moment))
         return found

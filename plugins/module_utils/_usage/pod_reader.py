@@ -35,7 +35,7 @@ WIDTH = 600.0
 # The samples of a longer time are read in pieces of so many seconds.
 PIECE = 86400.0
 # Of more series than these, the samples of the whole pod are asked for at once.
-FEW = 25
+FEW = 100
 # Whether a counter counts requests, and what tells it from others.
 Key = tuple[bool, Identity]
 # A replica by its number, and the labels of one of its targets.
