@@ -43,7 +43,7 @@ molecule: $(READY) ## the roles in their scenario, on the stand, which stays
 
 test-stand: $(READY) ## the tests that need the stand, on several clusters at once, which stay
 	@$(TIMED) "stand up" $(BIN)/python tests/stand/stand up
-	@$(TIMED) test-stand pytest tests/integration -m "not long" $(AT_ONCE)
+	@$(TIMED) test-stand pytest tests/e2e -m "not long" $(AT_ONCE)
 
 demo: $(READY) ## the whole thing on the stand, shown
 	@$(TIMED) demo $(BIN)/python tests/demo.py
@@ -58,7 +58,7 @@ test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)
 
 test-all: test ## what is longer, after everything else
-	@$(TIMED) test-long pytest tests/integration -m long $(AT_ONCE)
+	@$(TIMED) test-long pytest tests/e2e -m long $(AT_ONCE)
 
 clean: ## remove what setup and the tests made in this clone; the stand stays
 	rm -rf .venv .collections .cache .ansible .hypothesis tests/output

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "stand")]
+sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "stand")]
 
 from conftest import CONTROLLER, FLAG, Stand
 from standlib import binaries, cluster, platform, settings, traffic, usage

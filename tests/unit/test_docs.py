@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "generations.md").read_text()
-TESTS = "".join(path.read_text() for path in (ROOT / "tests" / "integration").glob("test_*.py"))
+TESTS = "".join(path.read_text() for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
 LIMITS = (ROOT / "docs" / "limits.md").read_text()
 
 
@@ -30,7 +30,7 @@ def test_every_limit_of_the_bill_is_shown_by_a_test(row):
     file = ""
     for path, test, stand in named:
         file = path or file
-        folders = ("integration",) if stand else ("unit", "integration")
+        folders = ("e2e",) if stand else ("unit", "e2e")
         found = [ROOT / "tests" / folder / file for folder in folders]
         text = "".join(item.read_text() for item in found if item.exists())
         assert f"def {test}(" in text, f"{test} is not in {file}"

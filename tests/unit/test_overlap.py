@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether two things double the tokens, predicted from objects; tests/integration/test_overlap.py proves it."""
+"""Whether two things double the tokens, predicted from objects; tests/e2e/test_overlap.py proves it."""
 
 from __future__ import annotations
 

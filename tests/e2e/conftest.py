@@ -439,5 +439,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     path = Path(os.environ["SLOWEST"])
     path.parent.mkdir(parents=True, exist_ok=True)
     slowest = sorted(seconds.items(), key=lambda item: -item[1])[:20]
-    lines = [f"{value:6.0f} s  {name.removeprefix('tests/integration/')}" for name, value in slowest]
+    lines = [f"{value:6.0f} s  {name.removeprefix('tests/e2e/')}" for name, value in slowest]
     path.write_text("\n".join(["the slowest tests, with their fixtures:", *lines, ""]))
