@@ -25,7 +25,7 @@ from .scrape_history import GAP_INTERVALS, Presence, Scrape, Scrapes, usual
 from .store import LOOK_BACK, SCRAPE_SERIES, SCRAPES, SERIES, Group, Series, Store, any_of, by, counters_of, numbers
 
 # What is not steady is looked at in windows of these lengths (seconds), and in the last of them sample by sample.
-WINDOWS = (7200, 1800)
+WINDOWS = (21600, 7200, 1800)
 LEAF = WINDOWS[-1]
 # Besides, this much of what follows a window, to see whether a scrape went on, and of what goes before the period. What
 # was scraped last before that is looked for where something depends on it, however long ago it was.
@@ -35,13 +35,24 @@ WIDTH = 600.0
 # The samples of a longer time are read in pieces of so many seconds.
 PIECE = 86400.0
 # Of more series than these, the samples of the whole pod are asked for at once.
-FEW = 100
+FEW = 200
+# So many samples are read at once, of counters that are looked at by themselves.
+SAMPLES = 100_000
 # Whether a counter counts requests, and what tells it from others.
 Key = tuple[bool, Identity]
 # A replica by its number, and the labels of one of its targets.
 Target = tuple[int, Identity]
 # The labels of a series, with its name, and its target.
 Origin = tuple[Identity, Target]
+
+
+class Answer(NamedTuple):
+    """An answer to one of several questions."""
+
+    replica: int
+    question: str
+    labels: Identity
+    value: float
 
 
 class Look(NamedTuple):
@@ -180,13 +191,14 @@ class PodReader:
             # Not everything that is stored of its addresses is its own.
             self._divide(at, until, smaller[0], only, beside=beside)
             return
-        looks = self._looks(until, until - at)
-        if not looks and not self._is_there(until, until - at):
+        answers = self._answers(until, until - at)
+        looks = self._looks(answers)
+        values = self._values(answers, looks)
+        if not looks and not values:
             return
         steady = {target for target, look in looks.items() if self._is_steady(target, look, until - at)}
         # Where nothing was scraped all the time, none is known only to have gone on.
         if steady:
-            values = self._values(looks, until, until - at)
             busy = self._busy(looks, steady, values, at)
             quiet = [key for key in values if key not in busy]
             for key in quiet:
@@ -197,8 +209,8 @@ class PodReader:
             if not only:
                 self._go_steadily({target: looks[target] for target in steady}, until, beside)
                 return
-        if until - at < WINDOWS[0] + 0.001 and _is_few(only):
-            # Their samples are few as well: smaller windows would only ask more often.
+        if until - at < WINDOWS[0] + 0.001 and self._are_few(only, until - at):
+            # Smaller windows would only ask more often.
             self._follow(at, until, only, beside)
         else:
             self._divide(at, until, smaller[0], only, beside=beside)
@@ -221,58 +233,20 @@ class PodReader:
 
     # --- windows through which counters only went on ------------------------------------------------------------------
 
-    def _is_there(self, until: float, seconds: float) -> bool:
-        """Whether there are samples of a counter in a window, be it without those of its target."""
-        numbers = range(len(self.store.replicas))
-        selectors = self.group.selectors(until - seconds, until)
-        asked = [(number, selector) for number in numbers for selector in selectors]
-        return any(self.store.last(number, until, seconds, SERIES, selector) for number, selector in asked)
-
-    def _looks(self, until: float, seconds: float) -> dict[Target, Look]:
-        """What instant queries tell of each target in a window."""
-        found: dict[Target, Look] = {}
+    def _answers(self, until: float, seconds: float) -> list[Answer]:
+        """What instant queries tell of each target and of each series of a counter in a window, asked at once."""
+        found = []
         for number in range(len(self.store.replicas)):
             for selector in self.group.selectors(until - seconds, until):
-                found |= self._targets(number, selector, until, seconds)
+                questions = self._of_targets(selector, seconds) | self._of_counters(selector, seconds)
+                found += [Answer(number, *told) for told in self.store.answers(number, until, questions)]
         return found
 
-    def _values(
-        self, looks: Mapping[Target, Look], until: float, seconds: float
-    ) -> dict[Key, dict[Origin, dict[str, float]]]:
-        """What they tell of each series of a counter: how many samples it has, the last of these, and its resets."""
-        found: dict[Key, dict[Origin, dict[str, float]]] = {}
-        over = self.store.over
-        for number in range(len(self.store.replicas)):
-            targets = [dict(labels) for of, labels in looks if of == number]
-            for selector in self.group.selectors(until - seconds, until):
-                questions = {}
-                for name in self.names:
-                    series = (by("__name__", name), selector)
-                    resets = f"{over('resets', seconds + AHEAD, *series)} > 0"
-                    for requests in counters_of(name):
-                        of = f"{name} {int(requests)}"
-                        questions[f"count {of}"] = over("count_over_time", seconds, *series)
-                        # One that went on to the end has a sample shortly before it.
-                        value = self.store.value_over(name, requests, min(seconds, AHEAD), selector)
-                        questions[f"value {of}"] = value
-                        # The sample before the window as well: it may have begun anew right after that.
-                        questions[f"resets {of}"] = resets
-                for question, labels, number_told in self.store.answers(number, until, questions):
-                    what, name, requests_text = question.split(" ")
-                    series_labels = {"__name__": name, **dict(labels)}
-                    told = self._key(series_labels, requests_text == "1", targets, number)
-                    if told is not None:
-                        found.setdefault(told[0], {}).setdefault(told[1], {})[what] = number_told
-        # What has begun anew before the window, and is not there any more, is nothing of it.
-        there = {
-            key: {origin: told for origin, told in series.items() if "count" in told} for key, series in found.items()
-        }
-        return {key: series for key, series in there.items() if series}
-
-    def _targets(self, number: int, selector: str, until: float, seconds: float) -> dict[Target, Look]:
+    def _of_targets(self, selector: str, seconds: float) -> dict[str, str]:
+        """Questions about the targets, by what each is about."""
         over = self.store.over
         up, exposed, kept = ((by("__name__", name), selector) for name in SCRAPE_SERIES)
-        questions = {
+        return {
             "all": over("count_over_time", seconds, *up),
             "succeeded": over("sum_over_time", seconds, *up),
             "exposed": over("last_over_time", min(seconds, AHEAD), *exposed),
@@ -280,23 +254,66 @@ class PodReader:
             # The scrape before the window as well: it may have begun anew right after that.
             "resets": f"{over('resets', seconds + AHEAD, *exposed)} > 0",
         }
-        found: dict[Identity, dict[str, int]] = {}
-        for question, labels, value in self.store.answers(number, until, questions):
-            if self.store.is_sidecar(dict(labels)):
-                found.setdefault(labels, {})[question] = round(value)
+
+    def _of_counters(self, selector: str, seconds: float) -> dict[str, str]:
+        """Questions about the counters, by what each is about, the series and whether it counts requests."""
+        over = self.store.over
+        questions = {}
+        for name in self.names:
+            series = (by("__name__", name), selector)
+            resets = f"{over('resets', seconds + AHEAD, *series)} > 0"
+            for requests in counters_of(name):
+                of = f"{name} {int(requests)}"
+                questions[f"count {of}"] = over("count_over_time", seconds, *series)
+                # One that went on to the end has a sample shortly before it.
+                questions[f"value {of}"] = self.store.value_over(name, requests, min(seconds, AHEAD), selector)
+                # The sample before the window as well: it may have begun anew right after that.
+                questions[f"resets {of}"] = resets
+        return questions
+
+    def _looks(self, answers: Iterable[Answer]) -> dict[Target, Look]:
+        """What was answered of each target."""
+        found: dict[Target, dict[str, int]] = {}
+        for number, question, labels, value in answers:
+            if " " not in question and self.store.is_sidecar(dict(labels)):
+                found.setdefault((number, labels), {})[question] = round(value)
         looks = {}
-        for labels, told in found.items():
+        for target, told in found.items():
             if "all" in told:
                 is_known = "exposed" in told and "kept" in told
-                exposed_last = told.get("exposed", 0)
-                looks[number, labels] = Look(
-                    told["all"],
-                    told["succeeded"],
-                    "resets" in told or not is_known,
-                    exposed_last,
-                    exposed_last - told.get("kept", 0),
+                exposed = told.get("exposed", 0)
+                has_restarted = "resets" in told or not is_known
+                looks[target] = Look(
+                    told["all"], told.get("succeeded", 0), has_restarted, exposed, exposed - told.get("kept", 0)
                 )
         return looks
+
+    def _values(
+        self, answers: Iterable[Answer], looks: Mapping[Target, Look]
+    ) -> dict[Key, dict[Origin, dict[str, float]]]:
+        """What was answered of each series of a counter: how many samples it has, the last of these, and its resets."""
+        found: dict[Key, dict[Origin, dict[str, float]]] = {}
+        targets: dict[int, list[dict[str, str]]] = {}
+        for of, identity in looks:
+            targets.setdefault(of, []).append(dict(identity))
+        for number, question, labels, value in answers:
+            if " " not in question:
+                continue
+            what, name, requests = question.split(" ")
+            told = self._key({"__name__": name, **dict(labels)}, requests == "1", targets.get(number, []), number)
+            if told is not None:
+                found.setdefault(told[0], {}).setdefault(told[1], {})[what] = value
+        # What has begun anew before the window, and is not there any more, is nothing of it.
+        there = {
+            key: {origin: told for origin, told in series.items() if "count" in told} for key, series in found.items()
+        }
+        return {key: series for key, series in there.items() if series}
+
+    def _are_few(self, only: Mapping[Key, set[Identity]] | None, seconds: float) -> bool:
+        """Whether counters have so few series that all samples of these can be read at once."""
+        series = FEW + 1 if only is None else _series_of(only)
+        step = min(self._steps.values(), default=math.inf)
+        return series <= FEW and series * seconds <= SAMPLES * step
 
     def _is_steady(self, target: Target, look: Look, seconds: float) -> bool:
         """Whether a target was scraped all the time, and each time with success."""
@@ -507,7 +524,7 @@ class PodReader:
     @staticmethod
     def _chosen(only: Mapping[Key, set[Identity]] | None) -> list[str]:
         """Matchers of what is asked for: a few series, and what else has values of theirs; or all of the pod."""
-        if only is None or not _is_few(only):
+        if only is None or _series_of(only) > FEW:
             return [SERIES]
         series = [dict(labels) for labels in set().union(*only.values())]
         names = sorted(set().union(*series))
@@ -570,9 +587,9 @@ class PodReader:
         return [dict(identity) for identity in by_target]
 
 
-def _is_few(only: Mapping[Key, set[Identity]] | None) -> bool:
-    """Whether counters have so few series that these are asked for by themselves."""
-    return only is not None and len(set().union(*only.values())) <= FEW
+def _series_of(only: Mapping[Key, set[Identity]]) -> int:
+    """How many series some counters have."""
+    return len(set().union(*only.values()))
 
 
 def _plain(labels: Mapping[str, str]) -> dict[str, str]:
