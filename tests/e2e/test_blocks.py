@@ -26,7 +26,7 @@ from standlib.kept import Kept
 from standlib.progress import wait_until
 
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
-from ansible_collections.aigateway.metering.tests.unit import test_usage as made_up
+from ansible_collections.aigateway.metering.tests.unit.module_utils._usage import test_period as made_up
 
 SCENARIOS = 40
 Scenario = tuple[Any, Any, float]

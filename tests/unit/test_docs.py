@@ -31,6 +31,6 @@ def test_every_limit_of_the_bill_is_shown_by_a_test(row):
     for path, test, stand in named:
         file = path or file
         folders = ("e2e",) if stand else ("unit", "e2e")
-        found = [ROOT / "tests" / folder / file for folder in folders]
-        text = "".join(item.read_text() for item in found if item.exists())
+        found = [path for folder in folders for path in (ROOT / "tests" / folder).rglob(file)]
+        text = "".join(path.read_text() for path in found)
         assert f"def {test}(" in text, f"{test} is not in {file}"

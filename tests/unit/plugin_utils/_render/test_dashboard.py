@@ -303,7 +303,7 @@ def test_a_promql_string_is_escaped(text, written):
 
 # --- the kind's schema ------------------------------------------------------------------------------------------------
 
-CRD = pathlib.Path(__file__).parents[1] / "stand" / "manifests" / "00-monitordashboard-crd.yaml"
+CRD = pathlib.Path(__file__).parents[3] / "stand" / "manifests" / "00-monitordashboard-crd.yaml"
 
 
 def closed(schema):

@@ -26,7 +26,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._modules import
 from ansible_collections.aigateway.metering.plugins.plugin_utils import _in_process
 from ansible_collections.aigateway.metering.plugins.plugin_utils._in_process import Call
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 OPTIONS = {
     "gateways": {"type": "list", "elements": "str", "default": []},

@@ -17,7 +17,7 @@ from ansible.template import Templar
 
 from ansible_collections.aigateway.metering.plugins.lookup.options import LookupModule
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 CONVERTED = {"bool", "int", "float", "list"}
 
 
