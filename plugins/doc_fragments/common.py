@@ -20,7 +20,7 @@ options:
 options:
   gateways:
     description:
-      - The Gateways that are meant, as V(namespace/name). What belongs to others is left alone.
+      - Gateways to manage, as V(namespace/name). What belongs to others is left alone.
       - By default all that have a proxy with the AI gateway's sidecar.
     type: list
     elements: str
@@ -108,6 +108,6 @@ options:
     REQUIREMENTS = r"""
 options: {}
 requirements:
-  - python >= 3.10
+  - python >= 3.11
   - kubernetes >= 29.0.0
 """

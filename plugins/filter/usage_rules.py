@@ -38,7 +38,7 @@ options:
     type: str
     default: 15m
   series:
-    description: How many series of the metric are not yet too many.
+    description: Alert above this many series of the metric.
     type: int
     default: 10000
   nobody:

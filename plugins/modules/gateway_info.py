@@ -83,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: The API server that was spoken to.
+  description: URL of the API server.
   returned: always
   type: str
 controller:
@@ -91,7 +91,7 @@ controller:
   returned: when there is one
   type: dict
 scope:
-  description: The Gateways that are meant, as namespace/name; empty for all.
+  description: Gateways that were managed, as namespace/name; empty for all.
   returned: always
   type: list
   elements: str

@@ -53,7 +53,7 @@ options:
   chargeback_goes:
     description:
       - Whether Cost Management's configuration is removed by the same play, as far as it is ours.
-      - Otherwise the pair by which it bills is refused to go while the configuration is there.
+      - Otherwise the pair by which it bills cannot be removed while the configuration is there.
     type: bool
     default: false
   method:
@@ -93,7 +93,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: The API server that was spoken to.
+  description: URL of the API server.
   returned: always
   type: str
 controller:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: owned_objects
-short_description: Have objects there that are ours, and never touch another's
+short_description: Apply or remove objects that this collection owns
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: The API server that was spoken to.
+  description: URL of the API server.
   returned: always
   type: str
 applied:

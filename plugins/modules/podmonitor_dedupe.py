@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: podmonitor_dedupe
-short_description: Have the AI gateway's sidecars scraped by exactly one thing
+short_description: Ensure that exactly one monitor scrapes each sidecar
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
@@ -70,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: The API server that was spoken to.
+  description: URL of the API server.
   returned: always
   type: str
 prometheus:

@@ -79,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: The API server that was spoken to.
+  description: URL of the API server.
   returned: always
   type: str
 prometheus:

@@ -96,7 +96,7 @@ def test_a_dashboard_of_that_name_that_is_not_ours_is_not_overwritten(metered: S
         run = metered.site()
         assert run.code != 0
         assert "MonitorDashboard cpaas-system/ai-gateway-token-usage is there, and is not ours" in run.text
-        assert "dashboard: NOT PUT UP" in run.text
+        assert "dashboard: not created" in run.text
         assert dashboard(metered)["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "somebody"
     finally:
         metered.delete("monitordashboard", "cpaas-system", "ai-gateway-token-usage")

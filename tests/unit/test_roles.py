@@ -7,6 +7,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import role_readmes
 import yaml
 
 ROLES = sorted((pathlib.Path(__file__).parents[2] / "roles").glob("*/meta/argument_specs.yml"))
@@ -66,3 +67,10 @@ def test_an_option_of_several_roles_is_of_one_type():
         for name, option in options_of(specs).items():
             types.setdefault(name, set()).add(option["type"])
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
+
+
+@every_role
+def test_the_readme_says_what_the_specification_says(specs):
+    """`.venv/bin/python tests/tools/role_readmes.py` writes it anew."""
+    role = specs.parents[1]
+    assert (role / "README.md").read_text(encoding="utf-8") == role_readmes.readme(role.name)

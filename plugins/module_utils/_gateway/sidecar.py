@@ -149,7 +149,7 @@ def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
 
 
 def scope_of(given: Sequence[str]) -> list[str]:
-    """The Gateways that are meant, whatever a survey or a file makes of a list of them: lines, commas, JSON.
+    """Gateways to manage, whatever a survey or a file makes of a list of them: lines, commas, JSON.
 
     Raises:
         MeteringError: something among them is no namespace/name.

@@ -243,7 +243,7 @@ def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object
     if left:
         raise MeteringError(
             f"{left}: not ready after {options['timeout']} s.",
-            "What was applied is there, and is read by nobody yet.",
+            "The objects are applied, but no ready pod has loaded them.",
             f"kubectl -n {pods[0]['metadata']['namespace']} describe pod; then run this again.",
         )
 
