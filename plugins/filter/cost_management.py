@@ -42,7 +42,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _chargeback
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _cost_management
 
 
 def cost_management(gateway: Mapping[str, Any], divisor: int = 1_000_000) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def cost_management(gateway: Mapping[str, Any], divisor: int = 1_000_000) -> dic
             f"chargeback_divisor is {divisor}. A price is for so many tokens. Next: set it to 1000000, or to another "
             "whole number above 0."
         )
-    return _chargeback.configurations(gateway["names"], gateway["ports"], int(divisor))
+    return _cost_management.configurations(gateway["names"], gateway["ports"], int(divisor))
 
 
 class FilterModule:

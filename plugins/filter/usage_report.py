@@ -54,7 +54,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus
-from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _html
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
 
@@ -70,7 +70,7 @@ def usage_report(
         "table": _report.table(report),
         "csv": _report.as_csv(report),
         "json": _report.as_json(report),
-        "html": _page.as_html(report),
+        "html": _html.as_html(report),
         "focus": focus.as_csv(report, account) if report.prices else "",
     }
 

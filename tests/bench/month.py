@@ -27,14 +27,14 @@ from standlib.kept import Kept
 from standlib.progress import main_guard, say, step, wait_until
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _replica
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import (
     owners,
     pod_reader,
 )
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import period as _period
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals as _sums
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals as _totals
 
 START, DAY = 1_790_035_200, 86_400
 PORT = 19_099
@@ -52,7 +52,7 @@ class EverySample(pod_reader.PodReader):
 
 
 @dataclass(frozen=True)
-class Counted(_prometheus.Replica):
+class Counted(_replica.Replica):
     """A replica whose answers are counted."""
 
     told: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ def answer(days: int, way: str) -> None:
     store = _store.Store([replica], [1064], {})
     period = _period.Period(store, START, end, end, owners.Owners([], []))
     calendar = _calendar.days(START, end, "UTC")
-    sums = _sums.Sums(["namespace"], [_sums.Usage() for dummy in calendar], lambda dummy: "")
+    sums = _totals.Sums(["namespace"], [_totals.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()
     period.read(sums, [(begin, until) for dummy, begin, until in calendar])
     totals = {f"{key[0]} {kind} sum": count for key, own in sums.used.items() for kind, count in own.tokens.items()}

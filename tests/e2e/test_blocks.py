@@ -25,7 +25,7 @@ from standlib import binaries
 from standlib.kept import Kept
 from standlib.progress import wait_until
 
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _replica
 from ansible_collections.aigateway.metering.tests.unit.module_utils._usage import test_period as made_up
 
 SCENARIOS = 40
@@ -70,7 +70,7 @@ def histories() -> list[Scenario]:
 
 
 @pytest.fixture(scope="module")
-def replica(histories: list[Scenario], tmp_path_factory: pytest.TempPathFactory) -> Iterator[_prometheus.Replica]:
+def replica(histories: list[Scenario], tmp_path_factory: pytest.TempPathFactory) -> Iterator[_replica.Replica]:
     directory = tmp_path_factory.mktemp("blocks")
     text = directory / "samples.txt"
     text.write_text("\n".join(exposition(histories)) + "\n")
@@ -86,7 +86,7 @@ def replica(histories: list[Scenario], tmp_path_factory: pytest.TempPathFactory)
     with subprocess.Popen([binaries.tool("prometheus"), *words]) as server:
         try:
             wait_until("Prometheus", lambda: is_ready(port), 60)
-            yield _prometheus.Replica((Kept(port),))
+            yield _replica.Replica((Kept(port),))
         finally:
             server.terminate()
     shutil.rmtree(directory)
@@ -111,7 +111,7 @@ def rows(store: Any, workloads: Any, start: float, end: float, **matchers: str) 
 
 @pytest.mark.parametrize("number", range(SCENARIOS))
 def test_the_parts_of_a_period_add_up_on_real_blocks(
-    histories: list[Scenario], replica: _prometheus.Replica, number: int
+    histories: list[Scenario], replica: _replica.Replica, number: int
 ) -> None:
     double, workloads, cut = histories[number]
     spans = ((made_up.START, cut), (cut, made_up.END), (made_up.START, made_up.END))
@@ -126,6 +126,6 @@ def test_the_histories_are_worth_it(histories: list[Scenario]) -> None:
     assert sum(bool(found) for found in billed) > SCENARIOS // 4
 
 
-def test_what_is_written_is_read(replica: _prometheus.Replica) -> None:
+def test_what_is_written_is_read(replica: _replica.Replica) -> None:
     (item,) = replica.query("count(up)", made_up.MIDDLE)
     assert int(item["value"][1]) > 0

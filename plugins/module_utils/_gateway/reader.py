@@ -16,7 +16,7 @@ from .._kubernetes import objects as _objects
 from .._kubernetes.client import Cluster
 from . import controller as _controller
 from . import exposition, proxy, unmetered
-from . import header_setters as _headers
+from . import header_setters as _header_setters
 from . import sidecar as _sidecar
 from .unmetered import Unmetered
 
@@ -118,7 +118,7 @@ def readable_samples(
 
 def header_setters(
     cluster: Cluster, headers: Collection[str], routes: Sequence[_objects.Object] | None = None
-) -> _headers.Setters:
+) -> _header_setters.Setters:
     """What sets some request headers; AIGatewayRoutes that were read before may be given.
 
     Security policies commonly set them all. Others are looked at only where there is a header that these do not set,
@@ -127,7 +127,7 @@ def header_setters(
     objects: dict[str, list[_objects.Object]] = {}
     unread: list[str] = []
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    for kind, (api, plural) in _headers.KINDS.items():
+    for kind, (api, plural) in _header_setters.KINDS.items():
         served = group if api == "aigateway" else api
         try:
             if plural == "aigatewayroutes" and routes is not None:
@@ -136,7 +136,7 @@ def header_setters(
                 objects[kind] = list(cluster.list(served, plural)) if served else []
         except MeteringError:
             unread.append(kind)
-        found = _headers.setters_of(objects, unread)
+        found = _header_setters.setters_of(objects, unread)
         if all(found.of(header) for header in headers):
             break
     return found

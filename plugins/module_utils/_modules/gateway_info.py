@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .. import _configuration, _generations, _names
 from .._errors import MeteringError, RefusedError
-from .._gateway import cautions as _preflight
+from .._gateway import cautions as _cautions
 from .._gateway import exposition, go_flags, reader, writer
 from .._gateway import mapping as _mapping
 from .._gateway import proxy as _proxy
@@ -32,7 +32,7 @@ from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
 from .._kubernetes.objects import Object
 from .._prometheus import api as _api
 from .._prometheus import cardinality
-from .._prometheus import replica as _prometheus
+from .._prometheus import replica as _replica
 from .._prometheus.cardinality import Stored
 from .._scrape import backend as _backend
 from .._scrape import planning, scrapers, sources
@@ -223,7 +223,7 @@ def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], probl
 
 
 def estimated(
-    controller: Controller, wanted: Sequence[Pair], scraper: Scraper | None, replica: _prometheus.Replica | None
+    controller: Controller, wanted: Sequence[Pair], scraper: Scraper | None, replica: _replica.Replica | None
 ) -> list[str]:
     """How many series each new per-user pair would make."""
     new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
@@ -280,7 +280,7 @@ def judged(
     if controller is None:
         return {}
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    configs = cluster.list(group, "gatewayconfigs") if group and _preflight.bare(routes) else []
+    configs = cluster.list(group, "gatewayconfigs") if group and _cautions.bare(routes) else []
     headers = [pair.header for pair in (*pairs, *controller.base)]
     known = reader.header_setters(cluster, headers, routes)
     namespace = go_flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
@@ -294,23 +294,23 @@ def judged(
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
-            *_preflight.unmetered([*unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
+            *_cautions.unmetered([*unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
             *(writer.ignored_warning(controller, text) for text in controller.ignored),
-            *_preflight.newer_generation(controller.name, controller.version),
-            *_preflight.in_control_plane(routes, namespace),
-            *_preflight.without_costs(routes, configs),
-            *_preflight.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
-            *_preflight.unset_headers(pairs, known),
-            *_preflight.per_user(controller.pairs),
-            *_preflight.array_claims(exposition.arrays(everything, mapping.values())),
-            *_preflight.no_traffic(samples),
+            *_cautions.newer_generation(controller.name, controller.version),
+            *_cautions.in_control_plane(routes, namespace),
+            *_cautions.without_costs(routes, configs),
+            *_cautions.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
+            *_cautions.unset_headers(pairs, known),
+            *_cautions.per_user(controller.pairs),
+            *_cautions.array_claims(exposition.arrays(everything, mapping.values())),
+            *_cautions.no_traffic(samples),
             *map(str, silent.values()),
             *cautions,
         ],
     }
 
 
-def counted(prometheus: Scraper, replica: _prometheus.Replica) -> Stored:
+def counted(prometheus: Scraper, replica: _replica.Replica) -> Stored:
     """What a replica has stored of the token metric, counted."""
     spec = prometheus.spec
     kept = [spec.get("retention", "" if "retentionSize" in spec else cardinality.DEFAULT_RETENTION)]

@@ -16,7 +16,7 @@ from .._kubernetes import objects
 from .._kubernetes.client import Cluster
 from .._kubernetes.ownership import is_ours
 from .._scrape import context, scrapers
-from .._scrape import plan as _scrape
+from .._scrape import plan as _plan
 from .._scrape.plan import Plan
 from .._scrape.planning import WISHES, _fields, described, planned, refuse_interval, to_result
 from .runner import API_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
@@ -54,7 +54,7 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove what is ours: all of it, or what was made for the Gateways in scope."""
     names = set(filter(None, [module.params["name"]]))
     if module.params["gateways"] and not names:
-        names = {_scrape.scoped_name(module.params["gateways"])}
+        names = {_plan.scoped_name(module.params["gateways"])}
     ours = [
         (known, item)
         for known in scrapers.MONITOR_KINDS.values()

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import _calendar, _names
 from .._errors import MeteringError
-from .._gateway import reader as _state
+from .._gateway import reader as _reader
 from .._gateway import sidecar as _sidecar
 from .._gateway.sidecar import Sidecar
 from .._kubernetes.client import Cluster
@@ -53,7 +53,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             "Nothing can be used in it.",
             "set start before end.",
         )
-    pods = _state.proxy_pods(cluster)
+    pods = _reader.proxy_pods(cluster)
     sidecars = _sidecar.sidecars(pods)
     dummy, backend = context.asked(module, cluster, sidecars)
     matchers = {str(name): str(value) for name, value in options["matchers"].items()}
@@ -129,7 +129,7 @@ def workloads(cluster: Cluster) -> list[_owners.Workload]:
     return [
         _owners.workload_of(kind, item)
         for kind, plural in kinds.items()
-        for item in cluster.list(_state.APPS, plural, labels=_names.PROXY_LABELS)
+        for item in cluster.list(_reader.APPS, plural, labels=_names.PROXY_LABELS)
     ]
 
 
@@ -138,7 +138,7 @@ def present_doubts(
 ) -> list[Doubt]:
     """What sidecars show at present, and nobody has stored: it is in no bill, or comes late."""
     asked = [item for item in sidecars if (_owners.started_at(item.pod) or 0.0) < end]
-    samples, silent = _state.readable_samples(cluster, asked)
+    samples, silent = _reader.readable_samples(cluster, asked)
     counted = [item for item in asked if samples.get(item.name)]
     found = [
         Doubt(

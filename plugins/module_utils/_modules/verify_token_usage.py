@@ -17,7 +17,7 @@ from ansible.module_utils.urls import open_url
 
 from .. import _names, _progress
 from .._errors import MeteringError
-from .._gateway import callers as _verify
+from .._gateway import callers as _callers
 from .._gateway import mapping as _mapping
 from .._gateway import reader
 from .._gateway import unmetered as _unmetered
@@ -26,7 +26,7 @@ from .._gateway.sidecar import Sidecar
 from .._kubernetes.client import Cluster
 from .._kubernetes.objects import Object
 from .._prometheus import promql
-from .._prometheus import replica as _prometheus
+from .._prometheus import replica as _replica
 from .._scrape import context, stored_tokens
 from .._scrape.backend import Backend
 from .._secrets import Secrets, check_address
@@ -83,7 +83,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         reader.header_setters(cluster, mapping),
         [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)],
     )
-    callers = [Caller(f"caller {number}", _verify.claims_of(token)) for number, token in enumerate(tokens, start=1)]
+    callers = [Caller(f"caller {number}", _callers.claims_of(token)) for number, token in enumerate(tokens, start=1)]
     if module.check_mode:
         return {"changed": False, "skipped": True, "msg": "check mode: no request was sent", "rows": [], "table": []}
     after: Counts = {}
@@ -91,8 +91,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         after = ask(cluster, sidecars, identity, caller, token, options)
     wait_until_stored(view.backend, callers, after, options["timeout"])
     gateways = {sidecar.name: sidecar.gateway for sidecar in sidecars}
-    rows = [_verify.row(caller, identity, gateways) for caller in callers]
-    result = {"changed": False, "rows": rows, "table": _verify.table(rows), "prometheus": view.scraper.name}
+    rows = [_callers.row(caller, identity, gateways) for caller in callers]
+    result = {"changed": False, "rows": rows, "table": _callers.table(rows), "prometheus": view.scraper.name}
     problems = [problem for item in rows for problem in item["problems"]]
     expected = _unmetered.gateways_of(reader.routes(cluster))
     unmetered = _unmetered.unmetered(reader.proxy_pods(cluster), expected, options["gateways"])
@@ -111,7 +111,7 @@ def ask(
     cluster: Cluster, sidecars: list[Sidecar], identity: Identity, caller: Caller, token: str, options: dict[str, Any]
 ) -> Counts:
     """Send one caller's requests, and read what grew until that is all. Returns what the sidecars expose then."""
-    before = _verify.counts(reader.samples(cluster, sidecars))
+    before = _callers.counts(reader.samples(cluster, sidecars))
     for streamed in (False, True):
         _progress.tell(f"{caller.name}: {'streamed' if streamed else 'plain'} request to {options['address']}")
         send(caller, token, streamed, options)
@@ -119,8 +119,8 @@ def ask(
 
     def missing() -> str:
         nonlocal after
-        after = _verify.counts(reader.samples(cluster, sidecars))
-        caller.grown = _verify.own(_verify.growth(before, after), caller, options["model"], identity)
+        after = _callers.counts(reader.samples(cluster, sidecars))
+        caller.grown = _callers.own(_callers.growth(before, after), caller, options["model"], identity)
         return "" if caller.counted else "a sidecar to have counted its tokens"
 
     if set(caller.statuses) == {200}:
@@ -199,14 +199,14 @@ def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, ti
     def missing() -> str:
         found = [stored(replica, pods) for replica in backend.storing()]
         for caller in counted:
-            caller.stored = all(_verify.is_stored(caller.grown, after, replica.items()) for replica in found)
+            caller.stored = all(_callers.is_stored(caller.grown, after, replica.items()) for replica in found)
         absent = [caller.name for caller in counted if not caller.stored]
         return f"the next scrape of {len(pods)} pods, for {', '.join(absent)}" if absent else ""
 
     _progress.wait(f"Prometheus {backend.scraper.name}", missing, timeout)
 
 
-def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Series, float]:
+def stored(replica: _replica.Replica, pods: list[str]) -> Mapping[_callers.Series, float]:
     """What a replica has of some pods, by series; labels that only a target has do not matter."""
     selector = f'{{__name__=~"{_names.STORED_SUM_PATTERN}",pod=~{promql.alternatives(pods)}}}'
     found = {}
@@ -214,5 +214,5 @@ def stored(replica: _prometheus.Replica, pods: list[str]) -> Mapping[_verify.Ser
         labels: Object = item["metric"]
         pod = f"{labels.get('namespace', '')}/{labels['pod']}"
         own = {name: value for name, value in labels.items() if name != "__name__"}
-        found[_verify.series(pod, own)] = stored_tokens.value_of(item)
+        found[_callers.series(pod, own)] = stored_tokens.value_of(item)
     return found

@@ -18,10 +18,10 @@ from .._errors import MeteringError, RefusedError
 from .._kubernetes import objects
 from .._kubernetes.client import Cluster, UnknownFieldsError
 from .._kubernetes.objects import Object
-from .._prometheus import replica as _prometheus
+from .._prometheus import replica as _replica
 from .._prometheus.replica import Replica
 from . import live_targets, scrapers, sources
-from . import plan as _scrape
+from . import plan as _plan
 from .context import View
 from .plan import Plan
 from .sources import Source
@@ -57,7 +57,7 @@ def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: s
     return accepted_plan(
         cluster,
         functools.partial(
-            _scrape.plan,
+            _plan.plan,
             view.monitoring,
             view.scraper,
             view.sidecars,
@@ -81,7 +81,7 @@ def to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
         "created": objects.name_of(plan.create) if plan.create else "",
         "updated": objects.name_of(plan.update) if plan.update else "",
         "removed": [source.name for source in plan.remove],
-        "removal_commands": [_scrape.removal_command(source) for source in plan.remove],
+        "removal_commands": [_plan.removal_command(source) for source in plan.remove],
         "left": [{"kind": source.kind, "name": source.name, "command": command} for source, command in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
@@ -128,7 +128,7 @@ def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
     except RefusedError:  # who only reads may still plan
         pass
     except UnknownFieldsError as error:
-        return {field.rpartition(".")[2] for field in error.fields} & _scrape.OPTIONAL_FIELDS
+        return {field.rpartition(".")[2] for field in error.fields} & _plan.OPTIONAL_FIELDS
     if stored is not None:
         return _fields(wish) - _fields(stored)
     # It may not be tried. The schema tells what the kind has; where that may not be read either, what stands shows it.
@@ -142,7 +142,7 @@ def _fields(monitor: Object) -> set[str]:
     """The optional fields that a monitor has."""
     endpoints = monitor["spec"].get("podMetricsEndpoints") or ()
     names = {*monitor["spec"], *(name for endpoint in endpoints for name in endpoint)}
-    return names & _scrape.OPTIONAL_FIELDS
+    return names & _plan.OPTIONAL_FIELDS
 
 
 def jobs(module: Any, view: View) -> list[Source]:
@@ -155,7 +155,7 @@ def jobs(module: Any, view: View) -> list[Source]:
         module.warn(f"Whether a scrape job without any object scrapes the sidecars is not known: {error}")
         return []
     sidecars = [*view.sidecars, *view.others]
-    rules = _prometheus.metric_rules(configurations)
+    rules = _replica.metric_rules(configurations)
     return live_targets.jobs(targets, sidecars, view.scraper, rules, view.monitoring)
 
 
@@ -167,11 +167,11 @@ def unpredicted_targets(
     Where the running configuration does not tell which these are, or they are many, all targets are asked for at once.
     """
     namespaces = {sidecar.pod["metadata"]["namespace"] for sidecar in (*view.sidecars, *view.others)}
-    known = _prometheus.pools_reaching(configurations, namespaces)
+    known = _replica.pools_reaching(configurations, namespaces)
     if known is None:
         return replica.active_targets()
     pools = {pool for pool in known[0] if not sources.is_judged_by_its_object(pool, view.scraper, view.monitoring)}
-    return replica.active_targets() if len(pools) > _prometheus.MANY_POOLS else replica.targets_in(pools)
+    return replica.active_targets() if len(pools) > _replica.MANY_POOLS else replica.targets_in(pools)
 
 
 def manifest(monitor: Object | None) -> dict[str, Any]:

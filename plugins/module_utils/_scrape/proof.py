@@ -20,7 +20,7 @@ from .._gateway.exposition import Sample
 from .._gateway.sidecar import Sidecar
 from .._gateway.unmetered import Unmetered
 from .._kubernetes.client import Cluster
-from .._prometheus import replica as _prometheus
+from .._prometheus import replica as _replica
 from .._prometheus.api import NotLetInError, NotServedError
 from .._prometheus.replica import Replica, Watch
 from . import live_targets, scrapers, sources, stored_tokens
@@ -123,7 +123,7 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
     Unless it is strict, a sidecar may be scraped several times.
     """
     seen = Seen(view.sidecars, {})
-    watch = _prometheus.Watch(
+    watch = _replica.Watch(
         lambda target: live_targets.may_matter(target, seen.sidecars),
         lambda: {sidecar.pod["metadata"]["namespace"] for sidecar in seen.sidecars},
     )
@@ -206,7 +206,7 @@ def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:
         targets = watch.targets(replica)
     except NotServedError:
         seen.by_series = True
-        targets = _prometheus.targets_of_up(replica, {sidecar.port for sidecar in seen.sidecars})
+        targets = _replica.targets_of_up(replica, {sidecar.port for sidecar in seen.sidecars})
     verdict = live_targets.verdict(targets, seen.sidecars)
     judged = verdict.doubled or verdict.is_right
     return live_targets.verdict(targets, seen.sidecars, watch.metric_rules(replica)) if judged else verdict

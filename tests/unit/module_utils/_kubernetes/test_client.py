@@ -15,7 +15,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import ReadTimeoutError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import client as _cluster
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import client as _client
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.api import NotLetInError
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets
@@ -35,9 +35,9 @@ class Hanging:
 
 
 @pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_cluster.Cluster, Hanging]:
+def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_client.Cluster, Hanging]:
     monkeypatch.setattr("time.sleep", lambda dummy: None)
-    cluster, client = object.__new__(_cluster.Cluster), Hanging()
+    cluster, client = object.__new__(_client.Cluster), Hanging()
     cluster._client, cluster.server, cluster._secrets = client, "https://api", Secrets([])
     return cluster, client
 
@@ -82,7 +82,7 @@ def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
             error.body = body
             raise DynamicApiError(error)
 
-    cluster = object.__new__(_cluster.Cluster)
+    cluster = object.__new__(_client.Cluster)
     monkeypatch.setattr(cluster, "_client", Refusing(), raising=False)
     monkeypatch.setattr(cluster, "server", "https://api", raising=False)
     monkeypatch.setattr(cluster, "_secrets", Secrets([]), raising=False)
@@ -134,7 +134,7 @@ def test_who_did_not_answer_is_named(monkeypatch, case):
             raise DynamicApiError(error)
 
     monkeypatch.setattr("time.sleep", lambda dummy: None)
-    cluster = object.__new__(_cluster.Cluster)
+    cluster = object.__new__(_client.Cluster)
     cluster._client, cluster.server, cluster._secrets = Refusing(), "https://api", Secrets([])
     with pytest.raises(MeteringError, match=said) as refused:
         api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
@@ -151,7 +151,7 @@ def test_a_pod_that_speaks_https_is_asked_so():
             asked.append(path)
             return type("Answer", (), {"data": b"{}"})
 
-    cluster = object.__new__(_cluster.Cluster)
+    cluster = object.__new__(_client.Cluster)
     cluster._client, cluster.server, cluster._secrets = Answering(), "https://api", Secrets([])
     api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
     assert asked == ["/api/v1/namespaces/monitoring/pods/https:p:9090/proxy/api/v1/targets"]
@@ -171,7 +171,7 @@ def answering(status=200, body=b"{}"):
                 raise DynamicApiError(error)
             return type("Answer", (), {"data": body})
 
-    cluster = object.__new__(_cluster.Cluster)
+    cluster = object.__new__(_client.Cluster)
     cluster._client, cluster.server, cluster._secrets = Client(), "https://api", Secrets([])
     return cluster, asked
 
@@ -227,7 +227,7 @@ def test_a_rehearsal_shows_that_the_account_may_not_write(verb):
 
 def test_fields_that_a_kind_lacks_are_told():
     text = 'PodMonitor in version "v1" cannot be handled: strict decoding error: unknown field "spec.a", '
-    with pytest.raises(_cluster.UnknownFieldsError) as told:
+    with pytest.raises(_client.UnknownFieldsError) as told:
         rehearsed(400, text + 'unknown field "spec.b[0].c"')
     assert told.value.fields == {"spec.a", "spec.b[0].c"}
 
@@ -253,7 +253,7 @@ def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema(monkeypatch):
         "a": {"x-kubernetes-group-version-kind": [kind], "properties": {"spec": spec}},
         "b": {"properties": {"x": {}}},
     }
-    cluster = object.__new__(_cluster.Cluster)
+    cluster = object.__new__(_client.Cluster)
     answer = json.dumps({"components": {"schemas": schemas}}).encode()
     monkeypatch.setattr(cluster, "_checked", lambda *dummy: answer)
     found = [cluster.fields_of("g/v1", name) for name in ("Monitor", "Other")]

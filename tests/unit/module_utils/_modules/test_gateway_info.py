@@ -19,7 +19,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway.mappin
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
 from ansible_collections.aigateway.metering.plugins.module_utils._modules.gateway_info import Write
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
     controller,
@@ -88,13 +88,13 @@ def test_of_the_proxies_of_a_namespace_one_stands_for_all():
 
 
 def test_a_monitor_is_created_where_there_is_none():
-    plan = _scrape.plan(monitoring(), prometheus(), [sidecar()])
+    plan = _plan.plan(monitoring(), prometheus(), [sidecar()])
     assert permissions(recorded(NEW), NEW, [], plan) == [("create", "monitoring.coreos.com", "podmonitors", "gateways")]
 
 
 def test_ours_that_is_too_many_is_removed():
     two = monitoring(pod_monitor("a"), pod_monitor("b", labels=OURS))
-    plan = _scrape.plan(two, prometheus(), [sidecar()])
+    plan = _plan.plan(two, prometheus(), [sidecar()])
     assert permissions(recorded(NEW), NEW, [], plan) == [("delete", "monitoring.coreos.com", "podmonitors", "gateways")]
 
 

@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap, token_metric
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import counter as _accounting
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import counter as _counter
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management, prometheus_rule
 
@@ -48,7 +48,7 @@ def summed(metric, provider, **tokens):
     """The sums of counters of one provider that are stored under a name."""
     sums = totals.Sums(["provider"], [totals.Usage()], lambda dummy: "")
     for kind, total in tokens.items():
-        counter = _accounting.Counter(total=total)
+        counter = _counter.Counter(total=total)
         identity = {**labels(provider), "gen_ai_token_type": kind, "user_namespace": "a", "pod": "ns/p"}
         sums.add(False, tuple(sorted(identity.items())), {0: total}, counter, {metric})
     return sums

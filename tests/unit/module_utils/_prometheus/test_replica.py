@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check, verify_token_usage
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _prometheus
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import replica as _replica
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import backend
 from ansible_collections.aigateway.metering.tests.unit.objects import container, pod, prometheus, sidecar
 
@@ -148,8 +148,8 @@ class Replaying:
         return []
 
 
-def watch() -> _prometheus.Watch:
-    return _prometheus.Watch(lambda target: target["port"] == 1, lambda: {"gateways"})
+def watch() -> _replica.Watch:
+    return _replica.Watch(lambda target: target["port"] == 1, lambda: {"gateways"})
 
 
 def test_after_a_look_at_everything_only_pools_that_may_matter_are_looked_at():
@@ -238,7 +238,7 @@ ADDRESS = {"target_label": "__address__"}
 )
 def test_a_pool_reaches_a_namespace_unless_it_is_bound_to_others(own, reaches):
     expected: tuple[set[str], set[str]] = ({"x"}, set()) if reaches else (set(), {"x"})
-    assert _prometheus.pools_reaching([{"scrape_configs": [job(**own)]}], ["gateways"]) == expected
+    assert _replica.pools_reaching([{"scrape_configs": [job(**own)]}], ["gateways"]) == expected
 
 
 @pytest.mark.parametrize("login", ["user:secret", "user:se/secret", "secret"])

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import backend, live_targets, scrapers, sources
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -67,30 +67,30 @@ def test_a_vmagent_reads_no_pod_monitor():
 
 def test_for_a_vmagent_a_pod_scrape_is_created_that_old_operators_understand():
     by = vmagent(**EVERYTHING)
-    created = _scrape.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
+    created = _plan.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
     assert created is not None
     assert (created["kind"], created["spec"]["podMetricsEndpoints"][0]["targetPort"]) == ("VMPodScrape", 1064)
 
 
 def test_what_is_created_for_a_vmagent_is_left_alone_by_the_next_run():
     by = vmagent(**EVERYTHING)
-    created = _scrape.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
+    created = _plan.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
     assert created is not None
-    plan = _scrape.plan(monitoring(dict(created), scrapers=[by]), by, [sidecar("p")])
+    plan = _plan.plan(monitoring(dict(created), scrapers=[by]), by, [sidecar("p")])
     assert (plan.create, plan.update, plan.kept) == (None, None, "gateways/ai-gateway-metrics")
 
 
 def test_a_pod_scrape_whose_pod_monitor_is_gone_is_told_with_the_command_that_removes_it():
     """The operator converts PodMonitors, and leaves what it has made when they go."""
     by = vmagent(**EVERYTHING)
-    plan = _scrape.plan(monitoring(pod_scrape("a"), pod_scrape("orphan"), scrapers=[by]), by, [sidecar("p")])
+    plan = _plan.plan(monitoring(pod_scrape("a"), pod_scrape("orphan"), scrapers=[by]), by, [sidecar("p")])
     assert [command for dummy, command in plan.left] == ["kubectl -n gateways delete vmpodscrape orphan"]
 
 
 def test_a_pod_scrape_made_from_a_pod_monitor_goes_with_that():
     by = vmagent(**EVERYTHING)
     there = monitoring(pod_scrape("a"), pod_scrape("b"), pod_monitor("b"), scrapers=[by])
-    ((dummy, command),) = _scrape.plan(there, by, [sidecar("p")]).left
+    ((dummy, command),) = _plan.plan(there, by, [sidecar("p")]).left
     assert command == "kubectl -n gateways delete podmonitor b; kubectl -n gateways delete vmpodscrape b"
 
 
@@ -119,13 +119,13 @@ def writing(name, url):
 )
 def test_one_monitor_that_two_select_doubles_where_they_store_in_one_place(other, doubled):
     first = writing("main", "http://store")
-    plan = _scrape.plan(monitoring(pod_monitor(), scrapers=[first, other]), first, [sidecar("p")])
+    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[first, other]), first, [sidecar("p")])
     assert bool(plan.doubly_covered) is doubled
 
 
 def test_of_two_that_store_in_one_place_it_is_said_that_only_one_may_select_it():
     first, second = writing("main", "http://store"), writing("other", "http://store")
-    plan = _scrape.plan(monitoring(pod_monitor(), scrapers=[first, second]), first, [sidecar("p")])
+    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[first, second]), first, [sidecar("p")])
     assert [command for dummy, command in plan.left] == [
         "let only one of monitoring/main and monitoring/other select it: kubectl -n monitoring edit prometheus other"
     ]
@@ -166,19 +166,19 @@ def job(*pods, labels=frozenset({("job", "by-hand")})):
 
 
 def test_a_job_written_by_hand_that_scrapes_all_is_kept_and_nothing_added():
-    plan = _scrape.plan(monitoring(), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
+    plan = _plan.plan(monitoring(), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
     assert (plan.kept, plan.create) == ("by-hand", None)
 
 
 def test_ours_makes_way_for_a_job_written_by_hand():
     ours = {**pod_monitor("ai-gateway-metrics", labels=OURS)}
-    plan = _scrape.plan(monitoring(ours), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
+    plan = _plan.plan(monitoring(ours), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
     assert [source.name for source in plan.remove] == ["gateways/ai-gateway-metrics"]
 
 
 def test_beside_a_job_written_by_hand_for_some_gateways_ours_covers_the_others():
     two = [sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")]
-    plan = _scrape.plan(monitoring(), prometheus(), two, jobs=[job("gateways/p")])
+    plan = _plan.plan(monitoring(), prometheus(), two, jobs=[job("gateways/p")])
     assert plan.create is not None
     assert sources.source_of("PodMonitor", plan.create, prometheus(), two).covered == {"gateways/q": 1}
 
@@ -186,7 +186,7 @@ def test_beside_a_job_written_by_hand_for_some_gateways_ours_covers_the_others()
 def test_a_job_beside_a_monitor_of_others_is_named_with_what_to_do():
     platforms = pod_monitor("ai-gateway-extproc-metrics")
     two = [sidecar("p"), sidecar("q")]
-    plan = _scrape.plan(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
+    plan = _plan.plan(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
     assert [command for dummy, command in plan.left] == [
         "take the job by-hand out of the scrape configuration of monitoring/main"
     ]
@@ -250,7 +250,7 @@ def test_a_job_that_drops_the_tokens_covers_nobody():
 def test_a_monitor_that_drops_the_only_name_of_this_generation_does_not_cover():
     drop = {"action": "drop", "sourceLabels": ["__name__"], "regex": "gen_ai_client_token_usage.*"}
     dropping = pod_monitor("x", endpoints=[{"portNumber": 1064, "metricRelabelings": [drop]}])
-    plan = _scrape.plan(monitoring(dropping), prometheus(), [P])
+    plan = _plan.plan(monitoring(dropping), prometheus(), [P])
     assert (plan.create is not None, plan.left) == (True, ())
 
 
@@ -266,7 +266,7 @@ def test_what_scrapes_other_things_as_well_is_not_removed(options):
     envoy = container("envoy", ports={"metrics": 19001})
     both = [sidecar("p", containers=[extproc(), envoy])]
     wide = pod_monitor("wide", **options)
-    plan = _scrape.plan(monitoring(pod_monitor(PLATFORM), wide), prometheus(), both, prune="all")
+    plan = _plan.plan(monitoring(pod_monitor(PLATFORM), wide), prometheus(), both, prune="all")
     ((source, command),) = plan.left
     assert (plan.remove, source.name, "edit podmonitor wide" in command) == ((), "gateways/wide", True)
 
@@ -283,7 +283,7 @@ def test_what_scrapes_other_things_as_well_is_not_removed(options):
 )
 def test_no_rule_of_somebody_elses_monitor_ends_a_run(rule):
     odd = pod_monitor("odd", endpoints=[{"portNumber": 1064, "relabelings": [rule]}])
-    assert _scrape.plan(monitoring(odd), prometheus(), [P]).uncovered == ()
+    assert _plan.plan(monitoring(odd), prometheus(), [P]).uncovered == ()
 
 
 def test_two_kinds_of_one_name_are_not_one():
@@ -293,7 +293,7 @@ def test_two_kinds_of_one_name_are_not_one():
         "PrometheusAgent",
     )
     idle = prometheus(selector={"matchLabels": {"team": "x"}})
-    plan = _scrape.plan(monitoring(pod_monitor(), scrapers=[idle, agent]), idle, [P])
+    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[idle, agent]), idle, [P])
     assert plan.create is not None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _scrape
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
 from ansible_collections.aigateway.metering.tests import overlap
 from ansible_collections.aigateway.metering.tests.unit.objects import (
@@ -49,7 +49,7 @@ SCRAPERS = [scrapers.Scraper(item, NAMESPACES, item["kind"]) for item in overlap
 
 def planned(*monitors, **options):
     there = monitoring(*monitors, scrapers=SCRAPERS, services=SERVICES)
-    return _scrape.plan(there, SCRAPERS[0], SIDECARS, **options)
+    return _plan.plan(there, SCRAPERS[0], SIDECARS, **options)
 
 
 @pytest.mark.parametrize("case", overlap.CASES, ids=lambda case: case.rule)

@@ -15,7 +15,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _names
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import owned_objects
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import scrapers
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _chargeback
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management as _cost_management
 
 FORMS = {
     "underscored": ["gen_ai_client_token_usage_sum"],
@@ -48,14 +48,14 @@ def gateway(metrics):
 
 @every_form
 def test_every_query_of_the_collection_is_promql(metrics):
-    for item in _chargeback.collection(metrics, [1064]):
+    for item in _cost_management.collection(metrics, [1064]):
         promql_parser.parse(item["usage"]["query"])
 
 
 @every_form
 def test_the_collection_has_an_item_for_input_and_one_for_output_and_none_for_their_parts(metrics):
-    items = _chargeback.collection(metrics, [1064])
-    assert [item["item"] for item in items] == list(_chargeback.ITEMS.values())
+    items = _cost_management.collection(metrics, [1064])
+    assert [item["item"] for item in items] == list(_cost_management.ITEMS.values())
     for kind, item in zip(("input", "output"), items, strict=True):
         assert f'="{kind}"' in item["usage"]["query"]
         assert item["usage"]["mappers"]["cluster"] == ""
@@ -63,15 +63,15 @@ def test_the_collection_has_an_item_for_input_and_one_for_output_and_none_for_th
 
 def test_the_name_is_mapped_from_the_label_that_the_query_leaves():
     for metrics, label in ((FORMS["dotted"], "gen_ai.request.model"), (FORMS["both"], "gen_ai_request_model")):
-        usage = _chargeback.collection(metrics, [1064])[0]["usage"]
+        usage = _cost_management.collection(metrics, [1064])[0]["usage"]
         assert usage["mappers"]["name"] == label
         assert f"sum by (user_namespace, {label if '.' not in label else chr(34) + label + chr(34)})" in usage["query"]
 
 
 def test_every_item_that_is_collected_is_shown():
-    (shown,) = _chargeback.display(1000)
+    (shown,) = _cost_management.display(1000)
     assert [method["item"] for method in shown["methods"]] == [
-        item["item"] for item in _chargeback.collection([], [1064])
+        item["item"] for item in _cost_management.collection([], [1064])
     ]
     assert {method["divisor"] for method in shown["methods"]} == {1000}
 

@@ -24,7 +24,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus as _focus
-from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _page
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _html
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import prices as _prices
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
@@ -415,7 +415,7 @@ class Reader(HTMLParser):
 
 
 def page(*rows, prices=None, **options):
-    return _page.as_html(_report.build(usage(*rows, **options), prices and prices_of(prices)))
+    return _html.as_html(_report.build(usage(*rows, **options), prices and prices_of(prices)))
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a&amp;b", "'"])
@@ -453,12 +453,12 @@ def test_a_sum_says_that_something_in_it_has_no_price():
 
 @pytest.mark.parametrize(("part", "whole", "share"), [(1, 3, "33.3"), (2, 3, "66.7"), (0, 5, "0.0"), (5, 5, "100.0")])
 def test_a_share_is_rounded_to_one_digit(part, whole, share):
-    assert _page._share(part, whole) == share
+    assert _html._share(part, whole) == share
 
 
 def test_an_empty_period_says_so():
     nothing = {**usage(), "rows": [], "tokens": {}, "total": 0, "requests": 0}
-    assert "Nothing was used in this period." in _page.as_html(_report.build(nothing))
+    assert "Nothing was used in this period." in _html.as_html(_report.build(nothing))
 
 
 def test_many_tenants_and_models_make_a_page_that_holds_together():
@@ -470,7 +470,7 @@ def test_many_tenants_and_models_make_a_page_that_holds_together():
 def test_the_trend_has_a_column_and_a_row_for_each_day():
     nothing: dict[str, int] = {}
     days = [{"date": f"2026-11-{day:02}", "tokens": nothing, "total": day, "requests": 1} for day in (1, 2, 4)]
-    text = _page.as_html(_report.build(usage() | {"days": days}))
+    text = _html.as_html(_report.build(usage() | {"days": days}))
     assert re.findall(r'<i style="height: ([\d.]+)%', text) == ["25.0", "50.0", "100.0"]
     assert re.findall(r"<time>(.*?)</time>", text) == ["2026-11-01", "2026-11-02", "2026-11-04"]
 
@@ -632,10 +632,10 @@ def test_an_array_is_decoded_for_people_and_raw_in_the_data():
     report = _report.build(of_array(), prices_of(LIST))
     assert "sales, support" in _report.table(report)[2]
     assert next(csv.DictReader(io.StringIO(_report.as_csv(report))))["department"] == "sales, support"
-    assert "<bdi>sales, support</bdi>" in _page.as_html(report)
+    assert "<bdi>sales, support</bdi>" in _html.as_html(report)
     assert json.loads(_report.as_json(report))["rows"][0]["department"] == ARRAY
     assert ARRAY in _focus.as_csv(report, "a")
-    assert not any(ARRAY in text for text in (_report.as_csv(report), _page.as_html(report), *_report.table(report)))
+    assert not any(ARRAY in text for text in (_report.as_csv(report), _html.as_html(report), *_report.table(report)))
 
 
 # Half of a surrogate pair, which no text can have.
