@@ -169,7 +169,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         elif problems.found and estimates:
             problems.found[-1] += " ".join(["", *estimates])
         pairs = look.controller.pairs if merged is None else merged.pairs
-        result |= judged(cluster, look, pairs, unmetered, result["cautions"], problems)
+        result |= problems.of(judged, cluster, look, pairs, unmetered, result["cautions"], problems) or {}
     if options["check_permissions"]:
         if problems.found or look.controller is None or merged is None:
             problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))

@@ -68,7 +68,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         answer = self._pool.request(method, self._server + path, body=data, headers=headers, retries=2, timeout=60.0)
         if answer.status >= 400:
-            raise NotTakenError(answer.status, f"{method} {path}: {answer.data.decode(errors='replace')[:500]}")
+            raise NotTakenError(answer.status, f"{method} {path}: {_message(answer.data)}")
         return answer.data
 
     def _connect(self) -> None:
@@ -158,6 +158,14 @@ class NotTakenError(StandError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+def _message(body: bytes) -> str:
+    """The API server's own sentence, or what else answered."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")[:500]
 
 
 def decoded(text: str) -> str:
