@@ -14,7 +14,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all bench demo demo-accuracy clean $(PARTS)
+.PHONY: help test test-all bench bench-scale demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,6 +53,10 @@ demo-accuracy: $(READY) ## a period full of events: the ledger, the report and t
 
 bench: $(READY) ## how long runs take beside the same job done otherwise; writes docs/benchmarks.md
 	@$(TIMED) bench $(BIN)/python tests/bench/runs.py
+
+bench-scale: $(READY) ## modules in a large cluster, which writes docs/scale.md, and a month of many series
+	@$(TIMED) scale $(BIN)/python tests/bench/scale.py
+	@$(TIMED) month $(BIN)/python tests/bench/month.py --ways windows
 
 test: ## everything, with a table of times at the end
 	@$(TIMED) --each $(PARTS)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests" / "stand")]
 
 from standlib import binaries, cluster, images, raising, settings
 from standlib.kube import Kubectl, NotTakenError
-from standlib.progress import main_guard, say, step, wait_until
+from standlib.progress import StandError, main_guard, say, step, wait_until
 
 CLUSTER = "aigateway-metering-bench"
 CLIENT = "OpenAPI-Generator"
@@ -96,8 +97,11 @@ class World:
 
         def create(document: dict[str, Any]) -> None:
             path = self.kubectl.api.path_of(document)
-            with contextlib.suppress(NotTakenError):
+            try:
                 self.kubectl.api.request("POST", path.rpartition("/")[0], document, **JSON)
+            except NotTakenError as error:
+                if error.status != 409:
+                    raise
             if "status" in document:
                 body = {"status": document["status"]}
                 self.kubectl.api.request("PATCH", f"{path}/status", body, **MERGE)
@@ -113,7 +117,7 @@ class World:
         self.make(
             "", "Namespace", [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
         )
-        wait_until("the accounts of all namespaces", lambda: len(self.kubectl.get("serviceaccounts")) > len(names), 120)
+        wait_until("the accounts of all namespaces", lambda: set(names) <= self.with_accounts(), 120)
         # Nothing is to start, to be counted or to be collected here.
         for program in ("kube-controller-manager", "kube-scheduler"):
             manifest = f"/etc/kubernetes/manifests/{program}.yaml"
@@ -122,6 +126,10 @@ class World:
         self.make(MONITORING, "Pod", [prometheus_pod()])
         for number, namespace in enumerate(busy()):
             self.make(namespace, "Pod", [busy_pod(namespace, number, pod) for pod in range(BUSY_PODS)])
+
+    def with_accounts(self) -> set[str]:
+        """The namespaces in which pods can be made: each has an account of that name."""
+        return {item["metadata"]["namespace"] for item in self.kubectl.get("serviceaccounts", name="default")}
 
     def grow(self, size: Size) -> None:
         with step(f"growing to {size}"):
@@ -339,7 +347,7 @@ def scraping() -> Iterator[None]:
         for source, target in (("namespace", "namespace"), ("pod_name", "pod"), ("pod_container_name", "container"))
     ]
     ours = {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "aigw-admin", "action": "keep"}
-    jobs = [job(f"podMonitor/{GATEWAYS}/ai-gateway-metrics/0", GATEWAYS, "2m", relabel_configs=[ours, *named])]
+    jobs = [job(f"podMonitor/{GATEWAYS}/ai-gateway-metrics/0", GATEWAYS, "1m", relabel_configs=[ours, *named])]
     jobs += [job(f"podMonitor/{name}/app/0", name, "1h") for name in busy()]
     with tempfile.TemporaryDirectory() as directory:
         configuration = Path(directory) / "prometheus.yml"
@@ -363,7 +371,11 @@ def asked(path: str) -> bytes:
 
 
 def up() -> int:
-    found = json.loads(asked("query?query=sum(up%7Bpod=~%22envoy-.*%22%7D)"))["data"]["result"]
+    """How many sidecars were scraped with success; 0 while Prometheus does not answer yet."""
+    try:
+        found = json.loads(asked("query?query=sum(up%7Bpod=~%22envoy-.*%22%7D)"))["data"]["result"]
+    except OSError:
+        return 0
     return int(found[0]["value"][1]) if found else 0
 
 
@@ -375,6 +387,14 @@ class Took:
     seconds: float
     megabytes: float
     requests: int
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that a process has had so far, in KiB; 0 for one that is ending."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found.group(1)) if found else 0
+    return 0
 
 
 def measured(module: str, options: dict[str, Any]) -> Took:
@@ -391,13 +411,17 @@ def measured(module: str, options: dict[str, Any]) -> Took:
         json.dump(options, given)
         given.seek(0)
         process = subprocess.Popen([sys.executable, str(script), module], stdin=given, stdout=told, env=environment)
-        used = os.wait4(process.pid, 0)[2]
+        peak = 0
+        # What wait4() tells begins with the memory of this process, which is larger.
+        while process.poll() is None:
+            peak = max(peak, peak_of(process.pid))
+            time.sleep(0.02)
         seconds = time.monotonic() - began
         told.seek(0)
         result = json.loads(told.read())
     if result.get("failed") or result.get("problems"):
         raise SystemExit(f"{module}: {result.get('msg') or result['problems']}")
-    return Took(seconds, used.ru_maxrss / 1024, cluster.requests_of(CLUSTER, CLIENT) - before)
+    return Took(seconds, peak / 1024, cluster.requests_of(CLUSTER, CLIENT) - before)
 
 
 def moved() -> str:
@@ -420,7 +444,7 @@ def measure() -> list[str]:
             world.grow(size)
             # As somebody would have it who has run site.yml.
             monitor = pod_monitor("ai-gateway-metrics", GATEWAYS, PROXY)
-            monitor["spec"]["podMetricsEndpoints"] = [{"port": "aigw-admin", "path": "/metrics", "interval": "2m"}]
+            monitor["spec"]["podMetricsEndpoints"] = [{"port": "aigw-admin", "path": "/metrics", "interval": "1m"}]
             monitor["spec"]["selector"]["matchLabels"] = {key: PROXY[key] for key in list(PROXY)[1:]}
             world.make(GATEWAYS, "PodMonitor", [monitor])
             wait_until(f"{size.pods} sidecars to be scraped", lambda size=size: up() == size.pods, 600, 5)
@@ -462,6 +486,14 @@ def page(rows: dict[str, list[Took]], shares: list[str]) -> list[str]:
     ]
 
 
+def is_served(kubectl: Kubectl) -> bool:
+    try:
+        kubectl.get("scrapeconfigs")
+    except StandError:
+        return False
+    return True
+
+
 def main() -> None:
     with raising.one_at_a_time():
         built = images.ensure()
@@ -472,7 +504,7 @@ def main() -> None:
         with step("kinds") as current:
             for kind in ("podmonitors", "prometheuses", "servicemonitors", "scrapeconfigs"):
                 kubectl.apply(current, operator / f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml")
-        wait_until("the kinds to be served", lambda: not kubectl.get("prometheuses"), 60)
+        wait_until("the kinds to be served", lambda: is_served(kubectl), 60)
         PAGE.write_text("\n".join(measure()) + "\n")
     finally:
         cluster.delete(CLUSTER)
