@@ -192,7 +192,8 @@ def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems
     if problems.found or look.backend is None:
         return None
     sidecars = look.sidecars
-    others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar not in sidecars]
+    inside = {sidecar.name for sidecar in sidecars}
+    others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar.name not in inside]
     view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
     return problems.of(planning.planned, module, cluster, view, **wishes)
 

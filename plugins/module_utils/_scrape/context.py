@@ -56,7 +56,8 @@ def of(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
     sidecars = _sidecar.within(everything, module.params["gateways"])
     _sidecar.require_sidecars(sidecars, module.params["gateways"])
     monitoring, backend = asked(module, cluster, sidecars, with_monitors=with_monitors)
-    others = [sidecar for sidecar in everything if sidecar not in sidecars]
+    inside = {sidecar.name for sidecar in sidecars}
+    others = [sidecar for sidecar in everything if sidecar.name not in inside]
     return View(sidecars, others, monitoring, backend.scraper, backend, pods)
 
 

@@ -103,6 +103,17 @@ def _namespaces_of(monitor: Object, scraper: Scraper) -> tuple[bool, set[str]]:
     return False, set(selector.get("matchNames") or (own,))
 
 
+def within_reach(
+    kind: str, monitor: Object, scraper: Scraper, by_namespace: Mapping[str, Sequence[Sidecar]]
+) -> list[Sidecar]:
+    """The sidecars in the namespaces in which a monitor looks: most look only in their own, and there are thousands."""
+    everywhere, namespaces = _namespaces_of(monitor, scraper)
+    # What a ScrapeConfig discovers, each of its discoveries says for itself.
+    if everywhere or kind == "ScrapeConfig":
+        return [sidecar for own in by_namespace.values() for sidecar in own]
+    return [sidecar for name, own in by_namespace.items() if name in namespaces for sidecar in own]
+
+
 def _looks_at(monitor: Object, scraper: Scraper, pod: Object) -> bool:
     everywhere, namespaces = _namespaces_of(monitor, scraper)
     return everywhere or pod["metadata"]["namespace"] in namespaces

@@ -22,7 +22,7 @@ from .._gateway.sidecar import Sidecar
 from .._kubernetes.objects import Object, name_of
 from . import relabel
 from . import scrapers as _scrapers
-from .discovery import ENDPOINTS, Endpoint
+from .discovery import ENDPOINTS, Endpoint, within_reach
 from .relabel import Rule
 from .scrapers import Scraper
 
@@ -134,13 +134,17 @@ def _discovers_otherwise(monitor: Object) -> bool:
 def sources(monitoring: Monitoring, scraper: Scraper, sidecars: Sequence[Sidecar]) -> list[Source]:
     """All that makes a scraper, or another that stores in the same place, scrape sidecars."""
     found = []
+    by_namespace: dict[str, list[Sidecar]] = {}
+    for sidecar in sidecars:
+        by_namespace.setdefault(sidecar.pod["metadata"]["namespace"], []).append(sidecar)
     for item in monitoring.scrapers:
         if item.identity != scraper.identity and not item.stores & scraper.stores:
             continue
         for kind, monitors in monitoring.monitors.items():
             for monitor in monitors:
                 if item.selects(kind, monitor):
-                    source = source_of(kind, monitor, item, sidecars, monitoring.services)
+                    near = within_reach(kind, monitor, item, by_namespace)
+                    source = source_of(kind, monitor, item, near, monitoring.services)
                     if source.targets:
                         found.append(source)
     return found

@@ -10,7 +10,13 @@ import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import selectors
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import backend, live_targets, scrapers, sources
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import (
+    backend,
+    discovery,
+    live_targets,
+    scrapers,
+    sources,
+)
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
@@ -477,3 +483,23 @@ def test_a_scraper_that_says_nothing_selects_nothing_and_is_no_error():
 )
 def test_an_api_below_a_path_is_asked_there(spec, prefix):
     assert vmagent(**spec).prefix == prefix
+
+
+# --- where a monitor looks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "selector", "scraper", "reached"),
+    [
+        pytest.param("PodMonitor", None, {}, ["b/q"], id="its own namespace"),
+        pytest.param("PodMonitor", {"any": True}, {}, ["a/p", "b/q", "c/r"], id="every namespace"),
+        pytest.param("ServiceMonitor", {"matchNames": ["a", "c"]}, {}, ["a/p", "c/r"], id="some namespaces"),
+        pytest.param("PodMonitor", {"any": True}, {"ignoreNamespaceSelectors": True}, ["b/q"], id="bound to its own"),
+        pytest.param("ScrapeConfig", None, {}, ["a/p", "b/q", "c/r"], id="discoveries of its own"),
+    ],
+)
+def test_only_sidecars_within_reach_of_a_monitor_are_looked_at(kind, selector, scraper, reached):
+    sidecars = {space: [sidecar(name, space)] for space, name in zip("abc", "pqr", strict=True)}
+    monitor = pod_monitor("m", "b", namespace_selector=selector)
+    found = discovery.within_reach(kind, monitor, prometheus(**scraper), sidecars)
+    assert [item.name for item in found] == reached
