@@ -44,6 +44,13 @@ options:
         admission webhook would refuse. Where nothing is to be written, no permission to write is needed.
     type: bool
     default: true
+  method:
+    description:
+      - As the option O(aigateway.metering.merge_metrics_attributes#module:method). With V(verify) somebody else sets
+        the flag, and only the record of what was added is tried to be written.
+    type: str
+    choices: [patch, verify]
+    default: patch
   restart:
     description: Whether stale proxies are about to be restarted; then it is a problem where one never rolls.
     type: bool

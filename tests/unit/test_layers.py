@@ -63,7 +63,7 @@ def test_a_file_imports_from_below_or_from_its_own_package(path):
     own = package(dotted(path))
     layer = LAYER_OF[own]
     wrong = [name for name in imports_of(path) if package(name) != own and LAYER_OF[package(name)] >= layer]
-    # Filters and actions have two kinds of plugin_utils beneath them; these may use what stands in none.
+    # The packages of plugin_utils may use what stands in none of them.
     assert [name for name in wrong if (layer, package(name)) != (LAYER_OF["plugin_utils"], "plugin_utils")] == []
 
 

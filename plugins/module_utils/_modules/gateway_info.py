@@ -70,6 +70,7 @@ OPTIONS: dict[str, Any] = {
     "pairs": {"type": "str", "default": ""},
     "allow_per_user": {"type": "bool", "default": False},
     "check_permissions": {"type": "bool", "default": True},
+    "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
     "restart": {"type": "bool", "default": False},
     "monitor": {"type": "dict", "options": planning.WISHES},
     "dashboard": {"type": "str", "default": ""},
@@ -174,7 +175,9 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         if problems.found or look.controller is None or merged is None:
             problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))
         else:
-            writes = planned_writes(cluster, look.controller, merged, look.in_scope if options["restart"] else [], plan)
+            proxies = look.in_scope if options["restart"] else []
+            by_us = options["method"] == "patch"
+            writes = planned_writes(cluster, look.controller, merged, proxies, plan, sets_flag=by_us)
             result["cautions"] += problems.of(rehearse, cluster, writes) or []
             if dashboards and options["dashboard"]:
                 problems.of(refuse_lacking, cluster, [("patch" if known else "create", *DASHBOARD_PERMISSION)])
@@ -361,7 +364,13 @@ class Write:
 
 
 def planned_writes(
-    cluster: Cluster, controller: Controller, merged: Merge, proxies: Sequence[Proxy], plan: Plan | None
+    cluster: Cluster,
+    controller: Controller,
+    merged: Merge,
+    proxies: Sequence[Proxy],
+    plan: Plan | None,
+    *,
+    sets_flag: bool = True,
 ) -> list[Write]:
     """The writes of a run; of restarts one for each namespace and kind.
 
@@ -371,12 +380,14 @@ def planned_writes(
         merged: what its flag becomes.
         proxies: those that may be restarted.
         plan: what the scrape would change.
+        sets_flag: whether the run sets the flag; where Helm does, it only records what was added.
     """
     writes = []
     record = controller.record.after_merge(merged)
     if merged.pairs != controller.pairs or record != controller.record:
         permission = ("patch", "apps", "deployments", controller.namespace)
-        change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, merged.pairs, record)
+        pairs = merged.pairs if sets_flag else controller.pairs
+        change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, pairs, record)
         writes.append(Write(permission, f"Deployment {controller.name}", change))
     wanted = dataclasses.replace(controller, pairs=merged.pairs)
     restarts: dict[Permission, Proxy] = {}
@@ -427,7 +438,8 @@ def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
     refuse(lacking)
     return [
         f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
-        "dry runs, or somebody has just changed it. Next: kubectl get validatingwebhookconfigurations; the run goes on."
+        "dry runs, or somebody has just changed it. The run goes on. Next: kubectl get "
+        "validatingwebhookconfigurations,mutatingwebhookconfigurations"
         for where in unknown
     ]
 

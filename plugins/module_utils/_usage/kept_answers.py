@@ -26,7 +26,7 @@ from .._prometheus.replica import Replica
 # What was scraped so many seconds ago is stored, and does not change: Prometheus writes a block every two hours, and
 # what is sent elsewhere arrives within minutes.
 SETTLED = 3 * 3600.0
-# An answer that nobody has asked for is kept so many seconds.
+# An answer is kept so many seconds: longer than anybody works on the report of a month.
 KEPT = 40 * 86400.0
 # Another that writes is waited for so many seconds.
 PATIENCE = 60.0
@@ -52,8 +52,8 @@ class Answers:
             self._database = sqlite3.connect(self._path, timeout=PATIENCE, check_same_thread=False)
             # An interrupted run loses nothing by this; a machine that falls may lose the file, which is then made anew.
             self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, told BLOB, used REAL)")
-            self._database.execute("DELETE FROM answers WHERE used < ?", (time.time() - KEPT,))
+            self._database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, told BLOB, made REAL)")
+            self._database.execute("DELETE FROM answers WHERE made < ?", (time.time() - KEPT,))
             self._database.commit()
         except (OSError, sqlite3.Error) as error:
             raise MeteringError(

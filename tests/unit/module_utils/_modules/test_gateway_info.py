@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import mapping as _mapping
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway import proxy
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway import proxy, writer
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.mapping import Record
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
@@ -74,6 +74,16 @@ def test_a_new_pair_is_written_to_the_controller_and_restarts_proxies():
     ]
 
 
+@pytest.mark.parametrize("sets_flag", [True, False], ids=["by us", "by Helm"])
+def test_the_flag_is_tried_to_be_set_only_where_this_run_sets_it(monkeypatch, sets_flag):
+    tried = []
+    monkeypatch.setattr(writer, "write", lambda *given, **dummy: tried.append(given[2]))
+    own = controller("")
+    (write,) = gateway_info.planned_writes(CLUSTER, own, merged(own, NEW), [], None, sets_flag=sets_flag)
+    write.of(dry_run=True)
+    assert tried == [tuple(pairs(NEW)) if sets_flag else ()]
+
+
 def test_a_record_that_is_missing_is_written():
     own = controller(NEW)
     assert permissions(own, NEW, proxies(NEW)) == [("patch", "apps", "deployments", own.namespace)]
@@ -119,8 +129,9 @@ def unknown_field() -> Any:
 
 def rehearsed(*outcomes: Any) -> list[str]:
     cluster: Any = Refusing()
-    writes = [Write(("patch", "apps", "deployments", f"n{number}"), f"Deployment n{number}/m", outcome)
-              for number, outcome in enumerate(outcomes)]  # fmt: skip
+    writes = []
+    for number, outcome in enumerate(outcomes):
+        writes.append(Write(("patch", "apps", "deployments", f"n{number}"), f"Deployment n{number}/m", outcome))
     return gateway_info.rehearse(cluster, writes)
 
 
