@@ -66,4 +66,4 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils import _run_sum
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"run_summary": _run_summary.lines}
+        return {"run_summary": _run_summary.summary_lines}

@@ -57,7 +57,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._errors import 
 
 def usage_period(now: str, zone: str, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
     try:
-        return _calendar.span(zone, now, name=name, begin=begin, end=end)
+        return _calendar.parse_period(zone, now, name=name, begin=begin, end=end)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
 

@@ -63,15 +63,15 @@ def usage_report(
     usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC", account: str = "ai-gateway"
 ) -> dict[str, Any]:
     try:
-        report = _report.build(usage, None if prices is None else load_prices(prices), zone)
+        report = _report.build_report(usage, None if prices is None else load_prices(prices), zone)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     return {
-        "table": _report.table(report),
-        "csv": _report.as_csv(report),
-        "json": _report.as_json(report),
-        "html": _html.as_html(report),
-        "focus": focus.as_csv(report, account) if report.prices else "",
+        "table": _report.report_table(report),
+        "csv": _report.to_csv(report),
+        "json": _report.to_json(report),
+        "html": _html.to_html(report),
+        "focus": focus.to_focus_csv(report, account) if report.prices else "",
     }
 
 

@@ -34,7 +34,7 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
         ) from error
 
 
-def moment(text: str, name: str, zone: datetime.tzinfo | None = None) -> datetime.datetime:
+def parse_time(text: str, name: str, zone: datetime.tzinfo | None = None) -> datetime.datetime:
     """A time in ISO 8601; where it says no zone, in the one that is given.
 
     Raises:
@@ -91,7 +91,7 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
         MeteringError: there is no such period or zone.
     """
     place = zone_of(zone)
-    present = moment(now, "now", datetime.UTC).astimezone(place)
+    present = parse_time(now, "now", datetime.UTC).astimezone(place)
     today = day_of(present.timestamp(), place)
     first = today.replace(day=1)
     if name == "this_month":
@@ -113,7 +113,7 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
     return {"start": start.isoformat(), "end": end.isoformat()}
 
 
-def span(zone: str, now: str, *, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
+def parse_period(zone: str, now: str, *, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
     """The start and the end of a named period, or of what lies between two times; these are in the zone by default.
 
     Raises:
@@ -129,12 +129,12 @@ def span(zone: str, now: str, *, name: str = "", begin: str = "", end: str = "")
         )
     place = zone_of(zone)
     return {
-        "start": moment(begin, "report_from", place).isoformat(),
-        "end": moment(end, "report_to", place).isoformat(),
+        "start": parse_time(begin, "report_from", place).isoformat(),
+        "end": parse_time(end, "report_to", place).isoformat(),
     }
 
 
-def days(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:
+def days_of_period(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:
     """The days of a period: the date of each, when it begins and when it ends (Unix seconds), both within the period.
 
     Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def parsed(text: str) -> dict[str, Any] | None:
+def parse_configuration(text: str) -> dict[str, Any] | None:
     """A configuration; None where the text is none."""
     import yaml  # it comes with the kubernetes client, whose absence is told when the module starts
 

@@ -4,12 +4,19 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Lists of words in the forms in which surveys, files and people give them. Pure: no input or output, no Ansible."""
+"""Lists of words and of pairs in the forms in which surveys, files and people give them.
+
+Pure: no input or output, no Ansible.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+# What stands around an element where JSON, YAML or a template wrote the list.
+AROUND = " \t[]{}\"'"
 
 
 def words_of(given: Any) -> list[str]:
@@ -21,6 +28,26 @@ def words_of(given: Any) -> list[str]:
         given: the list, its elements not split yet, or the text; what is neither has none.
     """
     items = [given] if isinstance(given, str) else given if isinstance(given, (list, tuple)) else []
-    lines = re.split(r"[,\r\n]", ",".join(map(str, items)))
-    found = [re.sub(r"\A\s*-\s+", "", line).strip(" \t[]\"'") for line in lines]
-    return list(filter(None, found))
+    return list(filter(None, (word for item in items for word in _elements(str(item)))))
+
+
+def pairs_of(given: Any) -> list[str]:
+    """The pairs `header:label` of a text, a list of texts, a map of header to label, or a list of such maps.
+
+    What is no pair stays as it is, for whoever refuses it.
+
+    Args:
+        given: the pairs. A text may have commas or lines between them, or be written as JSON or YAML.
+    """
+    if isinstance(given, Mapping):
+        return [f"{header}:{label}" for header, label in given.items()]
+    if isinstance(given, (list, tuple)):
+        return [pair for item in given for pair in pairs_of(item)]
+    found = (element.partition(":") for element in _elements(str(given)) if element)
+    return [f"{header.strip(AROUND)}{colon}{label.strip(AROUND)}" for header, colon, label in found]
+
+
+def _elements(text: str) -> Iterator[str]:
+    """The elements of a text that has commas or lines between them, without what stands around them; some are empty."""
+    for line in re.split(r"[,\r\n]", text):
+        yield re.sub(r"\A\s*-\s+", "", line).strip(AROUND)

@@ -32,7 +32,8 @@ options:
     description:
       - The pairs that are wanted, as V(header:label,header:label).
       - By default V(x-user-namespace:user_namespace,x-user-group:department).
-    type: str
+      - A list of these, or a map of header to label, is taken as well.
+    type: raw
     default: ""
   monitor_name:
     description: The name of the PodMonitor of ours, as in M(aigateway.metering.podmonitor_dedupe).
@@ -63,19 +64,23 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 controller:
   description: The controller's Deployment, as namespace/name.
   returned: success
   type: str
+  sample: envoy-ai-gateway-system/ai-gateway-controller
 prometheus:
   description: The Prometheus object whose replicas were asked, as namespace/name.
   returned: success
   type: str
+  sample: cpaas-system/kube-prometheus-0
 gateways:
   description: The Gateways whose proxies were looked at.
   returned: success
   type: list
   elements: str
+  sample: [team-a/chat]
 drifts:
   description: What has drifted.
   returned: success
@@ -86,21 +91,27 @@ drifts:
       description: What kind of drift it is, such as C(stale), C(vanished), C(duplicate), C(target down), C(unmetered)
         or C(unstored).
       type: str
+      sample: stale
     where:
       description: The object, as namespace/name.
       type: str
+      sample: envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z
     found:
       description: What was found.
       type: str
+      sample: The sidecar was started with another mapping than the controller has.
     why:
       description: Why it matters.
       type: str
+      sample: What it counts lacks labels.
     command:
       description: The next command.
       type: str
+      sample: ansible-playbook aigateway.metering.site
     text:
       description: All of it in one line.
       type: str
+      sample: "stale: envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z …"
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import drift_info

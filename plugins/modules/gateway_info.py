@@ -31,7 +31,8 @@ options:
     description:
       - The pairs that a run is going to add, as V(header:label,header:label), to be checked against what is there.
       - V(x-user-namespace:user_namespace) is always among them.
-    type: str
+      - A list of these, or a map of header to label, is taken as well.
+    type: raw
     default: ""
   allow_per_user:
     description: Whether the run may add a pair that makes one series for each user.
@@ -86,6 +87,13 @@ EXAMPLES = r"""
 - name: See what the gateway emits
   aigateway.metering.gateway_info:
   register: gateway
+
+- name: Check what a run would add, before it is run
+  aigateway.metering.gateway_info:
+    pairs: [x-user-namespace:user_namespace, x-team:team]
+    gateways: [team-a/chat]
+  register: gateway
+  failed_when: gateway.problems != []
 """
 
 RETURN = r"""
@@ -93,58 +101,131 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 controller:
   description: The controller's name, version, generation (empty where the tag tells none), flag, release and mapping.
   returned: when there is one
   type: dict
+  contains:
+    name:
+      description: The controller's Deployment, as namespace/name.
+      type: str
+      sample: envoy-ai-gateway-system/ai-gateway-controller
+    version:
+      description: The tag of its image.
+      type: str
+      sample: v0.6.0
+    generation:
+      description: The generation of the gateway; empty where the tag shows none.
+      type: str
+      sample: v0.6
+    flag:
+      description: The name of the flag that has the mapping.
+      type: str
+      sample: metricsRequestHeaderAttributes
+    helm:
+      description: The Helm release that it belongs to, with C(release) and C(namespace); empty for none.
+      type: dict
+      sample: {release: aieg, namespace: envoy-ai-gateway-system}
+    mapping:
+      description: The value of the flag.
+      type: str
+      sample: x-user-namespace:user_namespace,x-user-group:department
+    base_mapping:
+      description: The value of the flag for metrics, spans and logs together.
+      type: str
+      sample: ""
 scope:
   description: Gateways that were managed, as namespace/name; empty for all.
   returned: always
   type: list
   elements: str
+  sample: [team-a/chat]
 proxies:
   description: The proxy workloads with their gateways, and for each pod the mapping it emits and whether it is stale.
   returned: always
   type: list
   elements: dict
+  contains:
+    workload:
+      description: The Deployment or DaemonSet, as namespace/name.
+      type: str
+      sample: envoy-gateway-system/envoy-team-a-chat
+    kind:
+      description: V(Deployment) or V(DaemonSet).
+      type: str
+      sample: Deployment
+    gateway:
+      description: Its Gateway, as namespace/name.
+      type: str
+      sample: team-a/chat
+    rolls_itself:
+      description: Whether the gateway restarts it by itself when the mapping changes.
+      type: bool
+      sample: false
+    pods:
+      description: Its running pods.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The pod, as namespace/name.
+          type: str
+          sample: envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z
+        mapping:
+          description: The mapping that its sidecar was started with.
+          type: str
+          sample: x-user-namespace:user_namespace,x-user-group:department
+        stale:
+          description: Whether that differs from the controller's.
+          type: bool
+          sample: false
 labels:
   description:
     - For each label of the mapping, whether it carries data at the sidecars (C(carries_data)), whether only traffic
       is missing (C(expected)), and why it carries none (C(reason)).
   returned: when there is a controller
   type: dict
+  sample: {department: {carries_data: true, expected: true, reason: ""}}
 prometheuses:
   description: The Prometheus objects.
   returned: always
   type: list
   elements: str
+  sample: [cpaas-system/kube-prometheus-0]
 prometheus:
   description: The one that is to scrape, or an empty string.
   returned: always
   type: str
+  sample: cpaas-system/kube-prometheus-0
 names:
   description: The names under which it stores token sums; none where it could not be asked.
   returned: always
   type: list
   elements: str
+  sample: [gen_ai_client_token_usage_sum]
 department_stored:
   description: Whether it has stored a token sum with a plain value in the label C(department) in the last days.
   returned: always
   type: bool
+  sample: true
 monitor_dashboard:
   description: Whether the cluster knows the MonitorDashboard kind.
   returned: always
   type: bool
+  sample: true
 dashboard:
   description: The MonitorDashboard that was looked for; empty where it is not there, or was not looked for.
   returned: always
   type: dict
+  sample: {kind: MonitorDashboard, metadata: {namespace: cpaas-system, name: aigateway-token-usage}}
 monitor:
   description:
     - What M(aigateway.metering.podmonitor_dedupe) would return in check mode; empty where O(monitor) is not given, or
       where it could not be told.
   returned: always
   type: dict
+  sample: {kept: cpaas-system/ai-gateway-metrics, created: "", updated: "", removed: []}
 cost_management:
   description: Those of Cost Management's programs that there are pods of, if these were looked for.
   returned: always
@@ -157,11 +238,13 @@ rules:
       none.
   returned: always
   type: dict
+  sample: {namespace: cpaas-system, labels: {prometheus: kube-prometheus}}
 ports:
   description: The ports at which sidecars serve their metrics.
   returned: always
   type: list
   elements: int
+  sample: [1064]
 unmetered:
   description: The proxy pods that serve a Gateway with an AIGatewayRoute and have no sidecar that is ready.
   returned: always
@@ -195,11 +278,14 @@ problems:
   returned: always
   type: list
   elements: str
+  sample:
+    - "The label 'department' comes from the header 'x-team' by the controller's flag and 'x-user-group' by this run."
 cautions:
   description: What would make the bill wrong; also shown as warnings.
   returned: always
   type: list
   elements: str
+  sample: ["Gateway team-a/chat: the header x-user-group is set by no policy. …"]
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info

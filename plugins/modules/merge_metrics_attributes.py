@@ -43,7 +43,8 @@ options:
       - With O(state=present), V(x-user-namespace:user_namespace) is always part of the result. The default is
         V(x-user-namespace:user_namespace,x-user-group:department).
       - With O(state=absent), the default is what the record says that this collection has added.
-    type: str
+      - A list of these, or a map of header to label, is taken as well.
+    type: raw
   allow_per_user:
     description:
       - Whether a pair that makes one series for each user may be added.
@@ -96,37 +97,45 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 controller:
   description: The controller's Deployment, as namespace/name.
   returned: success
   type: str
+  sample: envoy-ai-gateway-system/ai-gateway-controller
 before:
   description: The flag's value as it was.
   returned: success
   type: str
+  sample: x-user-namespace:user_namespace
 after:
   description: The flag's value as it is now, or in check mode as it would be.
   returned: success
   type: str
+  sample: x-user-namespace:user_namespace,x-user-group:department
 added:
   description: The pairs that this run added because they were wanted.
   returned: success
   type: list
   elements: str
+  sample: [x-user-group:department]
 recovered:
   description: The pairs that sidecars still emitted although the flag had lost them.
   returned: success
   type: list
   elements: str
+  sample: [x-team:team]
 removed:
   description: The pairs that this run took out.
   returned: success
   type: list
   elements: str
+  sample: []
 sources:
   description: For each pair, who had it.
   returned: success
   type: dict
+  sample: {"x-user-group:department": ["this run"]}
 current:
   description:
     - The proxy workloads, as namespace/name, if nothing was to be changed, every pod of theirs has the mapping, none is
@@ -141,6 +150,12 @@ helm:
     it belongs to none.
   returned: success
   type: dict
+  sample:
+    release: aieg
+    namespace: envoy-ai-gateway-system
+    values:
+      controller:
+        metricsRequestHeaderAttributes: x-user-namespace:user_namespace,x-user-group:department
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import merge_metrics_attributes

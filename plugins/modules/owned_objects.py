@@ -68,6 +68,16 @@ EXAMPLES = r"""
       - object: slark-agent-aigateway-config
         namespace: cpaas-system
         labels: service_name=slark-agent
+
+- name: Take a dashboard of ours back
+  aigateway.metering.owned_objects:
+    state: absent
+    definitions:
+      - apiVersion: ait.alauda.io/v1alpha2
+        kind: MonitorDashboard
+        metadata:
+          namespace: cpaas-system
+          name: aigateway-token-usage
 """
 
 RETURN = r"""
@@ -75,21 +85,25 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 applied:
   description: The objects that were created or changed, each with its kind, namespace and name.
   returned: success
   type: list
   elements: str
+  sample: [ConfigMap cpaas-system/slark-agent-aigateway-config]
 removed:
   description: Those that were removed.
   returned: success
   type: list
   elements: str
+  sample: []
 restarted:
   description: The pods that were restarted, as namespace/name.
   returned: success
   type: list
   elements: str
+  sample: [cpaas-system/slark-agent-7c9d-kk2vm]
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import owned_objects

@@ -66,6 +66,11 @@ EXAMPLES = r"""
 - name: Have the sidecars scraped once
   aigateway.metering.podmonitor_dedupe:
     interval: 30s
+
+- name: Remove redundant monitors of others as well, of two Gateways only
+  aigateway.metering.podmonitor_dedupe:
+    gateways: [team-a/chat, team-b/chat]
+    prune: all
 """
 
 RETURN = r"""
@@ -73,10 +78,12 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 prometheus:
   description: The Prometheus object that scrapes, as namespace/name.
   returned: success, with O(state=present)
   type: str
+  sample: cpaas-system/kube-prometheus-0
 scraper:
   description: The same with its kind, which tells it from one of another kind with the same name.
   returned: success, with O(state=present)
@@ -86,47 +93,73 @@ kept:
   description: What was there and stays, separated by commas, or an empty string.
   returned: success, with O(state=present)
   type: str
+  sample: cpaas-system/ai-gateway-metrics
 created:
   description: The PodMonitor that was created, or an empty string.
   returned: success, with O(state=present)
   type: str
+  sample: ""
 updated:
   description: Ours, where it was brought back to what it should be, or an empty string.
   returned: success, with O(state=present)
   type: str
+  sample: ""
 removed:
   description: The redundant PodMonitors that were removed.
   returned: success
   type: list
   elements: str
+  sample: [team-a/own-monitor]
 removal_commands:
   description: For each of these, the command that does the same by hand.
   returned: success, with O(state=present)
   type: list
   elements: str
+  sample: [kubectl -n team-a delete podmonitor own-monitor]
 left:
   description: What scrapes sidecars redundantly and was left, each with its kind and the next command.
   returned: success, with O(state=present)
   type: list
   elements: dict
+  contains:
+    kind:
+      description: Its kind; V(job) for a scrape job of no object.
+      type: str
+      sample: PodMonitor
+    name:
+      description: namespace/name, or the name of the job.
+      type: str
+      sample: team-b/everything
+    command:
+      description: The next command.
+      type: str
+      sample: kubectl -n team-b delete podmonitor everything
 uncovered_pods:
   description: The proxy pods that no PodMonitor covers.
   returned: success, with O(state=present)
   type: list
   elements: str
+  sample: []
 applied:
   description: Whether what is to be changed was changed; false in check mode.
   returned: success, with O(state=present)
   type: bool
+  sample: true
 manifest:
   description: The PodMonitor of ours that scrapes, or in check mode is to scrape, as a manifest; empty where one that
     is not ours does.
   returned: success, with O(state=present)
   type: dict
+  sample:
+    apiVersion: monitoring.coreos.com/v1
+    kind: PodMonitor
+    metadata: {namespace: cpaas-system, name: ai-gateway-metrics}
 doubly_covered_pods:
   description: The proxy pods that several PodMonitors covered before, with their names.
   returned: success, with O(state=present)
   type: dict
+  sample:
+    envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z: [cpaas-system/ai-gateway-metrics, team-a/own-monitor]
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe

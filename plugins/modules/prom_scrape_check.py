@@ -52,6 +52,13 @@ EXAMPLES = r"""
 - name: Prove that each sidecar is scraped once
   aigateway.metering.prom_scrape_check:
     timeout: 180
+
+- name: Ask a Thanos whose address is known, and do not fail on what is scraped twice
+  aigateway.metering.prom_scrape_check:
+    api:
+      url: https://thanos.example.org
+      token: "{{ token }}"
+    on_duplicate: warn
 """
 
 RETURN = r"""
@@ -59,60 +66,73 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 prometheus:
   description: The Prometheus object that was asked, as namespace/name.
   returned: success
   type: str
+  sample: cpaas-system/kube-prometheus-0
 replicas:
   description: The pods of it that were asked.
   returned: success
   type: list
   elements: str
+  sample: [cpaas-system/prometheus-kube-prometheus-0-0]
 evidence:
   description: V(targets), or V(up) where the backend serves no targets and its series C(up) were judged.
   returned: success
   type: str
+  sample: targets
 pools:
   description: The number of targets by scrape pool.
   returned: success
   type: dict
+  sample: {podMonitor/cpaas-system/ai-gateway-metrics/0: 2}
 targets:
   description: The number of sidecars that are scraped and up.
   returned: success
   type: int
+  sample: 2
 scraped_once:
   description: Whether each of them is scraped once only. With O(on_duplicate=fail) it always is.
   returned: success
   type: bool
+  sample: true
 names:
   description: The names under which token sums are stored, or were in the last days.
   returned: success
   type: list
   elements: str
+  sample: [gen_ai_client_token_usage_sum]
 token_types:
   description: The token types that are stored. They overlap; only input and output add up to a total.
   returned: success
   type: list
   elements: str
+  sample: [cached_input, input, output]
 labels_present:
   description: For each mapped label that carries data, the number of stored series with it.
   returned: success
   type: dict
+  sample: {department: 24, user_namespace: 24}
 labels_absent:
   description: The mapped labels that no stored series carries.
   returned: success
   type: list
   elements: str
+  sample: []
 no_traffic:
   description: Whether no token sample of the running proxies is stored.
   returned: success
   type: bool
+  sample: false
 tails:
   description:
     - For each Gateway whose proxies may end before they are scraped once more, how many seconds of what they count may
       be lost at a restart.
   returned: success
   type: dict
+  sample: {team-a/chat: 30}
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check

@@ -59,6 +59,12 @@ options:
 EXAMPLES = r"""
 - name: Restart the proxies that do not have the controller's mapping yet
   aigateway.metering.proxy_rollout:
+
+- name: See which proxies would be restarted, of one Gateway
+  aigateway.metering.proxy_rollout:
+    gateways: [team-a/chat]
+  check_mode: true
+  register: rollout
 """
 
 RETURN = r"""
@@ -66,35 +72,42 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 restarted:
   description: The workloads that this run restarted, or in check mode would restart.
   returned: success
   type: list
   elements: str
+  sample: [envoy-gateway-system/envoy-team-a-chat]
 waited:
   description: The workloads that were rolling already or that the gateway rolls by itself; they were waited for.
   returned: success
   type: list
   elements: str
+  sample: []
 current:
   description: The workloads whose sidecars all had the mapping already.
   returned: success
   type: list
   elements: str
+  sample: [envoy-gateway-system/envoy-team-b-chat]
 stale:
   description: The workloads that were left with another mapping, because nothing may restart or they are out of scope.
   returned: success
   type: list
   elements: str
+  sample: []
 commands:
   description: The commands that restart those, and in check mode those that would be restarted.
   returned: success
   type: list
   elements: str
+  sample: [kubectl -n envoy-gateway-system rollout restart deployment/envoy-team-a-chat]
 pods:
   description: For each running proxy pod in scope, the mapping that its sidecar has.
   returned: success
   type: dict
+  sample: {envoy-gateway-system/envoy-team-a-chat-5d4f-x2x4z: "x-user-namespace:user_namespace,x-user-group:department"}
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import proxy_rollout

@@ -75,6 +75,14 @@ EXAMPLES = r"""
     start: "2026-11-01T00:00:00+01:00"
     end: "2026-12-01T00:00:00+01:00"
     by: [namespace, department, model]
+
+- name: Sum up a day by model, as one cluster of a shared store has it
+  aigateway.metering.token_usage_info:
+    start: "2026-11-01T00:00:00Z"
+    end: "2026-11-02T00:00:00Z"
+    by: [model]
+    matchers:
+      cluster: production
 """
 
 RETURN = r"""
@@ -82,23 +90,28 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 prometheus:
   description: What was asked, as namespace/name.
   returned: success
   type: str
+  sample: cpaas-system/kube-prometheus-0
 start:
   description: When the period begins, in UTC.
   returned: success
   type: str
+  sample: "2026-10-31T23:00:00Z"
 end:
   description: When it ends, in UTC.
   returned: success
   type: str
+  sample: "2026-11-30T23:00:00Z"
 by:
   description: What it was summed by.
   returned: success
   type: list
   elements: str
+  sample: [namespace, model]
 rows:
   description:
     - For each combination of what is summed by, C(tokens) by type, C(total), which is input and output, and
@@ -108,32 +121,79 @@ rows:
   returned: success
   type: list
   elements: dict
+  contains:
+    namespace:
+      description: One such key for each of RV(by).
+      type: str
+      sample: team-a
+    tokens:
+      description: Tokens by type.
+      type: dict
+      sample: {input: 1200, output: 300, cached_input: 200}
+    beside:
+      description: Of these, those that are part of neither input nor output.
+      type: dict
+      sample: {}
+    total:
+      description: Input and output tokens, and those in C(beside).
+      type: int
+      sample: 1500
+    requests:
+      description: Requests.
+      type: int
+      sample: 12
 days:
   description: For each day of the period its C(date), and C(tokens), C(beside), C(total) and C(requests) as of rows.
   returned: success
   type: list
   elements: dict
+  contains:
+    date:
+      description: The day, in the zone of the period.
+      type: str
+      sample: "2026-11-01"
+    tokens:
+      description: Tokens by type.
+      type: dict
+      sample: {input: 1200, output: 300}
+    beside:
+      description: Of these, those that are part of neither input nor output.
+      type: dict
+      sample: {}
+    total:
+      description: Input and output tokens, and those in C(beside).
+      type: int
+      sample: 1500
+    requests:
+      description: Requests.
+      type: int
+      sample: 12
 tokens:
   description: All tokens by type.
   returned: success
   type: dict
+  sample: {input: 1200, output: 300, cached_input: 200}
 beside:
   description: Of these, by type, the tokens that v0.4 and older counted beside input or output; none elsewhere.
   returned: success
   type: dict
+  sample: {}
 total:
   description: Input and output tokens, and those in RV(beside).
   returned: success
   type: int
+  sample: 1500
 requests:
   description: All requests.
   returned: success
   type: int
+  sample: 12
 doubts:
   description: What cannot be known of the period, one sentence each.
   returned: success
   type: list
   elements: str
+  sample: ["Nothing is stored of 2026-11-01T00:00:00Z or before: the period may have begun without a scrape."]
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info

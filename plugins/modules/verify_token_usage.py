@@ -97,6 +97,13 @@ EXAMPLES = r"""
     tokens:
       - "{{ token_of_team_a }}"
       - "{{ token_of_team_b }}"
+
+- name: Prove it at an address with a certificate of a private authority
+  aigateway.metering.verify_token_usage:
+    address: https://gateway.example.org
+    address_ca_path: /etc/ssl/private-ca.pem
+    model: my-llm
+    tokens: ["{{ token_of_team_a }}"]
 """
 
 RETURN = r"""
@@ -104,10 +111,12 @@ server:
   description: URL of the API server.
   returned: always
   type: str
+  sample: https://192.0.2.10:6443
 prometheus:
   description: The Prometheus object that was asked, as namespace/name.
   returned: when requests were sent
   type: str
+  sample: cpaas-system/kube-prometheus-0
 rows:
   description: What became of each caller's requests.
   returned: always
@@ -117,40 +126,53 @@ rows:
     caller:
       description: Which of the tokens it is, by number.
       type: str
+      sample: caller 1
     statuses:
       description: The HTTP statuses of the plain and the streamed request.
       type: list
       elements: int
+      sample: [200, 200]
     gateway:
       description: The Gateway whose sidecars counted it, as namespace/name.
       type: str
+      sample: team-a/chat
     labels:
       description: The mapped labels that its samples carry.
       type: dict
+      sample: {department: sales, user_namespace: team-a}
     missing:
       description: The mapped labels that they do not carry, each with the reason.
       type: dict
+      sample: {}
     input:
       description: The input tokens that were counted.
       type: int
+      sample: 24
     output:
       description: The output tokens that were counted.
       type: int
+      sample: 18
     counted:
       description: Whether that is all that the answers speak of.
       type: bool
+      sample: true
     stored:
       description: Whether every replica of the Prometheus has stored it.
       type: bool
+      sample: true
     problems:
       description: What is wrong.
       type: list
       elements: str
+      sample: []
 table:
   description: The rows for a person to read, one line each.
   returned: always
   type: list
   elements: str
+  sample:
+    - caller    gateway      user_namespace  department  answers  input  output  sidecar  Prometheus
+    - caller 1  team-a/chat  team-a          sales       200 200  24     18      counted  stored
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import verify_token_usage

@@ -29,7 +29,7 @@ def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def lines(
+def summary_lines(
     gateway: Mapping[str, Any],
     labels: Mapping[str, Any],
     rollout: Mapping[str, Any],

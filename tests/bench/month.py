@@ -72,7 +72,7 @@ def answer(days: int, way: str) -> None:
     end = START + days * DAY
     store = _store.Store([replica], [1064], {})
     period = _period.Period(store, START, end, end, owners.Owners([], []))
-    calendar = _calendar.days(START, end, "UTC")
+    calendar = _calendar.days_of_period(START, end, "UTC")
     sums = _totals.Sums(["namespace"], [_totals.Usage() for dummy in calendar], lambda dummy: "")
     started = time.monotonic()
     period.read(sums, [(begin, until) for dummy, begin, until in calendar])

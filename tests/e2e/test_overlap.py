@@ -50,7 +50,7 @@ class Live:
     stand: Stand
 
     def sidecars(self) -> list[sidecar.Sidecar]:
-        return sidecar.sidecars(
+        return sidecar.sidecars_of(
             self.stand.get("pods", platform.GATEWAY_NAMESPACE, labels="app.kubernetes.io/name=envoy")
         )
 
@@ -92,7 +92,7 @@ class Live:
         there = _sources.Monitoring([own], monitors, self.stand.get("services", platform.GATEWAY_NAMESPACE))
         return {
             Scrape(source.name.partition("/")[2], target.pod, target.labels, target.keeps_tokens)
-            for source in _sources.sources(there, own, self.sidecars())
+            for source in _sources.sources_of(there, own, self.sidecars())
             for target in source.targets
             if target.scheme == "http"
         }
@@ -108,7 +108,7 @@ class Live:
 
     def verdict(self, *sources: tuple[str, str]) -> live_targets.Verdict:
         rules = {pool: rules for scraper in PODS for pool, rules in self.rules(scraper).items()}
-        return live_targets.verdict(self.restricted(*sources), self.sidecars(), rules)
+        return live_targets.judge_targets(self.restricted(*sources), self.sidecars(), rules)
 
 
 @pytest.fixture(scope="module")

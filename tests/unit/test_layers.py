@@ -26,7 +26,7 @@ LAYERS = (
 )
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 # What several modules share stands below them; these two files are no module's own.
-SHARED = {"module_utils._modules.runner", "module_utils._modules.drift_findings"}
+SHARED = {f"module_utils._modules.{name}" for name in ("runner", "drift_findings", "rehearsal")}
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if "doc_fragments" not in path.parts)
 
 

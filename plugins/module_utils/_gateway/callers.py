@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .. import _names
+from .._tables import in_columns
 from . import exposition
-from .exposition import Sample
+from .exposition import TokenSum
 from .header_setters import Setters, claim_at
 
 
-class Series(NamedTuple):
+class CounterSeries(NamedTuple):
     """A series of one pod: its labels are sorted, underscored, and without empty ones, which Prometheus drops."""
 
     pod: str
@@ -34,20 +35,20 @@ class Series(NamedTuple):
         return dict(self.labels)
 
 
-Counts = Mapping[Series, float]
+Counts = Mapping[CounterSeries, float]
 
 
-def series(pod: str, labels: Mapping[str, str]) -> Series:
+def counter_series(pod: str, labels: Mapping[str, str]) -> CounterSeries:
     named = {name.replace(".", "_"): value for name, value in labels.items() if value}
-    return Series(pod, tuple(sorted(named.items())))
+    return CounterSeries(pod, tuple(sorted(named.items())))
 
 
-def counts(samples: Mapping[str, Sequence[Sample]]) -> dict[Series, float]:
+def read_counts(samples: Mapping[str, Sequence[TokenSum]]) -> dict[CounterSeries, float]:
     """What the sidecars expose, by series."""
-    return {series(pod, sample.labels): sample.tokens for pod, own in samples.items() for sample in own}
+    return {counter_series(pod, sample.labels): sample.tokens for pod, own in samples.items() for sample in own}
 
 
-def growth(before: Counts, after: Counts) -> dict[Series, float]:
+def growth(before: Counts, after: Counts) -> dict[CounterSeries, float]:
     """What was counted in between; a counter that is lower than before has started anew."""
     grown = {}
     for key, value in after.items():
@@ -148,7 +149,7 @@ class Caller:
     """What came with a status other than 200."""
     used: dict[str, int] = field(default_factory=dict)
     """The tokens by type that the answers speak of."""
-    grown: dict[Series, float] = field(default_factory=dict)
+    grown: dict[CounterSeries, float] = field(default_factory=dict)
     """The series of its own that grew."""
     stored: bool = False
 
@@ -167,7 +168,7 @@ def totals_by_type(grown: Counts) -> dict[str, float]:
     return found
 
 
-def own(grown: Counts, caller: Caller, model: str, identity: Identity) -> dict[Series, float]:
+def attribute_to_caller(grown: Counts, caller: Caller, model: str, identity: Identity) -> dict[CounterSeries, float]:
     """Of all that grew, what can be this caller's: of the model, and with no identity but its own."""
     expected = identity.expected(caller.claims)
     found = {}
@@ -180,7 +181,7 @@ def own(grown: Counts, caller: Caller, model: str, identity: Identity) -> dict[S
     return found
 
 
-def is_stored(grown: Counts, after: Counts, stored: Iterable[tuple[Series, float]]) -> bool:
+def is_stored(grown: Counts, after: Counts, stored: Iterable[tuple[CounterSeries, float]]) -> bool:
     """Whether Prometheus has each grown series at the sidecar's present value; it may have further labels.
 
     Where the sidecar has ended meanwhile, what it had counted of this caller is the least that has to be there.
@@ -194,7 +195,7 @@ def is_stored(grown: Counts, after: Counts, stored: Iterable[tuple[Series, float
     )
 
 
-def row(caller: Caller, identity: Identity, gateways: Mapping[str, str]) -> dict[str, Any]:
+def caller_row(caller: Caller, identity: Identity, gateways: Mapping[str, str]) -> dict[str, Any]:
     """A caller's line of the table.
 
     Args:
@@ -225,11 +226,11 @@ def row(caller: Caller, identity: Identity, gateways: Mapping[str, str]) -> dict
         "output": round(totals.get("output", 0)),
         "counted": caller.counted,
         "stored": caller.stored,
-        "problems": problems(caller, missing),
+        "problems": problems_of_caller(caller, missing),
     }
 
 
-def problems(caller: Caller, missing: Mapping[str, str]) -> list[str]:
+def problems_of_caller(caller: Caller, missing: Mapping[str, str]) -> list[str]:
     """What is wrong with a caller's metering."""
     bad = [status for status in caller.statuses if status != 200]
     if bad:
@@ -246,7 +247,7 @@ def problems(caller: Caller, missing: Mapping[str, str]) -> list[str]:
     return found
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def callers_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows for a terminal, one line each, and a line for each missing label."""
     required = _names.REQUIRED_PAIR[1]
     others = sorted({label for item in rows for label in item["labels"] if label != required})
@@ -264,8 +265,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 "stored" if item["stored"] else "NOT",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    found = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return found + [
+    return in_columns(lines) + [
         f"{item['caller']} has no {label}: {reason}" for item in rows for label, reason in item["missing"].items()
     ]

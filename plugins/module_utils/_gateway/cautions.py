@@ -87,7 +87,7 @@ def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
     ]
 
 
-def unmetered(found: Iterable[Unmetered]) -> list[str]:
+def unmetered_proxies(found: Iterable[Unmetered]) -> list[str]:
     """A warning for each proxy that serves and is metered by nobody."""
     return [f"{item}. What it serves is in no bill. Next: {item.command}" for item in found]
 

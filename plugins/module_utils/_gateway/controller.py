@@ -52,7 +52,7 @@ class Controller:
         where = f"An annotation of deployment {self.name}"
         return Record(
             *(
-                tuple(mapping.parse(annotations.get(name, ""), where))
+                tuple(mapping.parse_mapping(annotations.get(name, ""), where))
                 for name in (_names.ADDED_ANNOTATION, _names.REMOVED_ANNOTATION, _names.MAPPING_ANNOTATION)
             )
         )
@@ -72,15 +72,15 @@ class Controller:
         """
         parts = {name: split_program_of(self.lists, name) for name in self.lists}
         kept = [[word] for word in self.words]
-        value = mapping.render(pairs)
+        value = mapping.render_mapping(pairs)
         for flag in (self.flag,) if pairs else _generations.HEADER_FLAGS:
-            for index, edited in enumerate(go_flags.edited(self.words, flag, value if pairs else None)):
+            for index, edited in enumerate(go_flags.with_value(self.words, flag, value if pairs else None)):
                 kept[index] = edited if edited != [self.words[index]] else kept[index]
         found = {}
         for name, (program, words) in parts.items():
             own, kept = kept[: len(words)], kept[len(words) :]
             found[name] = [*program, *(word for group in own for word in group)]
-        if pairs and go_flags.find(self.words, self.flag) is None:
+        if pairs and go_flags.find_flag(self.words, self.flag) is None:
             # In front of all flags it counts, whatever follows.
             first = next((name for name, (dummy, words) in parts.items() if words), [*parts][-1])
             start = len(parts[first][0])
@@ -102,7 +102,7 @@ class Controller:
     @property
     def has_flag(self) -> bool:
         """Whether some flag for the mapping is there already."""
-        return any(go_flags.find(self.words, flag) for flag in _generations.HEADER_FLAGS)
+        return any(go_flags.find_flag(self.words, flag) for flag in _generations.HEADER_FLAGS)
 
     @property
     def ignored(self) -> list[str]:
@@ -110,7 +110,7 @@ class Controller:
         found = []
         counts = self.value
         for flag in (*_generations.HEADER_FLAGS, _names.BASE_FLAG):
-            *others, last = [place.value for place in go_flags.places(self.words, flag)] or [""]
+            *others, last = [place.value for place in go_flags.flag_places(self.words, flag)] or [""]
             if flag in _generations.HEADER_FLAGS and last not in ("", counts):
                 others.append(last)
             kept = counts if flag in _generations.HEADER_FLAGS else last
@@ -157,7 +157,7 @@ class Controller:
 def _controller(deployment: Object) -> Controller | None:
     for container in containers(deployment["spec"]["template"]["spec"]):
         words = flags_of(container)
-        if any(go_flags.find(words, flag) for flag in (_names.CONTROLLER_FLAG, *_generations.HEADER_FLAGS)):
+        if any(go_flags.find_flag(words, flag) for flag in (_names.CONTROLLER_FLAG, *_generations.HEADER_FLAGS)):
             flag = flag_and_value(words)[0]
             where = f"The flag --{flag} of deployment {name_of(deployment)}"
             return Controller(
@@ -166,7 +166,7 @@ def _controller(deployment: Object) -> Controller | None:
                 {name: container[name] for name in LISTS if container.get(name)},
                 flag,
                 mapping_of(words, where),
-                tuple(mapping.parse(go_flags.value(words, _names.BASE_FLAG) or "", where)),
+                tuple(mapping.parse_mapping(go_flags.flag_value(words, _names.BASE_FLAG) or "", where)),
             )
     return None
 

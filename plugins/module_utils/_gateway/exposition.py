@@ -30,14 +30,14 @@ _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
 @dataclass(frozen=True)
-class Sample:
+class TokenSum:
     """The tokens that one series has counted since its sidecar started."""
 
     labels: Mapping[str, str]
     tokens: float
 
 
-def parse(exposition: str) -> list[Sample]:
+def parse_exposition(exposition: str) -> list[TokenSum]:
     """The token sums of an exposition."""
     found = []
     for line in exposition.split("\n"):
@@ -48,7 +48,7 @@ def parse(exposition: str) -> list[Sample]:
                 for name, value in _LABEL.findall(match.group(2))
             }
             with contextlib.suppress(ValueError):  # a line that is no sample
-                found.append(Sample(labels, float(match.group(3))))
+                found.append(TokenSum(labels, float(match.group(3))))
     return found
 
 
@@ -64,12 +64,12 @@ def shown_value(value: str) -> str:
     return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in items)
 
 
-def token_type(sample: Sample) -> str:
+def token_type(sample: TokenSum) -> str:
     """The type of the tokens that a series counts; an empty text where it carries none."""
     return next((sample.labels[name] for name in _names.TOKEN_TYPE_LABELS if name in sample.labels), "")
 
 
-def in_total(sample: Sample) -> bool:
+def in_total(sample: TokenSum) -> bool:
     """Whether a series is a part of the total: the other types are parts of these."""
     return token_type(sample) in _names.TOTAL_TOKEN_TYPES
 
@@ -90,12 +90,12 @@ def decoded_array(value: str) -> str:
         return ""
 
 
-def labels_with_data(samples: Iterable[Sample]) -> set[str]:
+def labels_with_data(samples: Iterable[TokenSum]) -> set[str]:
     """The labels that some sample carries with a value. An empty value is none to Prometheus, an array none to us."""
     return {name for sample in samples for name, value in sample.labels.items() if value and not decoded_array(value)}
 
 
-def arrays(samples: Iterable[Sample], labels: Iterable[str]) -> dict[str, list[str]]:
+def arrays(samples: Iterable[TokenSum], labels: Iterable[str]) -> dict[str, list[str]]:
     """For each of the labels that carries encoded arrays, those arrays as JSON."""
     found: dict[str, set[str]] = {}
     wanted = set(labels)

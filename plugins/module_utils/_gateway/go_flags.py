@@ -56,7 +56,7 @@ def _end_of_flags(words: Sequence[str]) -> int:
     return len(words)
 
 
-def places(words: Sequence[str], name: str) -> list[Place]:
+def flag_places(words: Sequence[str], name: str) -> list[Place]:
     """All occurrences of a flag among the words that are flags, in their order; the last one counts."""
     flag = re.compile(rf"--?{re.escape(name)}(?:=(.*))?\Z", re.DOTALL)
     end = _end_of_flags(words)
@@ -74,25 +74,25 @@ def places(words: Sequence[str], name: str) -> list[Place]:
     return found
 
 
-def find(words: Sequence[str], name: str) -> Place | None:
+def find_flag(words: Sequence[str], name: str) -> Place | None:
     """The occurrence of a flag that counts: the last one among the words that are flags; None where there is none."""
-    return next(iter(places(words, name)[::-1]), None)
+    return next(iter(flag_places(words, name)[::-1]), None)
 
 
-def value(words: Sequence[str], name: str) -> str | None:
+def flag_value(words: Sequence[str], name: str) -> str | None:
     """The value of a flag, or None where it is absent."""
-    place = find(words, name)
+    place = find_flag(words, name)
     return None if place is None else place.value
 
 
-def edited(words: Sequence[str], name: str, new: str | None) -> list[list[str]]:
+def with_value(words: Sequence[str], name: str, new: str | None) -> list[list[str]]:
     """For each of the words what stands in its place once the flag has a value, or is gone where that is None.
 
     The flag keeps the spelling in which it stood; where it stood several times, it stands once, where it counted. One
     that was absent is not added. What stands where is kept, because words may come from several lists.
     """
     result = [[word] for word in words]
-    found = places(words, name)
+    found = flag_places(words, name)
     for place in found if new is None else found[:-1]:
         # What does not count would only mislead whoever reads it.
         result[place.index] = []
@@ -109,16 +109,16 @@ def edited(words: Sequence[str], name: str, new: str | None) -> list[list[str]]:
     return result
 
 
-def removed(words: Sequence[str], name: str) -> list[str]:
+def without_flag(words: Sequence[str], name: str) -> list[str]:
     """The words without the flag, however often and in whichever spelling it stands there."""
-    return [word for kept in edited(words, name, None) for word in kept]
+    return [word for kept in with_value(words, name, None) for word in kept]
 
 
-def replaced(words: Sequence[str], name: str, new: str) -> list[str]:
+def with_replaced(words: Sequence[str], name: str, new: str) -> list[str]:
     """The words with the flag set to a value.
 
     An absent flag goes to the front: there it counts whatever follows, a stray positional included.
     """
-    if not places(words, name):
+    if not flag_places(words, name):
         return [f"--{name}={new}", *words]
-    return [word for kept in edited(words, name, new) for word in kept]
+    return [word for kept in with_value(words, name, new) for word in kept]

@@ -36,11 +36,11 @@ def flag_and_value(words: Sequence[str]) -> tuple[str, str]:
 
     A gateway that knows two such flags reads the older one only as long as the newer is empty, and is told by either.
     """
-    there = [flag for flag in _generations.HEADER_FLAGS if go_flags.find(words, flag)]
-    values = [go_flags.value(words, flag) for flag in there]
+    there = [flag for flag in _generations.HEADER_FLAGS if go_flags.find_flag(words, flag)]
+    values = [go_flags.flag_value(words, flag) for flag in there]
     return next(iter(there), _generations.HEADER_FLAGS[0]), next(filter(None, values), "")
 
 
 def mapping_of(words: Sequence[str], where: str) -> tuple[Pair, ...]:
     """The pairs of the flag that maps headers to labels of metrics."""
-    return tuple(mapping.parse(flag_and_value(words)[1], where))
+    return tuple(mapping.parse_mapping(flag_and_value(words)[1], where))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from . import mapping as _mapping
 from .controller import Controller
-from .exposition import Sample, arrays, labels_with_data
+from .exposition import TokenSum, arrays, labels_with_data
 from .header_setters import Setters
 from .sidecar import Sidecar
 
@@ -35,7 +35,7 @@ class LabelState:
 def state_of(
     label: str,
     mapping: Mapping[str, str],
-    samples: Sequence[Sample],
+    samples: Sequence[TokenSum],
     stale: Sequence[str],
     setters: Setters,
 ) -> LabelState:
@@ -72,7 +72,7 @@ def state_of(
 def label_states(
     controller: Controller,
     sidecars: Sequence[Sidecar],
-    samples: Mapping[str, Sequence[Sample]],
+    samples: Mapping[str, Sequence[TokenSum]],
     setters: Setters,
 ) -> dict[str, LabelState]:
     """For each label of the controller's mapping, whether it carries data, and otherwise why not."""

@@ -25,6 +25,9 @@ _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _LABEL = re.compile(r"[a-zA-Z](_?[a-zA-Z0-9])*\Z")
 
 
+THIS_RUN = "this run"
+
+
 class Pair(NamedTuple):
     """One header whose value becomes the value of one metric label."""
 
@@ -35,7 +38,7 @@ class Pair(NamedTuple):
         return f"{self.header}:{self.label}"
 
 
-def parse(text: str, where: str) -> list[Pair]:
+def parse_mapping(text: str, where: str) -> list[Pair]:
     """Read a mapping as the gateway does (internal/internalapi, ParseRequestHeaderAttributeMapping).
 
     Elements are split at commas and trimmed, each split at its first colon and both sides trimmed; of two elements
@@ -63,7 +66,7 @@ def parse(text: str, where: str) -> list[Pair]:
     return [Pair(header, label) for header, label in found.items()]
 
 
-def render(pairs: Iterable[Pair]) -> str:
+def render_mapping(pairs: Iterable[Pair]) -> str:
     """A mapping as the flag's value. No blanks: one after a colon breaks the chart's rendering."""
     return ",".join(map(str, pairs))
 
@@ -168,7 +171,7 @@ class Merge:
 
     @property
     def value(self) -> str:
-        return render(self.pairs)
+        return render_mapping(self.pairs)
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def _refuse_clash(pair: Pair, source: str, known: Mapping[Pair, str]) -> None:
             )
 
 
-def merge(
+def merge_mappings(
     controller: Sequence[Pair],
     sidecars: Mapping[str, Sequence[Pair]],
     wanted: Sequence[Pair],
@@ -249,12 +252,8 @@ def merge(
         (f"the sidecar of {name}", [pair for pair in sidecars[name] if pair not in removed])
         for name in sorted(sidecars)
     ]
-    claims += [("this run", wanted)]
-    sources: dict[Pair, list[str]] = {}
-    for source, pairs in claims:
-        for pair in pairs:
-            _refuse_clash(pair, source, {known: names[0] for known, names in sources.items()})
-            sources.setdefault(pair, []).append(source)
+    claims += [(THIS_RUN, wanted)]
+    sources = _sources_of(claims)
     result = {pair.header: pair for pair in controller}
     below = {pair: "the base flag" for pair in base if pair.header not in result}
     taken: dict[str, list[Pair]] = {}
@@ -264,16 +263,10 @@ def merge(
             if pair.header not in result and pair not in below:
                 result[pair.header] = pair
                 taken.setdefault(source, []).append(pair)
-    added = taken.pop("this run", [])
+    added = taken.pop(THIS_RUN, [])
+    if not consent:
+        _refuse_per_user(added)
     recovered = [pair for pairs in taken.values() for pair in pairs]
-    for pair in added:
-        if is_per_user(pair) and not consent:
-            raise _refuse(
-                pair,
-                "makes one series for each user",
-                "That is users x models x token types x pods series, which can exhaust Prometheus.",
-                "set labels_allow_per_user: true once retention and the number of users are known to bear it.",
-            )
     return Merge(
         tuple(result.values()),
         tuple(added),
@@ -282,7 +275,28 @@ def merge(
     )
 
 
-def remove(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Sequence[Pair]) -> Merge:
+def _sources_of(claims: Iterable[tuple[str, Sequence[Pair]]]) -> dict[Pair, list[str]]:
+    """By pair, who has it; pairs that cannot be in force together are refused."""
+    sources: dict[Pair, list[str]] = {}
+    for source, pairs in claims:
+        for pair in pairs:
+            _refuse_clash(pair, source, {known: names[0] for known, names in sources.items()})
+            sources.setdefault(pair, []).append(source)
+    return sources
+
+
+def _refuse_per_user(added: Iterable[Pair]) -> None:
+    for pair in added:
+        if is_per_user(pair):
+            raise _refuse(
+                pair,
+                "makes one series for each user",
+                "That is users x models x token types x pods series, which can exhaust Prometheus.",
+                "set labels_allow_per_user: true once retention and the number of users are known to bear it.",
+            )
+
+
+def remove_pairs(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Sequence[Pair]) -> Merge:
     """The controller's mapping without some pairs; all others keep their order. Pairs that are not there do not matter.
 
     Raises:
@@ -299,18 +313,18 @@ def remove(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Sequence[
     return Merge(tuple(pair for pair in controller if pair not in unwanted))
 
 
-def effective(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:
+def effective_mapping(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:
     """What metrics really carry, header to label: the base flag overlaid, header by header, by the metrics flag."""
     return dict(base) | dict(metrics)
 
 
 def metric_labels(metrics: Iterable[Pair], base: Iterable[Pair]) -> dict[str, str]:
     """What metrics really carry, header to label, the label as it is stored."""
-    return {header: stored_label(label) for header, label in effective(metrics, base).items()}
+    return {header: stored_label(label) for header, label in effective_mapping(metrics, base).items()}
 
 
-def wanted(text: str) -> list[Pair]:
+def wanted_pairs(text: str) -> list[Pair]:
     """The pairs that a user asks for; the pair that bills a namespace is always among them."""
-    pairs = parse(text, "This run")
+    pairs = parse_mapping(text, "This run")
     required = Pair(*_names.REQUIRED_PAIR)
     return pairs if required in pairs else [required, *pairs]

@@ -18,7 +18,7 @@ from .. import _names
 from .._kubernetes.objects import Object, containers, name_of
 from .._kubernetes.rollout_status import missing_in_rollout
 from .controller import Controller
-from .sidecar import Sidecar, gateway_of, sidecars
+from .sidecar import Sidecar, gateway_of, sidecars_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _owns(workload: Object, pod: Object) -> bool:
     return bool(wanted) and same_namespace and wanted.items() <= labels.items()
 
 
-def proxies(workloads: Iterable[tuple[str, Object]], pods: Sequence[Object]) -> list[Proxy]:
+def proxies_of(workloads: Iterable[tuple[str, Object]], pods: Sequence[Object]) -> list[Proxy]:
     """The workloads of which some pod carries the sidecar, by name.
 
     Args:
@@ -69,7 +69,7 @@ def proxies(workloads: Iterable[tuple[str, Object]], pods: Sequence[Object]) -> 
     found = []
     for kind, workload in workloads:
         own = [pod for pod in pods if _owns(workload, pod)]
-        running = sidecars(own)
+        running = sidecars_of(own)
         carries = any(item["name"] == _names.SIDECAR for pod in own for item in containers(pod["spec"]))
         if carries:
             found.append(Proxy(kind, workload, tuple(running), tuple(own)))

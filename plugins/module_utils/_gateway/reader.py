@@ -24,17 +24,17 @@ APPS = "apps/v1"
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 
 
-def controller(cluster: Cluster, named: str = "") -> _controller.Controller:
+def read_controller(cluster: Cluster, named: str = "") -> _controller.Controller:
     """The AI gateway's controller; looked for by its chart's labels first, then among all Deployments."""
     labelled = cluster.list(APPS, "deployments", labels=_names.CONTROLLER_LABELS)
     try:
         found = _controller.find_controller(labelled, named)
     except MeteringError:
         found = _controller.find_controller(cluster.list(APPS, "deployments"), named)
-    return found if found.has_flag else _controller.with_flag_of_its_generation(found, sidecars(cluster))
+    return found if found.has_flag else _controller.with_flag_of_its_generation(found, read_sidecars(cluster))
 
 
-def proxy_workloads(cluster: Cluster) -> list[tuple[str, _objects.Object]]:
+def read_proxy_workloads(cluster: Cluster) -> list[tuple[str, _objects.Object]]:
     """The proxies' Deployments and DaemonSets, each with its kind."""
     return [
         (kind, item)
@@ -43,12 +43,12 @@ def proxy_workloads(cluster: Cluster) -> list[tuple[str, _objects.Object]]:
     ]
 
 
-def proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[proxy.Proxy]:
+def read_proxies(cluster: Cluster, scope: Sequence[str] = ()) -> list[proxy.Proxy]:
     """The proxy workloads whose pods carry the sidecar, of the Gateways in scope."""
-    return _sidecar.within(proxy.proxies(proxy_workloads(cluster), proxy_pods(cluster)), scope)
+    return _sidecar.in_scope(proxy.proxies_of(read_proxy_workloads(cluster), read_proxy_pods(cluster)), scope)
 
 
-def routes(cluster: Cluster) -> list[_objects.Object]:
+def read_routes(cluster: Cluster) -> list[_objects.Object]:
     """The AIGatewayRoutes; none where their kind is not served."""
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     if not group:
@@ -57,8 +57,8 @@ def routes(cluster: Cluster) -> list[_objects.Object]:
     return [{**item, "spec": item.get("spec") or {}} for item in cluster.list(group, "aigatewayroutes")]
 
 
-def unused_sidecars(
-    cluster: Cluster, found: Sequence[_sidecar.Sidecar], samples: Mapping[str, Sequence[exposition.Sample]]
+def read_unused_sidecars(
+    cluster: Cluster, found: Sequence[_sidecar.Sidecar], samples: Mapping[str, Sequence[exposition.TokenSum]]
 ) -> list[Unmetered]:
     """The sidecars that have counted nothing because no listener uses them, as far as that can be seen."""
     unused = []
@@ -73,37 +73,37 @@ def unused_sidecars(
         except MeteringError:  # its statistics may be closed; then nothing is known
             continue
         if not unmetered.uses_sidecar(text):
-            unused.append(unmetered.unused(sidecar.pod, sidecar.gateway))
+            unused.append(unmetered.unused_sidecars(sidecar.pod, sidecar.gateway))
     return unused
 
 
-def proxy_pods(cluster: Cluster) -> list[_objects.Object]:
+def read_proxy_pods(cluster: Cluster) -> list[_objects.Object]:
     """The proxies' pods, whatever their phase, with or without a sidecar."""
     return list(cluster.list("v1", "pods", labels=_names.PROXY_LABELS))
 
 
-def sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[_sidecar.Sidecar]:
+def read_sidecars(cluster: Cluster, scope: Sequence[str] = ()) -> list[_sidecar.Sidecar]:
     """The sidecars of the running proxy pods of the Gateways in scope."""
-    return _sidecar.within(_sidecar.sidecars(proxy_pods(cluster)), scope)
+    return _sidecar.in_scope(_sidecar.sidecars_of(read_proxy_pods(cluster)), scope)
 
 
-def samples(cluster: Cluster, found: Sequence[_sidecar.Sidecar]) -> dict[str, list[exposition.Sample]]:
+def read_token_sums(cluster: Cluster, found: Sequence[_sidecar.Sidecar]) -> dict[str, list[exposition.TokenSum]]:
     """The token samples that each sidecar exposes, by namespace/pod.
 
     Raises:
         MeteringError: one of them does not answer.
     """
-    answered, silent = readable_samples(cluster, found)
+    answered, silent = read_readable_token_sums(cluster, found)
     for error in silent.values():
         raise error
     return answered
 
 
-def readable_samples(
+def read_readable_token_sums(
     cluster: Cluster, found: Sequence[_sidecar.Sidecar]
-) -> tuple[dict[str, list[exposition.Sample]], dict[str, MeteringError]]:
+) -> tuple[dict[str, list[exposition.TokenSum]], dict[str, MeteringError]]:
     """The token samples of the sidecars that answer, and why the others do not, by namespace/pod."""
-    answered: dict[str, list[exposition.Sample]] = {}
+    answered: dict[str, list[exposition.TokenSum]] = {}
     silent: dict[str, MeteringError] = {}
     for sidecar in found:
         metadata = sidecar.pod["metadata"]
@@ -112,11 +112,11 @@ def readable_samples(
         except MeteringError as error:
             silent[sidecar.name] = error
         else:
-            answered[sidecar.name] = exposition.parse(text)
+            answered[sidecar.name] = exposition.parse_exposition(text)
     return answered, silent
 
 
-def header_setters(
+def read_header_setters(
     cluster: Cluster, headers: Collection[str], routes: Sequence[_objects.Object] | None = None
 ) -> _header_setters.Setters:
     """What sets some request headers; AIGatewayRoutes that were read before may be given.

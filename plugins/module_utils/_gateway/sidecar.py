@@ -53,7 +53,7 @@ class Owned(Protocol):
 T = TypeVar("T", bound=Owned)
 
 
-def within(found: Iterable[T], scope: Sequence[str]) -> list[T]:
+def in_scope(found: Iterable[T], scope: Sequence[str]) -> list[T]:
     """Those of the Gateways in scope (namespace/name); all where the scope is empty."""
     return [item for item in found if not scope or item.gateway in scope]
 
@@ -102,7 +102,7 @@ class Sidecar:
             handler = (container.get("lifecycle") or {}).get("preStop") or {}
             command = (handler.get("exec") or {}).get("command") or ()
             # What comes first are the program and its subcommands.
-            text = go_flags.value([word for word in command if word.startswith("-")], _names.MIN_DRAIN_FLAG)
+            text = go_flags.flag_value([word for word in command if word.startswith("-")], _names.MIN_DRAIN_FLAG)
             if text:
                 return _durations.seconds(text)
         return None
@@ -110,7 +110,7 @@ class Sidecar:
     @property
     def effective(self) -> dict[str, str]:
         """Header to label, as its metrics carry them."""
-        return mapping.effective(self.metrics, self.base)
+        return mapping.effective_mapping(self.metrics, self.base)
 
     @property
     def emitted(self) -> list[Pair]:
@@ -119,7 +119,7 @@ class Sidecar:
 
     def is_stale(self, controller: Mapped) -> bool:
         """Whether it was created from another mapping than the controller's present one."""
-        return self.effective != mapping.effective(controller.pairs, controller.base)
+        return self.effective != mapping.effective_mapping(controller.pairs, controller.base)
 
 
 def sidecar_of(pod: Object) -> Sidecar | None:
@@ -130,19 +130,19 @@ def sidecar_of(pod: Object) -> Sidecar | None:
         if container["name"] == _names.SIDECAR:
             words = flags_of(container)
             where = f"The sidecar of pod {name_of(pod)}"
-            ports = {flag: go_flags.value(words, flag) or "" for flag in _generations.PORT_FLAGS}
+            ports = {flag: go_flags.flag_value(words, flag) or "" for flag in _generations.PORT_FLAGS}
             port_flag = next((flag for flag, text in ports.items() if text.isdigit()), "")
             return Sidecar(
                 pod,
                 mapping_of(words, where),
-                tuple(mapping.parse(go_flags.value(words, _names.BASE_FLAG) or "", where)),
+                tuple(mapping.parse_mapping(go_flags.flag_value(words, _names.BASE_FLAG) or "", where)),
                 int(ports[port_flag]) if port_flag else _names.ADMIN_PORT,
                 port_flag,
             )
     return None
 
 
-def sidecars(pods: Iterable[Object]) -> list[Sidecar]:
+def sidecars_of(pods: Iterable[Object]) -> list[Sidecar]:
     """The sidecars of the running proxy pods, by name."""
     found = [sidecar for sidecar in map(sidecar_of, pods) if sidecar is not None]
     return sorted(found, key=lambda sidecar: sidecar.name)

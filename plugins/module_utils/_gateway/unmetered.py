@@ -66,7 +66,7 @@ def _sidecar_is_ready(pod: Object) -> bool:
     return all(item.get("ready", True) for item in told if item.get("name") == _names.SIDECAR)
 
 
-def unmetered(pods: Iterable[Object], expected: Collection[str], scope: Sequence[str] = ()) -> list[Unmetered]:
+def unmetered_pods(pods: Iterable[Object], expected: Collection[str], scope: Sequence[str] = ()) -> list[Unmetered]:
     """The serving proxy pods of Gateways that are to be metered, without a sidecar that is ready.
 
     Args:
@@ -95,7 +95,7 @@ def unmetered(pods: Iterable[Object], expected: Collection[str], scope: Sequence
     return found
 
 
-def unused(pod: Object, gateway: str) -> Unmetered:
+def unused_sidecars(pod: Object, gateway: str) -> Unmetered:
     """A pod whose sidecar is there, and in no filter chain."""
     return Unmetered(
         name_of(pod),

@@ -71,7 +71,7 @@ def write(
         "metadata": {
             "resourceVersion": current["metadata"]["resourceVersion"],
             # A null removes the annotation.
-            "annotations": {name: mapping.render(pairs) or None for name, pairs in annotations.items()},
+            "annotations": {name: mapping.render_mapping(pairs) or None for name, pairs in annotations.items()},
         },
         "spec": {"template": {"spec": {"initContainers" if in_init else "containers": [container]}}},
     }

@@ -28,6 +28,14 @@ def containers(pod_spec: Object) -> list[Object]:
     return [*(pod_spec.get("initContainers") or ()), *(pod_spec.get("containers") or ())]
 
 
+def without_server_fields(document: Any) -> Any:
+    """An object, or the objects in one, without what only the API server writes."""
+    if not isinstance(document, Mapping):
+        return document
+    hidden = {"managedFields", "resourceVersion", "uid", "generation", "creationTimestamp"}
+    return {key: without_server_fields(value) for key, value in document.items() if key not in hidden}
+
+
 def is_contained(wanted: Any, found: Any) -> bool:
     """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):

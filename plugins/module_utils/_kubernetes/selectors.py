@@ -58,7 +58,7 @@ def satisfying(selector: Mapping[str, Any] | None) -> dict[str, str] | None:
     return labels if matches(selector, labels) else None
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parse_selector(text: str) -> dict[str, Any]:
     """A selector out of its text form, as the API server takes it in a query."""
     expressions: list[dict[str, Any]] = []
     for found in _REQUIREMENT.finditer(text):

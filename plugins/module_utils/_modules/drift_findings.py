@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from .. import _names
 from .._gateway import exposition, mapping
 from .._gateway.controller import Controller
-from .._gateway.exposition import Sample
+from .._gateway.exposition import TokenSum
 from .._gateway.label_state import LabelState
 from .._gateway.mapping import Pair
 from .._gateway.sidecar import Sidecar
@@ -78,7 +78,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
                     controller.name,
                     f"The pair {pair} has vanished from the flag and from every sidecar{writer}.",
                     "Its label is on no sample any more. An upgrade of the chart without the value does that.",
-                    f"{SITE} -e labels_pairs={mapping.render([*wished, *([] if pair in wished else [pair])])}",
+                    f"{SITE} -e labels_pairs={mapping.render_mapping([*wished, *([] if pair in wished else [pair])])}",
                 )
             )
         else:
@@ -95,7 +95,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
         Drift(
             "stale",
             sidecar.name,
-            f"Its sidecar emits {mapping.render(sidecar.emitted) or 'nothing'}, the controller has "
+            f"Its sidecar emits {mapping.render_mapping(sidecar.emitted) or 'nothing'}, the controller has "
             f"{controller.value or 'nothing'}.",
             "It keeps its mapping until it is restarted.",
             SITE,
@@ -225,7 +225,7 @@ def of_unstored(found: Mapping[str, tuple[int, int]], scraper: str) -> list[Drif
     ]
 
 
-def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[Sample]]) -> list[Drift]:
+def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[TokenSum]]) -> list[Drift]:
     """Samples without the namespace that is to be billed."""
     label = _names.REQUIRED_PAIR[1]
     unbilled = {

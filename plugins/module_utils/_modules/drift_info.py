@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {
     **GATEWAYS_OPTION,
     **PROMETHEUS_OPTION,
     **API_OPTION,
-    "pairs": {"type": "str", "default": ""},
+    "pairs": {"type": "raw", "default": ""},
     "monitor_name": {"type": "str", "default": ""},
     "interval": {"type": "str", "default": "30s"},
     "timeout": {"type": "int", "default": 30},
@@ -32,26 +32,28 @@ OPTIONS: dict[str, Any] = {
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Every drift: what drift_info returns."""
     options = module.params
-    wanted = mapping.wanted(options["pairs"] or _names.DEFAULT_PAIRS)
-    controller = reader.controller(cluster, options["controller"])
-    view = context.of(module, cluster)
+    wanted = mapping.wanted_pairs(options["pairs"] or _names.DEFAULT_PAIRS)
+    controller = reader.read_controller(cluster, options["controller"])
+    view = context.read_context(module, cluster)
     sidecars = view.sidecars
-    plan = planning.planned(module, cluster, view, name=options["monitor_name"], interval=options["interval"])
+    plan = planning.plan_accepted_scrape(
+        module, cluster, view, name=options["monitor_name"], interval=options["interval"]
+    )
     seen = proof.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])
     if not seen.verdicts:
         raise proof.not_known(view, seen)
-    samples, silent = reader.readable_samples(cluster, sidecars)
+    samples, silent = reader.read_readable_token_sums(cluster, sidecars)
     if seen.silent is not None:
         silent = {**silent, view.scraper.name: seen.silent}
-    setters = reader.header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
+    setters = reader.read_header_setters(cluster, [pair.header for pair in (*controller.pairs, *controller.base)])
     states = label_state.label_states(controller, sidecars, samples, setters)
     drifts = [
         *drift_findings.of_mapping(controller, sidecars, wanted),
         *drift_findings.of_scrape(plan),
         *drift_findings.of_targets(seen.verdicts),
-        *drift_findings.of_unmetered([*seen.unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
+        *drift_findings.of_unmetered([*seen.unmetered, *reader.read_unused_sidecars(cluster, sidecars, samples)]),
         *drift_findings.of_unstored(
-            {pod: (stored_tokens.total(seen.exposed[pod]), lacking) for pod, lacking in seen.unstored.items()},
+            {pod: (stored_tokens.total_of(seen.exposed[pod]), lacking) for pod, lacking in seen.unstored.items()},
             view.scraper.name,
         ),
         *drift_findings.of_labels(states, samples),

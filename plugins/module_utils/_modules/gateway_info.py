@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,13 +26,12 @@ from .._gateway.label_state import label_states
 from .._gateway.mapping import Merge, Pair
 from .._gateway.proxy import Proxy
 from .._gateway.sidecar import Sidecar
-from .._kubernetes import objects
-from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
+from .._kubernetes.client import Cluster, Permission
 from .._kubernetes.objects import Object
 from .._prometheus import api as _api
 from .._prometheus import cardinality
 from .._prometheus import replica as _replica
-from .._prometheus.cardinality import Stored
+from .._prometheus.cardinality import StoredSeries
 from .._scrape import backend as _backend
 from .._scrape import planning, scrapers, sources
 from .._scrape import reader as _reader
@@ -42,6 +40,7 @@ from .._scrape.context import View
 from .._scrape.plan import Plan
 from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
+from .rehearsal import DASHBOARD_PERMISSION, refuse_lacking, rehearse, writes_of
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 T = TypeVar("T")
@@ -67,7 +66,7 @@ OPTIONS: dict[str, Any] = {
     **GATEWAYS_OPTION,
     **PROMETHEUS_OPTION,
     **API_OPTION,
-    "pairs": {"type": "str", "default": ""},
+    "pairs": {"type": "raw", "default": ""},
     "allow_per_user": {"type": "bool", "default": False},
     "check_permissions": {"type": "bool", "default": True},
     "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
@@ -77,13 +76,12 @@ OPTIONS: dict[str, Any] = {
     "cost_management": {"type": "bool", "default": False},
 }
 DASHBOARDS = "ait.alauda.io/v1alpha2", "monitordashboards"
-DASHBOARD_PERMISSION = "ait.alauda.io", "monitordashboards", ""
 # The labels of Cost Management's programs: one collects what is billed, one shows it.
 PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
 
 @dataclass
-class Look:
+class ClusterState:
     """What a cluster shows, as far as it can be read."""
 
     controller: Controller | None
@@ -98,7 +96,7 @@ class Look:
 
     @property
     def in_scope(self) -> list[Proxy]:
-        return _sidecar.within(self.proxies, self.scope)
+        return _sidecar.in_scope(self.proxies, self.scope)
 
     @property
     def sidecars(self) -> list[Sidecar]:
@@ -110,19 +108,19 @@ class Look:
         return self.backend.scraper if self.backend else None
 
 
-def read(module: Any, cluster: Cluster, problems: Problems) -> Look:
+def read_state(module: Any, cluster: Cluster, problems: Problems) -> ClusterState:
     """Look at a cluster."""
     options = module.params
-    controller = problems.of(reader.controller, cluster, options["controller"])
-    workloads, pods = reader.proxy_workloads(cluster), reader.proxy_pods(cluster)
-    routes = problems.of(reader.routes, cluster) or []
-    proxies = _proxy.proxies(workloads, pods)
-    look = Look(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
+    controller = problems.of(reader.read_controller, cluster, options["controller"])
+    workloads, pods = reader.read_proxy_workloads(cluster), reader.read_proxy_pods(cluster)
+    routes = problems.of(reader.read_routes, cluster) or []
+    proxies = _proxy.proxies_of(workloads, pods)
+    look = ClusterState(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
     problems.of(_sidecar.require_sidecars, look.sidecars, look.scope)
     api = problems.of(_api.with_credentials, module, cluster) or {}
-    monitoring = problems.of(_reader.monitoring, cluster, look.sidecars) or look.monitoring
+    monitoring = problems.of(_reader.read_monitoring, cluster, look.sidecars) or look.monitoring
     look.monitoring = _backend.monitoring_with(monitoring, api)
-    scraper = problems.of(sources.choose, look.monitoring, options["prometheus"], look.sidecars)
+    scraper = problems.of(sources.choose_scraper_of, look.monitoring, options["prometheus"], look.sidecars)
     look.backend = Backend(cluster, scraper, api) if scraper else None
     return look
 
@@ -131,29 +129,29 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What gateway_info returns."""
     options = module.params
     problems = Problems()
-    wanted = problems.of(_mapping.wanted, options["pairs"]) or []
+    wanted = problems.of(_mapping.wanted_pairs, options["pairs"]) or []
     problems.of(_mapping.check_wanted, wanted)
-    look = read(module, cluster, problems)
-    plan = planned_scrape(module, cluster, look, problems)
+    look = read_state(module, cluster, problems)
+    plan = plan_monitor(module, cluster, look, problems)
     stored = problems.of(_backend.stored_form, look.backend) if look.backend else None
     expected = _unmetered.gateways_of(look.routes)
-    unmetered = _unmetered.unmetered(look.pods, expected, look.scope)
+    unmetered = _unmetered.unmetered_pods(look.pods, expected, look.scope)
     dashboards = cluster.serves(*DASHBOARDS)
     known = (
-        problems.of(dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
+        problems.of(read_dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
     ) or {}
     result: dict[str, Any] = {
         "changed": False,
         "scope": look.scope,
-        "proxies": [described(proxy, look.controller) for proxy in look.in_scope],
+        "proxies": [proxy_to_result(proxy, look.controller) for proxy in look.in_scope],
         "prometheuses": [item.name for item in look.monitoring.scrapers],
         "prometheus": look.prometheus.name if look.prometheus else "",
         "names": stored[1] if stored else None,
         "department_stored": stored is not None and _backend.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "monitor_dashboard": dashboards,
         "dashboard": known,
-        "cost_management": (problems.of(programs, cluster) if options["cost_management"] else None) or [],
-        "monitor": planning.to_result(plan, applied=False) if plan else {},
+        "cost_management": (problems.of(read_programs, cluster) if options["cost_management"] else None) or [],
+        "monitor": planning.plan_to_result(plan, applied=False) if plan else {},
         "rules": problems.of(rule_place, look.prometheus),
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(look.workloads, expected),
@@ -162,22 +160,22 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     }
     merged = None
     if look.controller is not None:
-        result["controller"] = to_result(look.controller)
-        estimates = estimated(look.controller, wanted, look.prometheus, stored[0] if stored else None)
-        merged = planned_merge(look, wanted, options, problems)
+        result["controller"] = controller_to_result(look.controller)
+        estimates = estimate_series(look.controller, wanted, look.prometheus, stored[0] if stored else None)
+        merged = plan_merge(look, wanted, options, problems)
         if merged is not None:
             result["cautions"] += estimates
         elif problems.found and estimates:
             problems.found[-1] += " ".join(["", *estimates])
         pairs = look.controller.pairs if merged is None else merged.pairs
-        result |= problems.of(judged, cluster, look, pairs, unmetered, result["cautions"], problems) or {}
+        result |= problems.of(labels_and_cautions, cluster, look, pairs, unmetered, result["cautions"], problems) or {}
     if options["check_permissions"]:
         if problems.found or look.controller is None or merged is None:
             problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))
         else:
             proxies = look.in_scope if options["restart"] else []
             by_us = options["method"] == "patch"
-            writes = planned_writes(cluster, look.controller, merged, proxies, plan, sets_flag=by_us)
+            writes = writes_of(cluster, look.controller, merged, proxies, plan, sets_flag=by_us)
             result["cautions"] += problems.of(rehearse, cluster, writes) or []
             if dashboards and options["dashboard"]:
                 problems.of(refuse_lacking, cluster, [("patch" if known else "create", *DASHBOARD_PERMISSION)])
@@ -186,7 +184,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     return result | {"problems": problems.found}
 
 
-def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems) -> Plan | None:
+def plan_monitor(module: Any, cluster: Cluster, look: ClusterState, problems: Problems) -> Plan | None:
     """What the scrape would change; None where nobody asks, or where it cannot be told."""
     wishes = module.params["monitor"]
     if wishes is None:
@@ -198,16 +196,16 @@ def planned_scrape(module: Any, cluster: Cluster, look: Look, problems: Problems
     inside = {sidecar.name for sidecar in sidecars}
     others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar.name not in inside]
     view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
-    return problems.of(planning.planned, module, cluster, view, **wishes)
+    return problems.of(planning.plan_accepted_scrape, module, cluster, view, **wishes)
 
 
-def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:
+def plan_merge(look: ClusterState, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:
     """What the controller's flag would become; None where that cannot be told, or would be refused."""
     controller = look.controller
     if problems.found or controller is None:
         return None
     merged = problems.of(
-        _mapping.merge,
+        _mapping.merge_mappings,
         controller.pairs,
         {sidecar.name: sidecar.emitted for proxy in look.proxies for sidecar in proxy.sidecars},
         wanted,
@@ -226,17 +224,17 @@ def planned_merge(look: Look, wanted: list[Pair], options: dict[str, Any], probl
     return merged
 
 
-def estimated(
+def estimate_series(
     controller: Controller, wanted: Sequence[Pair], scraper: Scraper | None, replica: _replica.Replica | None
 ) -> list[str]:
     """How many series each new per-user pair would make."""
     new = [pair for pair in wanted if _mapping.is_per_user(pair) and pair not in controller.pairs]
     if scraper is None or replica is None:
         return []
-    return [cardinality.estimate(str(pair), counted(scraper, replica)) for pair in new]
+    return [cardinality.estimated_series(str(pair), read_stored_series(scraper, replica)) for pair in new]
 
 
-def to_result(controller: Controller) -> dict[str, Any]:
+def controller_to_result(controller: Controller) -> dict[str, Any]:
     """A controller as a result of the module."""
     generation = _generations.of_version(controller.version)
     return {
@@ -246,11 +244,11 @@ def to_result(controller: Controller) -> dict[str, Any]:
         "flag": controller.flag,
         "helm": controller.helm,
         "mapping": controller.value,
-        "base_mapping": _mapping.render(controller.base),
+        "base_mapping": _mapping.render_mapping(controller.base),
     }
 
 
-def dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
+def read_dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
     """The MonitorDashboard of that name (namespace/name), without what the API server keeps there; empty for none."""
     namespace, dummy, own = name.rpartition("/")
     found = cluster.get(*DASHBOARDS, namespace, own) or {}
@@ -258,7 +256,7 @@ def dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
     return found | ({"metadata": metadata} if found else {})
 
 
-def programs(cluster: Cluster) -> list[str]:
+def read_programs(cluster: Cluster) -> list[str]:
     """Those of Cost Management's programs that there are pods of."""
     labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
     pods = cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels)
@@ -271,9 +269,9 @@ def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:
     return {"namespace": place[0], "labels": place[1]} if place else None
 
 
-def judged(
+def labels_and_cautions(
     cluster: Cluster,
-    look: Look,
+    look: ClusterState,
     pairs: Sequence[Pair],
     unmetered: Sequence[_unmetered.Unmetered],
     cautions: Sequence[str],
@@ -286,10 +284,10 @@ def judged(
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
     configs = cluster.list(group, "gatewayconfigs") if group and _cautions.bare(routes) else []
     headers = [pair.header for pair in (*pairs, *controller.base)]
-    known = reader.header_setters(cluster, headers, routes)
-    namespace = go_flags.value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
+    known = reader.read_header_setters(cluster, headers, routes)
+    namespace = go_flags.flag_value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
     configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
-    samples, silent = reader.readable_samples(cluster, sidecars)
+    samples, silent = reader.read_readable_token_sums(cluster, sidecars)
     # One that is down is somebody's to look at; without the permission no run can prove anything.
     problems.found += [str(error) for error in silent.values() if isinstance(error, RefusedError)][:1]
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
@@ -298,12 +296,14 @@ def judged(
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
         "cautions": [
-            *_cautions.unmetered([*unmetered, *reader.unused_sidecars(cluster, sidecars, samples)]),
+            *_cautions.unmetered_proxies([*unmetered, *reader.read_unused_sidecars(cluster, sidecars, samples)]),
             *(writer.ignored_warning(controller, text) for text in controller.ignored),
             *_cautions.newer_generation(controller.name, controller.version),
             *_cautions.in_control_plane(routes, namespace),
             *_cautions.without_costs(routes, configs),
-            *_cautions.without_hooks(parsed(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"),
+            *_cautions.without_hooks(
+                envoy_gateway_configuration(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"
+            ),
             *_cautions.unset_headers(pairs, known),
             *_cautions.per_user(controller.pairs),
             *_cautions.array_claims(exposition.arrays(everything, mapping.values())),
@@ -314,27 +314,27 @@ def judged(
     }
 
 
-def counted(prometheus: Scraper, replica: _replica.Replica) -> Stored:
+def read_stored_series(prometheus: Scraper, replica: _replica.Replica) -> StoredSeries:
     """What a replica has stored of the token metric, counted."""
     spec = prometheus.spec
     kept = [spec.get("retention", "" if "retentionSize" in spec else cardinality.DEFAULT_RETENTION)]
     kept += [f"up to {spec['retentionSize']}"] if "retentionSize" in spec else []
-    return Stored(
+    return StoredSeries(
         {name: replica.number(promql) for name, promql in cardinality.QUERIES.items()},
         " and ".join(filter(None, kept)),
         prometheus.name,
     )
 
 
-def parsed(configuration: Object | None) -> dict[str, Any] | None:
+def envoy_gateway_configuration(configuration: Object | None) -> dict[str, Any] | None:
     """Envoy Gateway's configuration out of its ConfigMap; None where there is none to judge."""
     text = ((configuration or {}).get("data") or {}).get("envoy-gateway.yaml")
     if text is None:
         return None
-    return _configuration.parsed(text)
+    return _configuration.parse_configuration(text)
 
 
-def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
+def proxy_to_result(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
     """A proxy workload as a result of the module."""
     return {
         "workload": proxy.name,
@@ -344,7 +344,7 @@ def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
         "pods": [
             {
                 "name": sidecar.name,
-                "mapping": _mapping.render(sidecar.metrics),
+                "mapping": _mapping.render_mapping(sidecar.metrics),
                 "stale": controller is not None and sidecar.is_stale(controller),
             }
             for sidecar in proxy.sidecars
@@ -352,99 +352,7 @@ def described(proxy: Proxy, controller: Controller | None) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Write:
-    """A write that a run would do."""
-
-    permission: Permission
-    where: str
-    """The kind and namespace/name of what it writes."""
-    of: Callable[..., Any]
-    """Takes `dry_run`."""
-
-
-def planned_writes(
-    cluster: Cluster,
-    controller: Controller,
-    merged: Merge,
-    proxies: Sequence[Proxy],
-    plan: Plan | None,
-    *,
-    sets_flag: bool = True,
-) -> list[Write]:
-    """The writes of a run; of restarts one for each namespace and kind.
-
-    Args:
-        cluster: where they are written.
-        controller: as it is.
-        merged: what its flag becomes.
-        proxies: those that may be restarted.
-        plan: what the scrape would change.
-        sets_flag: whether the run sets the flag; where Helm does, it only records what was added.
-    """
-    writes = []
-    record = controller.record.after_merge(merged)
-    if merged.pairs != controller.pairs or record != controller.record:
-        permission = ("patch", "apps", "deployments", controller.namespace)
-        pairs = merged.pairs if sets_flag else controller.pairs
-        change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, pairs, record)
-        writes.append(Write(permission, f"Deployment {controller.name}", change))
-    wanted = dataclasses.replace(controller, pairs=merged.pairs)
-    restarts: dict[Permission, Proxy] = {}
-    for proxy in proxies:
-        if proxy.stale(wanted):
-            namespace = proxy.workload["metadata"]["namespace"]
-            restarts.setdefault(("patch", "apps", reader.PLURALS[proxy.kind], namespace), proxy)
-    for permission, proxy in restarts.items():
-        change = functools.partial(writer.restart, cluster, proxy)
-        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
-    if plan is None:
-        return writes
-    changes: list[tuple[str, Object | None, Callable[..., Any]]] = [
-        ("create", plan.create, cluster.create),
-        ("update", plan.update, cluster.replace),
-        *(("delete", source.document, cluster.delete) for source in plan.remove),
-    ]
-    for verb, document, method in changes:
-        if document:
-            kind = scrapers.MONITOR_KINDS[document["kind"]]
-            permission = (verb, kind.api.partition("/")[0], kind.plural, document["metadata"]["namespace"])
-            change = functools.partial(method, kind.api, kind.plural, document)
-            writes.append(Write(permission, f"{document['kind']} {objects.name_of(document)}", change))
-    return writes
-
-
-def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
-    """Try all writes by a dry run: a warning for each of which it is not known whether it would be taken.
-
-    Raises:
-        MeteringError: the account lacks permissions for some, all of which are named; or one would be refused.
-    """
-    lacking, unknown = [], []
-    for write in writes:
-        try:
-            if cluster.rehearse(write.of) is None:
-                unknown.append(write.where)
-        except RefusedError:
-            lacking.append(write.permission)
-        except UnknownFieldsError as error:
-            raise MeteringError(
-                f"{write.where} was to be written with {error}, which its kind does not have.",
-                "It would be dropped in silence. Nothing was changed.",
-                "upgrade the operator that brings the kind.",
-            ) from error
-        except MeteringError as error:
-            raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
-    refuse(lacking)
-    return [
-        f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
-        "dry runs, or somebody has just changed it. The run goes on. Next: kubectl get "
-        "validatingwebhookconfigurations,mutatingwebhookconfigurations"
-        for where in unknown
-    ]
-
-
-def all_permissions(look: Look, dashboards: bool) -> list[Permission]:
+def all_permissions(look: ClusterState, dashboards: bool) -> list[Permission]:
     """All that a run may need, where it is not known what it would change."""
     needed = [("patch", "apps", "deployments", look.controller.namespace)] if look.controller else []
     for proxy in look.in_scope:
@@ -463,30 +371,3 @@ def all_permissions(look: Look, dashboards: bool) -> list[Permission]:
     if dashboards:
         needed += [(verb, *DASHBOARD_PERMISSION) for verb in ("get", "create", "patch")]
     return list(dict.fromkeys(needed))
-
-
-def refuse_lacking(cluster: Cluster, needed: Sequence[Permission]) -> None:
-    """Refuse to begin what could not be finished.
-
-    Raises:
-        MeteringError: the account lacks some of the permissions; all of them are named.
-    """
-    refuse(cluster.lacking(needed))
-
-
-def refuse(lacking: Sequence[Permission]) -> None:
-    """Name the permissions that are lacking.
-
-    Raises:
-        MeteringError: some are.
-    """
-    if lacking:
-        listed = "; ".join(
-            f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
-            for verb, group, resource, namespace in lacking
-        )
-        raise MeteringError(
-            f"The account that runs this lacks permissions: {listed}.",
-            "The run would stop half-way.",
-            "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",
-        )

@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
     **CONTROLLER_OPTION,
     **GATEWAYS_OPTION,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "pairs": {"type": "str"},
+    "pairs": {"type": "raw"},
     "allow_per_user": {"type": "bool", "default": False},
     "chargeback_goes": {"type": "bool", "default": False},
     "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
@@ -46,15 +46,15 @@ OPTIONS: dict[str, Any] = {
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan, write, wait, and report: what merge_metrics_attributes returns."""
     options = module.params
-    controller = reader.controller(cluster, options["controller"])
-    proxies = reader.proxies(cluster)
-    merged, record = planned(cluster, controller, proxies, options)
+    controller = reader.read_controller(cluster, options["controller"])
+    proxies = reader.read_proxies(cluster)
+    merged, record = plan_mapping(cluster, controller, proxies, options)
     rolls = merged.pairs != controller.pairs
     changed = rolls or record != controller.record
     if rolls and not options["restart"]:
         refuse_to_roll(controller, proxies)
     refuse_what_would_wait_in_vain(
-        controller, _sidecar.within(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
+        controller, _sidecar.in_scope(proxies, options["gateways"]), merged.pairs, restart=options["restart"]
     )
     for text in controller.ignored:
         module.warn(ignored_warning(controller, text))
@@ -73,7 +73,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         except MeteringError as error:
             if not rolls:
                 raise
-            raise taken_back(cluster, controller, merged, error, options["on_failure"]) from error
+            raise roll_back_flag(cluster, controller, merged, error, options["on_failure"]) from error
     patched = rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER
     if options["method"] == "patch" and patched and record.added and controller.helm:
         module.warn(helm_warning(controller, merged.value))
@@ -87,36 +87,38 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "removed": [str(pair) for pair in controller.pairs if pair not in merged.pairs],
         "sources": dict(merged.sources),
         # Whether the Gateways that are named have proxies, proxy_rollout tells.
-        "current": [] if changed or options["gateways"] else settled(controller, proxies),
+        "current": [] if changed or options["gateways"] else up_to_date_proxies(controller, proxies),
         "values_key": _generations.VALUES_KEYS[controller.flag],
         "helm": controller.helm | {"values": {_generations.VALUES_KEYS[controller.flag]: merged.value}}
         if controller.helm
         else {},
         "diff": {
-            "before": described(controller.flag, controller.value, controller.record),
-            "after": described(controller.flag, merged.value if rolls else controller.value, record),
+            "before": to_diff(controller.flag, controller.value, controller.record),
+            "after": to_diff(controller.flag, merged.value if rolls else controller.value, record),
         },
     }
 
 
-def settled(controller: Controller, proxies: Sequence[Proxy]) -> list[str]:
+def up_to_date_proxies(controller: Controller, proxies: Sequence[Proxy]) -> list[str]:
     """The names of all proxies, if each has the controller's mapping in every pod and none is rolling; else none."""
     pending = [proxy for proxy in proxies if proxy.stale(controller) or proxy.unsettled()]
     return [] if pending else [proxy.name for proxy in proxies]
 
 
-def planned(
+def plan_mapping(
     cluster: Cluster, controller: Controller, proxies: Sequence[Proxy], options: dict[str, Any]
 ) -> tuple[Merge, Record]:
     """The mapping that the flag is to carry, and what is to be remembered of it."""
     before = controller.record
     if options["state"] == "absent":
-        unwanted = before.added if options["pairs"] is None else tuple(mapping.parse(options["pairs"], "This run"))
+        unwanted = (
+            before.added if options["pairs"] is None else tuple(mapping.parse_mapping(options["pairs"], "This run"))
+        )
         refuse_to_lose_the_bill(cluster, unwanted, ours_goes=options["chargeback_goes"])
-        merged = mapping.remove(controller.pairs, controller.base, unwanted)
+        merged = mapping.remove_pairs(controller.pairs, controller.base, unwanted)
         return merged, before.after_removal(controller.pairs, merged, unwanted)
-    wanted = mapping.wanted(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
-    merged = mapping.merge(
+    wanted = mapping.wanted_pairs(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
+    merged = mapping.merge_mappings(
         controller.pairs,
         {sidecar.name: sidecar.emitted for proxy in proxies for sidecar in proxy.sidecars},
         wanted,
@@ -216,15 +218,15 @@ def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
     gone = [pair for pair in pairs if pair not in current.pairs]
     if gone:
         raise MeteringError(
-            f"The pairs {mapping.render(gone)} were written into the flag of deployment {current.name} and are gone "
-            f"again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
+            f"The pairs {mapping.render_mapping(gone)} were written into the flag of deployment {current.name} and are "
+            f"gone again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
             "What owns the Deployment reverts each change of it, so the labels would not last.",
             f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
             "Helm values), then run this again.",
         )
 
 
-def taken_back(
+def roll_back_flag(
     cluster: Cluster, controller: Controller, merged: Merge, error: MeteringError, on_failure: str
 ) -> MeteringError:
     """The error, with what became of the flag: put back as it was, or left as the user chose."""
@@ -267,7 +269,7 @@ def helm_warning(controller: Controller, value: str) -> str:
     )
 
 
-def described(flag: str, value: str, record: Record) -> str:
+def to_diff(flag: str, value: str, record: Record) -> str:
     """Flag and record as lines of a diff."""
     lines = [f"--{flag}={value}"]
     for name, pairs in (
@@ -275,5 +277,5 @@ def described(flag: str, value: str, record: Record) -> str:
         (_names.REMOVED_ANNOTATION, record.removed),
         (_names.MAPPING_ANNOTATION, record.mapping),
     ):
-        lines += [f"{name}: {mapping.render(pairs)}"] if pairs else []
+        lines += [f"{name}: {mapping.render_mapping(pairs)}"] if pairs else []
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from typing import Any
 from .. import _names, _progress
 from .._errors import MeteringError, RefusedError
 from .._kubernetes.client import Cluster, UnknownFieldsError
-from .._kubernetes.objects import Object, is_contained
+from .._kubernetes.objects import Object, is_contained, without_server_fields
 from .._kubernetes.ownership import is_ours
 
 # The kinds that can be ours, by what the API calls them in the plural.
@@ -23,7 +23,7 @@ MERGE_PATCH = "application/merge-patch+json"
 OURS = f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
 
 
-def called(document: Object) -> str:
+def name_in_result(document: Object) -> str:
     """An object for a person: its kind, namespace and name."""
     metadata = document["metadata"]
     return f"{document['kind']} {metadata['namespace']}/{metadata['name']}"
@@ -36,7 +36,7 @@ def last_change(document: Object) -> str:
     return max([metadata["creationTimestamp"], *times])
 
 
-def outdated(pods: Sequence[Object], document: Object) -> list[Object]:
+def outdated_objects(pods: Sequence[Object], document: Object) -> list[Object]:
     """The pods that began before an object was changed last, and have read it as it was; those that end are left out.
 
     One of the very second of the change counts as older: it can have read either.
@@ -63,7 +63,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     options = module.params
     for number, document in enumerate(options["definitions"], start=1):
         check_definition(number, document, all_of_a_kind=options["state"] == "absent")
-    return (removed if options["state"] == "absent" else applied)(module, cluster, options)
+    return (remove_objects if options["state"] == "absent" else apply_objects)(module, cluster, options)
 
 
 def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> None:
@@ -101,11 +101,13 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
+def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
     """Have every object there as it is given, and nothing running that has read another one."""
     wanted = options["definitions"]
     there = [_read(cluster, document) for document in wanted]
-    foreign = [called(document) for document, found in zip(wanted, there, strict=True) if found and not is_ours(found)]
+    foreign = [
+        name_in_result(document) for document, found in zip(wanted, there, strict=True) if found and not is_ours(found)
+    ]
     if foreign:
         raise MeteringError(
             f"{', '.join(foreign)}: there already, and not ours.",
@@ -117,7 +119,7 @@ def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
             _rehearse(cluster, document, found)
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
-        name = called(document)
+        name = name_in_result(document)
         differs = not is_contained(document, found)
         if differs:
             changed.append(name)
@@ -126,7 +128,7 @@ def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
         present = found if module.check_mode or not differs else _write(cluster, document, found)
         for pod in _readers(cluster, options["readers"], document):
             # What is only planned makes all of them old.
-            if differs or (present and outdated([pod], present)):
+            if differs or (present and outdated_objects([pod], present)):
                 restarted.append(pod)
     restarted = [pod for pod in restarted if not pod["metadata"].get("deletionTimestamp")]
     if not module.check_mode:
@@ -136,11 +138,11 @@ def applied(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
         "applied": changed,
         "removed": [],
         "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in restarted],
-        "diff": {"before": _visible(before), "after": after},
+        "diff": {"before": without_server_fields(before), "after": after},
     }
 
 
-def removed(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
+def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
     """Remove those of the objects that are ours; where one has no name, every one of its kind."""
     found = []
     for document in options["definitions"]:
@@ -158,9 +160,12 @@ def removed(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[s
     return {
         "changed": bool(found),
         "applied": [],
-        "removed": [called(document) for document in found],
+        "removed": [name_in_result(document) for document in found],
         "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in readers],
-        "diff": {"before": {called(document): _visible(document) for document in found}, "after": {}},
+        "diff": {
+            "before": {name_in_result(document): without_server_fields(document) for document in found},
+            "after": {},
+        },
     }
 
 
@@ -200,7 +205,8 @@ def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
         pass
     except UnknownFieldsError as error:
         raise MeteringError(
-            f"The cluster's {document['kind']} does not have the field {error}, which {called(document)} is to have.",
+            f"The cluster's {document['kind']} does not have the field {error}, which "
+            f"{name_in_result(document)} is to have.",
             "It would be dropped in silence. Nothing was changed.",
             "upgrade the operator that brings the kind.",
         ) from error
@@ -251,11 +257,3 @@ def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object
 def _is_ready(pod: Object) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
-def _visible(document: Any) -> Any:
-    """An object without what only the API server writes."""
-    if not isinstance(document, Mapping):
-        return document
-    hidden = {"managedFields", "resourceVersion", "uid", "generation", "creationTimestamp"}
-    return {key: _visible(value) for key, value in document.items() if key not in hidden}

@@ -16,9 +16,9 @@ from .._kubernetes import objects
 from .._kubernetes.client import Cluster
 from .._kubernetes.ownership import is_ours
 from .._scrape import context, scrapers
-from .._scrape import plan as _plan
+from .._scrape import monitor as _monitor
 from .._scrape.plan import Plan
-from .._scrape.planning import WISHES, _fields, described, planned, refuse_interval, to_result
+from .._scrape.planning import WISHES, _fields, monitor_to_diff, plan_accepted_scrape, plan_to_result, refuse_interval
 from .runner import API_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {
@@ -37,12 +37,12 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     if options["state"] == "absent":
         return withdraw(module, cluster)
     refuse_interval(options["interval"])
-    view = context.of(module, cluster)
-    plan = planned(module, cluster, view, **{key: options[key] for key in WISHES})
+    view = context.read_context(module, cluster)
+    plan = plan_accepted_scrape(module, cluster, view, **{key: options[key] for key in WISHES})
     if not module.check_mode:
         carry_out(cluster, plan)
-    result = to_result(plan, applied=not module.check_mode)
-    remaining = problems(plan)
+    result = plan_to_result(plan, applied=not module.check_mode)
+    remaining = problems_of_plan(plan)
     if remaining and options["on_duplicate"] == "fail":
         raise MeteringError.of(remaining, **result)
     for problem in remaining:
@@ -54,7 +54,7 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove what is ours: all of it, or what was made for the Gateways in scope."""
     names = set(filter(None, [module.params["name"]]))
     if module.params["gateways"] and not names:
-        names = {_plan.scoped_name(module.params["gateways"])}
+        names = {_monitor.scoped_name(module.params["gateways"])}
     ours = [
         (known, item)
         for known in scrapers.MONITOR_KINDS.values()
@@ -72,7 +72,7 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     return {
         "changed": bool(ours),
         "removed": [objects.name_of(monitor) for dummy, monitor in ours],
-        "diff": {"before": "".join(described(monitor) for dummy, monitor in ours), "after": ""},
+        "diff": {"before": "".join(monitor_to_diff(monitor) for dummy, monitor in ours), "after": ""},
     }
 
 
@@ -94,7 +94,7 @@ def carry_out(cluster: Cluster, plan: Plan) -> None:
             cluster.delete(known.api, known.plural, source.document)
 
 
-def problems(plan: Plan) -> list[MeteringError]:
+def problems_of_plan(plan: Plan) -> list[MeteringError]:
     """What remains wrong once the plan is carried out."""
     found = []
     for source, command in plan.left:

@@ -18,7 +18,7 @@ from .._kubernetes.client import Cluster
 from .._prometheus import promql
 from .._prometheus.replica import Replica
 from .._scrape import backend, context, live_targets
-from .._scrape.proof import settled
+from .._scrape.proof import wait_until_scraped_once
 from .._scrape.scrapers import Scraper
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
@@ -41,11 +41,11 @@ OPTIONS: dict[str, Any] = {
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Assert, and say what is stored: what prom_scrape_check returns."""
-    view = context.of(module, cluster, with_monitors=False)
-    controller = reader.controller(cluster, module.params["controller"])
+    view = context.read_context(module, cluster, with_monitors=False)
+    controller = reader.read_controller(cluster, module.params["controller"])
     view.backend.require_a_store()
     strict = module.params["on_duplicate"] == "fail"
-    seen = settled(cluster, view, module.params["timeout"], strict, module.params["gateways"])
+    seen = wait_until_scraped_once(cluster, view, module.params["timeout"], strict, module.params["gateways"])
     doubled = [problem for verdict in seen.verdicts.values() for problem in verdict.doubles()]
     for problem in dict.fromkeys(doubled):
         module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
@@ -86,7 +86,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 def stored_series(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> tuple[int, dict[str, int]]:
     """How many series of the running sidecars are stored, and how many of these carry each label."""
     # One question for all of them: a part for each, told apart by a label of its own.
-    parts = [promql.marked(_count(sidecars, f'{promql.label(name)}!=""'), MARK, name) for name in labels]
+    parts = [promql.with_label(_count(sidecars, f'{promql.label(name)}!=""'), MARK, name) for name in labels]
     found: dict[str, int] = {}
     for item in replica.query(" or ".join([_count(sidecars), *parts])):
         name = item["metric"].get(MARK, "")

@@ -46,11 +46,11 @@ OPTIONS: dict[str, Any] = {
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Plan or carry out, and report: what proxy_rollout returns."""
     options = module.params
-    controller = reader.controller(cluster, options["controller"])
-    everything = reader.proxies(cluster)
+    controller = reader.read_controller(cluster, options["controller"])
+    everything = reader.read_proxies(cluster)
     if options["gateways"]:
         _sidecar.require_sidecars([sidecar for proxy in everything for sidecar in proxy.sidecars], options["gateways"])
-    found = in_order(_sidecar.within(everything, options["gateways"]), options["first"])
+    found = order_proxies(_sidecar.in_scope(everything, options["gateways"]), options["first"])
     stale = [(item.kind, item.workload) for item in found if item.stale(controller)]
     if stale and options["restart"]:
         _controller.refuse_without_pods(controller)
@@ -64,8 +64,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             module.warn(warning)
         if len(result.current) < len(everything):
             # What the gateway has rolled meanwhile is not what was read before.
-            controller = reader.controller(cluster, options["controller"])
-            everything = reader.proxies(cluster)
+            controller = reader.read_controller(cluster, options["controller"])
+            everything = reader.read_proxies(cluster)
     commands = {proxy.name: restart_command(proxy) for proxy in everything}
     handled = {proxy.name for proxy in found}
     outside = [proxy for proxy in everything if proxy.name not in handled and proxy.stale(controller)]
@@ -79,7 +79,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "current": result.current,
         "stale": left,
         "commands": [commands[name] for name in [*(result.restarted if module.check_mode else []), *left]],
-        "pods": {name: _mapping.render(pairs) for name, pairs in sorted(result.after.items())},
+        "pods": {name: _mapping.render_mapping(pairs) for name, pairs in sorted(result.after.items())},
         "diff": {"before": result.described(result.before), "after": result.described(result.after)},
     }
 
@@ -101,7 +101,7 @@ class Rollout:
     """The mapping of each pod's sidecar at the end, by pod."""
 
     def described(self, mappings: Mapping[str, Iterable[Pair]]) -> str:
-        values = {name: _mapping.render(pairs) for name, pairs in mappings.items()}
+        values = {name: _mapping.render_mapping(pairs) for name, pairs in mappings.items()}
         return "".join(f"{name}: {value}\n" for name, value in sorted(values.items()))
 
 
@@ -111,7 +111,7 @@ def restart_command(proxy: Proxy) -> str:
     return f"kubectl -n {namespace} rollout restart {proxy.kind.lower()}/{name}"
 
 
-def in_order(found: Sequence[Proxy], first: str) -> list[Proxy]:
+def order_proxies(found: Sequence[Proxy], first: str) -> list[Proxy]:
     """The proxies by name, those of one Gateway before all others.
 
     Raises:
@@ -135,7 +135,7 @@ def predict(
     """
     wanted = controller
     if mapping is not None:
-        wanted = dataclasses.replace(controller, pairs=tuple(_mapping.parse(mapping, "The option mapping")))
+        wanted = dataclasses.replace(controller, pairs=tuple(_mapping.parse_mapping(mapping, "The option mapping")))
     result = Rollout()
     for proxy in everything:
         result.before |= {sidecar.name: sidecar.metrics for sidecar in proxy.sidecars}
@@ -180,15 +180,15 @@ def _bring_up_to_date(
     cluster: Cluster, options: Mapping[str, Any], first: Proxy, what: str, patience: float, result: Rollout
 ) -> Proxy:
     """Wait, restart where that is needed, and wait again, until the workload is settled and nothing in it is stale."""
-    proxy, controller = first, reader.controller(cluster, options["controller"])
+    proxy, controller = first, reader.read_controller(cluster, options["controller"])
     stale_before, unsettled_before = bool(first.stale(controller)), bool(first.unsettled())
     restarted = False
 
     def missing() -> str:
         nonlocal restarted, proxy, controller
         # Both anew each time: another run may merge further pairs meanwhile.
-        controller = reader.controller(cluster, options["controller"])
-        current = next((item for item in reader.proxies(cluster) if item.name == first.name), None)
+        controller = reader.read_controller(cluster, options["controller"])
+        current = next((item for item in reader.read_proxies(cluster) if item.name == first.name), None)
         if current is None:
             return "a pod of it to carry the sidecar"
         proxy = current
@@ -225,7 +225,7 @@ def _bring_up_to_date(
         )
     elif restarted or stale_before or unsettled_before:
         # Before the next one is touched: what was made new has to answer.
-        reader.samples(cluster, list(proxy.sidecars))
+        reader.read_token_sums(cluster, list(proxy.sidecars))
     if restarted:
         result.restarted.append(first.name)
     elif stale_before or (unsettled_before and not still):

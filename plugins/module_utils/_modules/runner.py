@@ -17,7 +17,7 @@ from .. import _secrets
 from .._errors import ConflictError, MeteringError
 from .._gateway import sidecar
 from .._kubernetes.client import AUTH_ARG_SPEC, AnsibleK8SModule, Cluster
-from .._lists import words_of
+from .._lists import pairs_of, words_of
 
 ATTEMPTS = 5
 CONTROLLER_OPTION: dict[str, Any] = {"controller": {"type": "str", "default": ""}}
@@ -116,6 +116,8 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
     try:
         for own in (module.params, module.params.get("api") or {}):
             own.update({name: words_of(own[name]) for name in WORDS if name in own})
+        if module.params.get("pairs") is not None:
+            module.params["pairs"] = ",".join(pairs_of(module.params["pairs"]))
         if "gateways" in options:
             module.params["gateways"] = sidecar.scope_of(module.params["gateways"])
         cluster = Cluster(module)

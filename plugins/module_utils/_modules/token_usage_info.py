@@ -24,7 +24,7 @@ from .._scrape import context, stored_tokens
 from .._scrape.backend import Backend
 from .._usage import kept_answers
 from .._usage import owners as _owners
-from .._usage.doubts import Doubt, in_order, utc
+from .._usage.doubts import Doubt, gravest_first, utc
 from .._usage.owners import Owners
 from .._usage.period import Period
 from .._usage.store import Store
@@ -46,16 +46,16 @@ OPTIONS: dict[str, Any] = {
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Read, follow, sum: what token_usage_info returns."""
     options = module.params
-    start, end = moment(options["start"], "start"), moment(options["end"], "end")
+    start, end = time_with_zone(options["start"], "start"), time_with_zone(options["end"], "end")
     if end <= start:
         raise MeteringError(
             f"The period ends ({options['end']}) before it begins ({options['start']}).",
             "Nothing can be used in it.",
             "set start before end.",
         )
-    pods = _reader.proxy_pods(cluster)
-    sidecars = _sidecar.sidecars(pods)
-    dummy, backend = context.asked(module, cluster, sidecars)
+    pods = _reader.read_proxy_pods(cluster)
+    sidecars = _sidecar.sidecars_of(pods)
+    dummy, backend = context.select_backend(module, cluster, sidecars)
     matchers = {str(name): str(value) for name, value in options["matchers"].items()}
     for name in matchers:
         if not re.fullmatch(r"[a-zA-Z_]\w*", name):
@@ -73,11 +73,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         )
     if not options["by"]:
         raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
-    days = _calendar.days(start, end, options["zone"])
+    days = _calendar.days_of_period(start, end, options["zone"])
     replicas = backend.storing()
     now = time.time()
     answers = kept_answers.Answers(options["cache"]) if options["cache"] else None
-    kept = replicas if answers is None else kept_answers.keeping(replicas, answers, owner(cluster, backend), now)
+    kept = (
+        replicas if answers is None else kept_answers.with_kept_answers(replicas, answers, owner(cluster, backend), now)
+    )
     store = Store(kept, {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
     period = Period(store, start, end, now, Owners(pods, workloads(cluster)))
     by = options["by"]
@@ -93,10 +95,10 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "start": utc(start).isoformat(),
         "end": utc(end).isoformat(),
         "by": list(by),
-        "rows": [{**dict(zip(by, key, strict=True)), **described(own)} for key, own in sorted(sums.used.items())],
-        "days": [{"date": day[0], **described(own)} for day, own in zip(days, sums.days, strict=True)],
-        **described(sums.whole),
-        "doubts": in_order(found),
+        "rows": [{**dict(zip(by, key, strict=True)), **usage_to_result(own)} for key, own in sorted(sums.used.items())],
+        "days": [{"date": day[0], **usage_to_result(own)} for day, own in zip(days, sums.days, strict=True)],
+        **usage_to_result(sums.whole),
+        "doubts": gravest_first(found),
     }
 
 
@@ -107,20 +109,20 @@ def owner(cluster: Cluster, backend: Backend) -> str:
     return json.dumps([cluster.server, backend.scraper.identity, uid, asked])
 
 
-def described(used: Usage) -> dict[str, Any]:
+def usage_to_result(used: Usage) -> dict[str, Any]:
     """What was used, as it is returned."""
     tokens = {kind: count for kind, count in sorted(used.tokens.items()) if count}
     beside = {kind: count for kind, count in sorted(used.beside.items()) if count}
     return {"tokens": tokens, "beside": beside, "total": used.total, "requests": used.requests}
 
 
-def moment(text: str, name: str) -> float:
+def time_with_zone(text: str, name: str) -> float:
     """A time in ISO 8601 with its zone, as Unix seconds.
 
     Raises:
         MeteringError: it is none, or has no zone.
     """
-    return _calendar.moment(text, name).timestamp()
+    return _calendar.parse_time(text, name).timestamp()
 
 
 def workloads(cluster: Cluster) -> list[_owners.Workload]:
@@ -138,7 +140,7 @@ def present_doubts(
 ) -> list[Doubt]:
     """What sidecars show at present, and nobody has stored: it is in no bill, or comes late."""
     asked = [item for item in sidecars if (_owners.started_at(item.pod) or 0.0) < end]
-    samples, silent = _reader.readable_samples(cluster, asked)
+    samples, silent = _reader.read_readable_token_sums(cluster, asked)
     counted = [item for item in asked if samples.get(item.name)]
     found = [
         Doubt(
@@ -149,12 +151,12 @@ def present_doubts(
     if not counted:
         return found
     # In the end it is billed, however long ago the last scrape was.
-    stored = [stored_tokens.read(replica, counted, "1h") for replica in replicas]
+    stored = [stored_tokens.read_stored_tokens(replica, counted, "1h") for replica in replicas]
     for sidecar in counted:
         own = samples[sidecar.name]
         lacking = stored_tokens.unstored_of(sidecar, counted, own, stored)
         if lacking:
-            shows = stored_tokens.total(own)
+            shows = stored_tokens.total_of(own)
             found.append(
                 Doubt(
                     f"{sidecar.name} shows {shows} tokens at present, of which {lacking} are not stored: they are not "

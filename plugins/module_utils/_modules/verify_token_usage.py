@@ -74,13 +74,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
                 "It cannot be sent in a header.",
                 "correct verify_tokens; a token is one word.",
             )
-    controller = reader.controller(cluster, options["controller"])
-    view = context.of(module, cluster)
+    controller = reader.read_controller(cluster, options["controller"])
+    view = context.read_context(module, cluster)
     sidecars = view.sidecars
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
     identity = Identity(
         mapping,
-        reader.header_setters(cluster, mapping),
+        reader.read_header_setters(cluster, mapping),
         [sidecar.name for sidecar in sidecars if sidecar.is_stale(controller)],
     )
     callers = [Caller(f"caller {number}", _callers.claims_of(token)) for number, token in enumerate(tokens, start=1)]
@@ -91,11 +91,11 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         after = ask(cluster, sidecars, identity, caller, token, options)
     wait_until_stored(view.backend, callers, after, options["timeout"])
     gateways = {sidecar.name: sidecar.gateway for sidecar in sidecars}
-    rows = [_callers.row(caller, identity, gateways) for caller in callers]
-    result = {"changed": False, "rows": rows, "table": _callers.table(rows), "prometheus": view.scraper.name}
+    rows = [_callers.caller_row(caller, identity, gateways) for caller in callers]
+    result = {"changed": False, "rows": rows, "table": _callers.callers_table(rows), "prometheus": view.scraper.name}
     problems = [problem for item in rows for problem in item["problems"]]
-    expected = _unmetered.gateways_of(reader.routes(cluster))
-    unmetered = _unmetered.unmetered(reader.proxy_pods(cluster), expected, options["gateways"])
+    expected = _unmetered.gateways_of(reader.read_routes(cluster))
+    unmetered = _unmetered.unmetered_pods(reader.read_proxy_pods(cluster), expected, options["gateways"])
     problems += [f"{item}. Next: {item.command}." for item in unmetered]
     if problems:
         raise MeteringError(
@@ -111,7 +111,7 @@ def ask(
     cluster: Cluster, sidecars: list[Sidecar], identity: Identity, caller: Caller, token: str, options: dict[str, Any]
 ) -> Counts:
     """Send one caller's requests, and read what grew until that is all. Returns what the sidecars expose then."""
-    before = _callers.counts(reader.samples(cluster, sidecars))
+    before = _callers.read_counts(reader.read_token_sums(cluster, sidecars))
     for streamed in (False, True):
         _progress.tell(f"{caller.name}: {'streamed' if streamed else 'plain'} request to {options['address']}")
         send(caller, token, streamed, options)
@@ -119,8 +119,8 @@ def ask(
 
     def missing() -> str:
         nonlocal after
-        after = _callers.counts(reader.samples(cluster, sidecars))
-        caller.grown = _callers.own(_callers.growth(before, after), caller, options["model"], identity)
+        after = _callers.read_counts(reader.read_token_sums(cluster, sidecars))
+        caller.grown = _callers.attribute_to_caller(_callers.growth(before, after), caller, options["model"], identity)
         return "" if caller.counted else "a sidecar to have counted its tokens"
 
     if set(caller.statuses) == {200}:
@@ -206,7 +206,7 @@ def wait_until_stored(backend: Backend, callers: list[Caller], after: Counts, ti
     _progress.wait(f"Prometheus {backend.scraper.name}", missing, timeout)
 
 
-def stored(replica: _replica.Replica, pods: list[str]) -> Mapping[_callers.Series, float]:
+def stored(replica: _replica.Replica, pods: list[str]) -> Mapping[_callers.CounterSeries, float]:
     """What a replica has of some pods, by series; labels that only a target has do not matter."""
     selector = f'{{__name__=~"{_names.STORED_SUM_PATTERN}",pod=~{promql.alternatives(pods)}}}'
     found = {}
@@ -214,5 +214,5 @@ def stored(replica: _replica.Replica, pods: list[str]) -> Mapping[_callers.Serie
         labels: Object = item["metric"]
         pod = f"{labels.get('namespace', '')}/{labels['pod']}"
         own = {name: value for name, value in labels.items() if name != "__name__"}
-        found[_callers.series(pod, own)] = stored_tokens.value_of(item)
+        found[_callers.counter_series(pod, own)] = stored_tokens.value_of(item)
     return found

@@ -39,7 +39,7 @@ QUERIES = {
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredSeries:
     """What a Prometheus has of the token metric."""
 
     counted: Mapping[str, int]
@@ -57,7 +57,7 @@ class Stored:
         return (by_label[label], label) if by_label.get(label) else (0, "")
 
 
-def estimate(pair: str, stored: Stored) -> str:
+def estimated_series(pair: str, stored: StoredSeries) -> str:
     """A sentence on the series that a per-user pair would make at the most."""
     counted = stored.counted
     kept = f"Prometheus {stored.name} has {counted['series']} series of the metric and keeps them {stored.retention}."

@@ -28,12 +28,12 @@ def label(name: str) -> str:
     return name if LEGACY_NAME.match(name) else quoted(name)
 
 
-def relabeled(expression: str, name: str, source: str) -> str:
+def with_label_from(expression: str, name: str, source: str) -> str:
     """An expression whose result has the value of one label under another as well."""
     return f'label_replace({expression}, {quoted(name)}, "$1", {quoted(source)}, "(.*)")'
 
 
-def marked(expression: str, name: str, value: str) -> str:
+def with_label(expression: str, name: str, value: str) -> str:
     """An expression whose result has a label of a fixed value."""
     return f'label_replace({expression}, {quoted(name)}, {quoted(value)}, "", "")'
 

@@ -14,6 +14,7 @@ from typing import Any
 from .. import _configuration, _names
 from .._errors import MeteringError
 from .api import Api, data_of
+from .token_metric import of_sidecars
 
 # Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to; and
 # VictoriaMetrics leaves out the last half minute (-search.latencyOffset).
@@ -67,7 +68,7 @@ class Replica:
         found: list[dict[str, Any] | None] = []
         for api in self.apis:
             try:
-                found.append(_configuration.parsed(data_of(api, "status/config", [], "yaml")))
+                found.append(_configuration.parse_configuration(data_of(api, "status/config", [], "yaml")))
             except MeteringError:
                 found.append(None)
         return found
@@ -214,7 +215,6 @@ class Watch:
 
 def targets_of_up(replica: Replica, ports: Iterable[int]) -> list[dict[str, Any]]:
     """What stands in for active targets where a backend knows none: the series `up` of the sidecars' ports."""
-    pattern = "|".join(str(port) for port in sorted(ports))
     return [
         {
             "scrapeUrl": f"http://{item['metric']['instance']}{_names.METRICS_PATH}",
@@ -222,5 +222,5 @@ def targets_of_up(replica: Replica, ports: Iterable[int]) -> list[dict[str, Any]
             "labels": {name: value for name, value in item["metric"].items() if name != "__name__"},
             "health": "up" if float(item["value"][1]) else "down",
         }
-        for item in replica.query(f'up{{instance=~".+:({pattern})"}}')
+        for item in replica.query(f"up{{{of_sidecars(ports)}}}")
     ]

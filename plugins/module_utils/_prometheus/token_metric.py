@@ -11,12 +11,12 @@ Pure: no input or output, no Ansible.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import _names
 from . import overlap
-from .promql import LEGACY_NAME, label, quoted, relabeled
+from .promql import LEGACY_NAME, label, quoted, with_label_from
 
 # What the present generation exposes, for a dashboard that is made before the first request.
 DEFAULT_METRIC = "gen_ai_client_token_usage_sum"
@@ -68,7 +68,7 @@ class Form:
 
     def with_model_as(self, name: str, expression: str) -> str:
         """An expression whose result has the model under a label of that name."""
-        return expression if name == self.model else relabeled(expression, name, self.model)
+        return expression if name == self.model else with_label_from(expression, name, self.model)
 
     def of_types(self, types: Collection[str]) -> str:
         """A matcher of token types."""
@@ -108,11 +108,11 @@ def forms(metrics: Sequence[str]) -> tuple[Form, ...]:
 ADDED_BY_SCRAPE = ", ".join(name for name in _names.SCRAPE_LABELS if name != "instance")
 
 
-def of_sidecars(ports: Collection[int]) -> str:
+def of_sidecars(ports: Iterable[int]) -> str:
     """A matcher for what is scraped from sidecars, and not from another application with the same standard metric."""
     return f'instance=~".+:({"|".join(map(str, sorted(ports)))})"'
 
 
-def once(expression: str) -> str:
+def deduplicated(expression: str) -> str:
     """Each counter once, by however many scrapes it is stored."""
     return f"max without ({ADDED_BY_SCRAPE}) ({expression})"

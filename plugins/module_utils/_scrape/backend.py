@@ -91,17 +91,17 @@ class Backend:
             )
 
 
-def unseen(options: Mapping[str, Any]) -> list[Scraper]:
+def backend_without_object(options: Mapping[str, Any]) -> list[Scraper]:
     """What scrapes without an object in this cluster, where the options say how it is asked: it may take everything."""
     name = options.get("service") or (Address(options["url"], options).name if options.get("url") else "")
-    return [scrapers.unseen(name)] if name else []
+    return [scrapers.scraper_without_object(name)] if name else []
 
 
 def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monitoring:
     """What there is to scrape with; where no object scrapes, what the options name does."""
     if not all(scraper.only_stores for scraper in monitoring.scrapers):
         return monitoring
-    return Monitoring(unseen(options), monitoring.monitors, monitoring.services)
+    return Monitoring(backend_without_object(options), monitoring.monitors, monitoring.services)
 
 
 def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:

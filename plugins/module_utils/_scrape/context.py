@@ -40,7 +40,7 @@ class View:
     """Those of the proxies, whatever their phase, with or without a sidecar."""
 
 
-def of(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
+def read_context(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
     """Read it.
 
     Args:
@@ -51,17 +51,17 @@ def of(module: Any, cluster: Cluster, *, with_monitors: bool = True) -> View:
     Raises:
         MeteringError: there are no sidecars, or it is not clear what is to scrape them.
     """
-    pods = reader.proxy_pods(cluster)
-    everything = _sidecar.sidecars(pods)
-    sidecars = _sidecar.within(everything, module.params["gateways"])
+    pods = reader.read_proxy_pods(cluster)
+    everything = _sidecar.sidecars_of(pods)
+    sidecars = _sidecar.in_scope(everything, module.params["gateways"])
     _sidecar.require_sidecars(sidecars, module.params["gateways"])
-    monitoring, backend = asked(module, cluster, sidecars, with_monitors=with_monitors)
+    monitoring, backend = select_backend(module, cluster, sidecars, with_monitors=with_monitors)
     inside = {sidecar.name for sidecar in sidecars}
     others = [sidecar for sidecar in everything if sidecar.name not in inside]
     return View(sidecars, others, monitoring, backend.scraper, backend, pods)
 
 
-def asked(
+def select_backend(
     module: Any, cluster: Cluster, sidecars: Sequence[Sidecar], *, with_monitors: bool = False
 ) -> tuple[Monitoring, Backend]:
     """What there is to scrape with, and the one of it that is meant and can be asked.
@@ -72,9 +72,9 @@ def asked(
     options = api.with_credentials(module, cluster)
     named = module.params["prometheus"]
     if named and not with_monitors:
-        monitoring = Monitoring(_reader.scrapers(cluster), {})
+        monitoring = Monitoring(_reader.read_scrapers(cluster), {})
     else:
-        monitoring = _reader.monitoring(cluster, sidecars)
+        monitoring = _reader.read_monitoring(cluster, sidecars)
     monitoring = _backend.monitoring_with(monitoring, options)
-    scraper = sources.choose(monitoring, named, sidecars)
+    scraper = sources.choose_scraper_of(monitoring, named, sidecars)
     return monitoring, Backend(cluster, scraper, options)

@@ -299,7 +299,7 @@ def _is_discovered(discovery: Mapping[str, Any], role: str, namespace: str, item
     names = [*(where.get("names") or ()), *([namespace] if where.get("ownNamespace") else ())]
     labels = item["metadata"].get("labels") or {}
     return (not names or item["metadata"]["namespace"] in names) and all(
-        selectors.matches(selectors.parsed(selector.get("label") or ""), labels)
+        selectors.matches(selectors.parse_selector(selector.get("label") or ""), labels)
         for selector in discovery.get("selectors") or ()
         if selector.get("role", "").lower() == role
     )

@@ -57,7 +57,7 @@ class Verdict:
         return self.losses() + self.doubles()
 
 
-def verdict(
+def judge_targets(
     targets: Sequence[Mapping[str, Any]],
     sidecars: Sequence[Sidecar],
     metric_rules: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
@@ -139,7 +139,7 @@ def _pool(target: Mapping[str, Any]) -> str:
     return str(target.get("scrapePool") or "")
 
 
-def jobs(
+def jobs_of_targets(
     targets: Sequence[Mapping[str, Any]],
     sidecars: Sequence[Sidecar],
     scraper: Scraper,

@@ -11,7 +11,6 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,16 +20,10 @@ from .._errors import MeteringError
 from .._gateway.sidecar import Sidecar
 from .._kubernetes.objects import Object, name_of
 from .._kubernetes.ownership import is_ours
-from .._kubernetes.selectors import matches, satisfying
 from . import sources
-from .scrapers import MONITOR_KINDS, Scraper
+from .monitor import desired_monitor, gateways_beyond, restore_monitor, scoped_name
+from .scrapers import Scraper
 from .sources import Monitoring, Source
-
-PORT_NUMBER = "portNumber"
-# So that the sums are stored as they were before, whatever the Prometheus does with other histograms.
-KEEPS_CLASSIC = {"convertClassicHistogramsToNHCB": False, "scrapeClassicHistograms": True}
-# By field of the PodMonitor that we create, since when the operator has it: v0.79, v0.82, v0.78.
-OPTIONAL_FIELDS = frozenset({PORT_NUMBER, *KEEPS_CLASSIC})
 
 
 @dataclass(frozen=True)
@@ -68,139 +61,6 @@ class Plan:
     def ours(self) -> Object | None:
         """Ours as it is to be, or None where none of ours is needed."""
         return self.create or self.update or self.own
-
-
-def scoped_name(scope: Sequence[str]) -> str:
-    """The name of the monitor that we create for some Gateways: two scopes do not fight over one monitor."""
-    if not scope:
-        return _names.POD_MONITOR_NAME
-    readable = "-".join([_names.POD_MONITOR_NAME, *sorted(scope)]).replace("/", "-")
-    digest = hashlib.sha256(",".join(sorted(scope)).encode()).hexdigest()[:8]
-    # It becomes the value of a label as well, which takes 63 characters.
-    return readable if len(readable) <= 63 else f"{_names.POD_MONITOR_NAME}-{digest}"
-
-
-def _selector(scope: Sequence[str]) -> dict[str, Any]:
-    """The label selector of the proxies of the Gateways in scope; of all proxies where the scope is empty."""
-    labels = dict(pair.split("=") for pair in _names.PROXY_LABELS.split(","))
-    if not scope:
-        return {"matchLabels": labels}
-    parts = [sorted({name.split("/")[index] for name in scope}) for index in (0, 1)]
-    return {
-        "matchLabels": labels,
-        "matchExpressions": [
-            {"key": key, "operator": "In", "values": values}
-            for key, values in zip((_names.GATEWAY_NAMESPACE_LABEL, _names.GATEWAY_NAME_LABEL), parts, strict=True)
-        ],
-    }
-
-
-def _beyond(scope: Sequence[str], others: Sequence[Sidecar]) -> set[str]:
-    """The Gateways whose proxies a selector for a scope would select as well.
-
-    Labels select by namespace and by name, not by pairs of these.
-    """
-    selector = _selector(scope)
-    return {other.gateway for other in others if matches(selector, other.pod["metadata"].get("labels") or {})}
-
-
-def desired_monitor(
-    prometheus: Scraper,
-    sidecars: Sequence[Sidecar],
-    name: str,
-    interval: str,
-    preferred: str = "",
-    *,
-    scope: Sequence[str] = (),
-    others: Sequence[Sidecar] = (),
-    lacking: Set[str] = frozenset(),
-) -> dict[str, Any]:
-    """The monitor that we create: selected by the Prometheus on both of its selectors, covering every sidecar.
-
-    It selects the sidecar's port by number: port names differ by generation, and v0.4 has two names for the one port.
-
-    Args:
-        prometheus: the one that is to select it.
-        sidecars: those that it is to cover.
-        name: its name.
-        interval: its scrape interval.
-        preferred: the namespace in which ours stands already.
-        scope: the Gateways that are meant; all where it is empty.
-        others: the sidecars that are not to be scraped.
-        lacking: those of OPTIONAL_FIELDS that the served kind does not have.
-
-    Raises:
-        MeteringError: the Prometheus takes PodMonitors from no namespace in which one could be put, or none of ours.
-    """
-    beyond = _beyond(scope, others) if scope else ()
-    if beyond:
-        raise MeteringError(
-            f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
-            "Labels select by namespace and by name, not by pairs of these.",
-            "run this once for each of the Gateways, or name those as well in metering_gateways.",
-        )
-    proxy_namespaces = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars})
-    candidates = list(dict.fromkeys(filter(None, [preferred, *proxy_namespaces, prometheus.namespace])))
-    namespace = next((item for item in candidates if prometheus.looks_into(item)), None)
-    if namespace is None:
-        raise MeteringError(
-            f"Prometheus {prometheus.name} takes PodMonitors neither from {' nor from '.join(candidates)}.",
-            "A PodMonitor in any other namespace would surprise whoever owns that.",
-            f"label one of these namespaces so that its podMonitorNamespaceSelector selects it: kubectl -n "
-            f"{prometheus.namespace} get prometheus {prometheus.document['metadata']['name']} -o yaml",
-        )
-    ours = {_names.MANAGED_BY_LABEL: _names.MANAGED_BY}
-    labels = {"app.kubernetes.io/name": name, **(satisfying(prometheus.selector) or {}), **ours}
-    if not matches(prometheus.selector, labels):
-        labels.pop("app.kubernetes.io/name")
-    if not matches(prometheus.selector, labels):
-        raise MeteringError(
-            f"The selector of {prometheus.kind} {prometheus.name} selects nothing with the label "
-            f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}.",
-            "By that label the next run knows what is ours; without it nothing could be taken back.",
-            f"widen the selector: kubectl -n {prometheus.namespace} edit prometheus "
-            f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
-        )
-    # Where portNumber is not known it is pruned, and every port would be scraped.
-    is_known = prometheus.monitor == "PodMonitor" and PORT_NUMBER not in lacking
-    number = PORT_NUMBER if is_known else "targetPort"
-    kept = KEEPS_CLASSIC if prometheus.monitor == "PodMonitor" else {}
-    spec: dict[str, Any] = {
-        **{name: value for name, value in kept.items() if name not in lacking},
-        "selector": _selector(scope),
-        "podMetricsEndpoints": [
-            {number: port, "path": _names.METRICS_PATH, "interval": interval}
-            for port in sorted({sidecar.port for sidecar in sidecars})
-        ],
-    }
-    if proxy_namespaces != [namespace]:
-        spec["namespaceSelector"] = {"matchNames": proxy_namespaces}
-    return {
-        "apiVersion": MONITOR_KINDS[prometheus.monitor].api,
-        "kind": prometheus.monitor,
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": spec,
-    }
-
-
-def _restored(monitor: Object, wanted: Object) -> dict[str, Any] | None:
-    """Ours with all that we decide as it should be and what others added left; None where nothing is to be done."""
-    spec = {key: value for key, value in monitor["spec"].items() if key != "namespaceSelector"} | wanted["spec"]
-    if _has_endpoints(monitor, wanted["spec"]["podMetricsEndpoints"]):
-        spec["podMetricsEndpoints"] = monitor["spec"]["podMetricsEndpoints"]
-    labels = {**(monitor["metadata"].get("labels") or {}), **wanted["metadata"]["labels"]}
-    if spec == monitor["spec"] and labels == monitor["metadata"].get("labels"):
-        return None
-    return {**monitor, "metadata": {**monitor["metadata"], "labels": labels}, "spec": spec}
-
-
-def _has_endpoints(monitor: Object, wanted: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a monitor's endpoints are the wanted ones, but for what the API server or others added to them."""
-    found = monitor["spec"].get("podMetricsEndpoints") or []
-    return len(found) == len(wanted) and all(
-        all(endpoint.get(key) == value for key, value in own.items())
-        for own, endpoint in zip(wanted, found, strict=True)
-    )
 
 
 def _rank(source: Source, scraper: Scraper, wanted: Set[str], number: int) -> tuple[Any, ...]:
@@ -241,7 +101,7 @@ def _covered(found: Sequence[Source]) -> set[str]:
     return {pod for source in found for pod in source.covered}
 
 
-def series(found: Sequence[Source], pod: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+def series_of(found: Sequence[Source], pod: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
     """The sets of target labels under which a pod's tokens are stored; two of them count each token twice."""
     return set().union(*(source.series(pod) for source in found))
 
@@ -252,7 +112,7 @@ def _uncovered_gateways(rest: Set[str], everyone: Sequence[Sidecar]) -> list[str
     return sorted({sidecar.gateway for sidecar in everyone if sidecar.gateway} - partly)
 
 
-def plan(
+def plan_scrape(
     monitoring: Monitoring,
     prometheus: Scraper,
     sidecars: Sequence[Sidecar],
@@ -281,7 +141,7 @@ def plan(
     """
     everyone = [*sidecars, *others]
     wanted = {sidecar.name for sidecar in sidecars}
-    found = [*sources.sources(monitoring, prometheus, everyone), *jobs]
+    found = [*sources.sources_of(monitoring, prometheus, everyone), *jobs]
     in_force = sorted(
         (source for source in found if wanted & source.covered.keys()),
         key=lambda source: _rank(source, prometheus, wanted, len(everyone)),
@@ -290,17 +150,10 @@ def plan(
     own = _own(monitoring, prometheus, in_force, name or scoped_name(scope))
     if keepers and is_ours(keepers[0].document):
         own, keepers = keepers[0].document, []
-    # Besides, what others cover that may not be removed is not covered once more.
-    rest = wanted - _covered(keepers)
-    if keepers:
-        rest -= _covered([source for source in in_force if not _may_go(source, prune)])
-    # Beside others only the Gateways are covered that they leave out as a whole.
-    gateways = _uncovered_gateways(rest, everyone) if keepers else scope
-    meant = [sidecar for sidecar in sidecars if sidecar.name in rest and (not keepers or sidecar.gateway in gateways)]
+    begun = Plan(prometheus, tuple(keepers))
+    meant, gateways = _left_out(sidecars, everyone, keepers, in_force, scope, prune)
     beside = [sidecar for sidecar in everyone if sidecar not in meant]
-    create = update = standing = None
-    after: list[Source] = list(keepers)
-    if meant and not (keepers and _beyond(gateways, beside)):
+    if meant and not (keepers and gateways_beyond(gateways, beside)):
         wish = desired_monitor(
             prometheus,
             meant,
@@ -315,12 +168,33 @@ def plan(
         if standing is not None and scope and _covers_once(standing, in_force, wanted):
             # One of ours covers more than is in scope: made for a wider one, it is not this run's to narrow.
             wish["spec"] |= {key: standing["spec"][key] for key in _WHERE if key in standing["spec"]}
-        create = wish if standing is None else None
-        update = _restored(standing, wish) if standing else None
-        after.append(sources.source_of(prometheus.monitor, update or standing or wish, prometheus, everyone))
-    return _settled(
-        Plan(prometheus, tuple(keepers), standing, create, update), in_force, after, wanted, prune, own, monitoring
-    )
+        if standing is None:
+            begun = Plan(prometheus, begun.keepers, create=wish)
+        else:
+            begun = Plan(prometheus, begun.keepers, standing, update=restore_monitor(standing, wish))
+    after: list[Source] = list(keepers)
+    if begun.ours is not None:
+        after.append(sources.source_of(prometheus.monitor, begun.ours, prometheus, everyone))
+    return _with_redundant(begun, in_force, after, wanted, prune, own, monitoring)
+
+
+def _left_out(
+    sidecars: Sequence[Sidecar],
+    everyone: Sequence[Sidecar],
+    keepers: Sequence[Source],
+    in_force: Sequence[Source],
+    scope: Sequence[str],
+    prune: str,
+) -> tuple[list[Sidecar], Sequence[str]]:
+    """The sidecars that a monitor of ours is to cover, and the Gateways by which it selects them."""
+    rest = {sidecar.name for sidecar in sidecars} - _covered(keepers)
+    if not keepers:
+        return [sidecar for sidecar in sidecars if sidecar.name in rest], scope
+    # What others cover that may not be removed is not covered once more.
+    rest -= _covered([source for source in in_force if not _may_go(source, prune)])
+    # Beside others only the Gateways are covered that they leave out as a whole.
+    gateways = _uncovered_gateways(rest, everyone)
+    return [sidecar for sidecar in sidecars if sidecar.name in rest and sidecar.gateway in gateways], gateways
 
 
 def _may_go(source: Source, prune: str) -> bool:
@@ -374,7 +248,7 @@ def _standing(monitoring: Monitoring, prometheus: Scraper, wish: Object) -> Obje
     return None
 
 
-def _settled(
+def _with_redundant(
     begun: Plan,
     in_force: Sequence[Source],
     after: Sequence[Source],
@@ -391,7 +265,7 @@ def _settled(
         for source in in_force
         if source not in begun.keepers
         and not (source.scraper.identity == begun.prometheus.identity and any(source.document is item for item in kept))
-        and any(source.series(pod) - series(after, pod) for pod in source.covered.keys() & covers)
+        and any(source.series(pod) - series_of(after, pod) for pod in source.covered.keys() & covers)
     ]
     # Whoever else it covers, in scope or not, must not be left uncovered.
     removable = [
@@ -421,7 +295,7 @@ def _settled(
             for source in [*(item for item in redundant if item not in removable), *doubling]
         ),
         uncovered=tuple(sorted(set(wanted) - _covered(stays))),
-        doubly_covered={pod: tuple(found) for pod, found in names.items() if len(series(in_force, pod)) > 1},
+        doubly_covered={pod: tuple(found) for pod, found in names.items() if len(series_of(in_force, pod)) > 1},
     )
 
 

@@ -21,6 +21,7 @@ from .._kubernetes.objects import Object
 from .._prometheus import replica as _replica
 from .._prometheus.replica import Replica
 from . import live_targets, scrapers, sources
+from . import monitor as _monitor
 from . import plan as _plan
 from .context import View
 from .plan import Plan
@@ -48,7 +49,9 @@ def refuse_interval(interval: str) -> None:
         )
 
 
-def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: str, prune: str = "ours") -> Plan:
+def plan_accepted_scrape(
+    module: Any, cluster: Cluster, view: View, *, name: str, interval: str, prune: str = "ours"
+) -> Plan:
     """What would have to change so that every sidecar is scraped once, accepted by the API server.
 
     Raises:
@@ -57,7 +60,7 @@ def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: s
     return accepted_plan(
         cluster,
         functools.partial(
-            _plan.plan,
+            _plan.plan_scrape,
             view.monitoring,
             view.scraper,
             view.sidecars,
@@ -66,12 +69,12 @@ def planned(module: Any, cluster: Cluster, view: View, *, name: str, interval: s
             prune=prune,
             scope=module.params["gateways"],
             others=view.others,
-            jobs=jobs(module, view),
+            jobs=read_jobs(module, view),
         ),
     )
 
 
-def to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
+def plan_to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
     """What podmonitor_dedupe returns of a plan."""
     return {
         "changed": bool(plan.create or plan.update or plan.remove),
@@ -89,11 +92,11 @@ def to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
         "manifest": manifest(plan.ours),
         "diff": {
             "before": "".join(
-                described(item)
+                monitor_to_diff(item)
                 for item in (plan.update and plan.own, *(source.document for source in plan.remove))
                 if item
             ),
-            "after": "".join(map(described, [item for item in (plan.create, plan.update) if item])),
+            "after": "".join(map(monitor_to_diff, [item for item in (plan.create, plan.update) if item])),
         },
     }
 
@@ -128,7 +131,7 @@ def lacking_fields(cluster: Cluster, plan: Plan) -> Set[str]:
     except RefusedError:  # who only reads may still plan
         pass
     except UnknownFieldsError as error:
-        return {field.rpartition(".")[2] for field in error.fields} & _plan.OPTIONAL_FIELDS
+        return {field.rpartition(".")[2] for field in error.fields} & _monitor.OPTIONAL_FIELDS
     if stored is not None:
         return _fields(wish) - _fields(stored)
     # It may not be tried. The schema tells what the kind has; where that may not be read either, what stands shows it.
@@ -142,10 +145,10 @@ def _fields(monitor: Object) -> set[str]:
     """The optional fields that a monitor has."""
     endpoints = monitor["spec"].get("podMetricsEndpoints") or ()
     names = {*monitor["spec"], *(name for endpoint in endpoints for name in endpoint)}
-    return names & _plan.OPTIONAL_FIELDS
+    return names & _monitor.OPTIONAL_FIELDS
 
 
-def jobs(module: Any, view: View) -> list[Source]:
+def read_jobs(module: Any, view: View) -> list[Source]:
     """What the live targets show to scrape sidecars without any object; the first replica speaks for all."""
     try:
         replica = view.backend.scraping()[0]
@@ -156,7 +159,7 @@ def jobs(module: Any, view: View) -> list[Source]:
         return []
     sidecars = [*view.sidecars, *view.others]
     rules = _replica.metric_rules(configurations)
-    return live_targets.jobs(targets, sidecars, view.scraper, rules, view.monitoring)
+    return live_targets.jobs_of_targets(targets, sidecars, view.scraper, rules, view.monitoring)
 
 
 def unpredicted_targets(
@@ -182,6 +185,6 @@ def manifest(monitor: Object | None) -> dict[str, Any]:
     return {"apiVersion": monitor["apiVersion"], "kind": monitor["kind"], "metadata": metadata, "spec": monitor["spec"]}
 
 
-def described(monitor: Object) -> str:
+def monitor_to_diff(monitor: Object) -> str:
     """A monitor for the diff."""
     return json.dumps(manifest(monitor), indent=2, sort_keys=True) + "\n"

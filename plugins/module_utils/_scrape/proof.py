@@ -16,7 +16,7 @@ from .._errors import MeteringError
 from .._gateway import reader
 from .._gateway import sidecar as _sidecar
 from .._gateway import unmetered as _unmetered
-from .._gateway.exposition import Sample
+from .._gateway.exposition import TokenSum
 from .._gateway.sidecar import Sidecar
 from .._gateway.unmetered import Unmetered
 from .._kubernetes.client import Cluster
@@ -43,7 +43,7 @@ class Seen:
     """Whether series had to stand in for targets."""
     unmetered: list[Unmetered] = field(default_factory=list)
     """Proxies that serve without a sidecar."""
-    exposed: dict[str, list[Sample]] = field(default_factory=dict)
+    exposed: dict[str, list[TokenSum]] = field(default_factory=dict)
     """What the sidecars exposed once their targets were right, by namespace/pod."""
     unstored: dict[str, int] = field(default_factory=dict)
     """By pod, how many tokens of that are not stored."""
@@ -59,7 +59,9 @@ class Seen:
         ]
 
 
-def settled(cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()) -> Seen:
+def wait_until_scraped_once(
+    cluster: Cluster, view: View, timeout: int, strict: bool, scope: Sequence[str] = ()
+) -> Seen:
     """What seen_within() has; MeteringError when the time was not enough."""
     seen = seen_within(cluster, view, timeout, strict, scope)
     if seen.still and not seen.verdicts:
@@ -105,7 +107,7 @@ def not_known(view: View, seen: Seen) -> MeteringError:
 def not_stored(view: View, seen: Seen) -> MeteringError:
     """The error where sidecars are scraped and what they have counted is not stored."""
     pods = [
-        f"{pod} exposes {stored_tokens.total(seen.exposed[pod])} tokens, of which {lacking} are not stored"
+        f"{pod} exposes {stored_tokens.total_of(seen.exposed[pod])} tokens, of which {lacking} are not stored"
         for pod, lacking in sorted(seen.unstored.items())
     ]
     pools = sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools})
@@ -127,15 +129,15 @@ def seen_within(cluster: Cluster, view: View, timeout: int, strict: bool, scope:
         lambda target: live_targets.may_matter(target, seen.sidecars),
         lambda: {sidecar.pod["metadata"]["namespace"] for sidecar in seen.sidecars},
     )
-    expected = _unmetered.gateways_of(reader.routes(cluster))
+    expected = _unmetered.gateways_of(reader.read_routes(cluster))
     # The first look was a moment ago.
     looks = iter([view.pods])
 
     def missing() -> str:
-        pods = next(looks, None) or reader.proxy_pods(cluster)
-        seen.sidecars = _sidecar.within(_sidecar.sidecars(pods), scope)
+        pods = next(looks, None) or reader.read_proxy_pods(cluster)
+        seen.sidecars = _sidecar.in_scope(_sidecar.sidecars_of(pods), scope)
         _sidecar.require_sidecars(seen.sidecars, scope)
-        seen.unmetered = _unmetered.unmetered(pods, expected, scope)
+        seen.unmetered = _unmetered.unmetered_pods(pods, expected, scope)
         seen.unstored, seen.silent = {}, None
         try:
             seen.replicas = view.backend.scraping()
@@ -181,12 +183,12 @@ def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
     if not view.backend.has_a_store:
         return ""
     if not seen.exposed:
-        seen.exposed, dummy = reader.readable_samples(cluster, seen.sidecars)
+        seen.exposed, dummy = reader.read_readable_token_sums(cluster, seen.sidecars)
     counted = [sidecar for sidecar in seen.sidecars if seen.exposed.get(sidecar.name)]
     if not counted:
         return ""
     try:
-        stored = [stored_tokens.read(replica, counted) for replica in view.backend.storing(seen.replicas)]
+        stored = [stored_tokens.read_stored_tokens(replica, counted) for replica in view.backend.storing(seen.replicas)]
     except (NotLetInError, NotServedError):  # waiting does not help
         raise
     except MeteringError as error:
@@ -207,6 +209,6 @@ def verdict_of(replica: Replica, seen: Seen, watch: Watch) -> Verdict:
     except NotServedError:
         seen.by_series = True
         targets = _replica.targets_of_up(replica, {sidecar.port for sidecar in seen.sidecars})
-    verdict = live_targets.verdict(targets, seen.sidecars)
+    verdict = live_targets.judge_targets(targets, seen.sidecars)
     judged = verdict.doubled or verdict.is_right
-    return live_targets.verdict(targets, seen.sidecars, watch.metric_rules(replica)) if judged else verdict
+    return live_targets.judge_targets(targets, seen.sidecars, watch.metric_rules(replica)) if judged else verdict

@@ -45,7 +45,7 @@ class _Namespaces(Mapping[str, Mapping[str, str]]):
         return len(self._labels)
 
 
-def scrapers(cluster: Cluster) -> list[Scraper]:
+def read_scrapers(cluster: Cluster) -> list[Scraper]:
     """What may scrape: the objects of the monitoring's operators."""
     documents = {
         kind: cluster.list(known.api, known.plural)
@@ -56,13 +56,13 @@ def scrapers(cluster: Cluster) -> list[Scraper]:
     return [Scraper(item, namespaces, kind) for kind, items in documents.items() for item in items]
 
 
-def monitoring(cluster: Cluster, sidecars: Sequence[_sidecar.Sidecar]) -> Monitoring:
+def read_monitoring(cluster: Cluster, sidecars: Sequence[_sidecar.Sidecar]) -> Monitoring:
     """What there is to scrape with, and the services that may lead to sidecars.
 
     Raises:
         MeteringError: the cluster knows no kind of monitor.
     """
-    found = scrapers(cluster)
+    found = read_scrapers(cluster)
     monitors = {
         kind: list(cluster.pages(known.api, known.plural)) if _may_be_served(cluster, known) else [None]
         for kind, known in _scrapers.MONITOR_KINDS.items()

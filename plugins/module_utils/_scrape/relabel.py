@@ -99,7 +99,7 @@ def of_monitors(rules: Sequence[Rule]) -> list[Rule]:
     return [{key: value for key, value in rule.items() if (key, value) != ("regex", "")} for rule in rules]
 
 
-def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
+def apply_rules(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
     """The labels after the rules; None where these drop the target or the sample.
 
     A rule whose regular expression cannot be tried, or of an action that is not Prometheus's, is passed over.
@@ -129,6 +129,6 @@ def apply(rules: Sequence[Rule], labels: Mapping[str, str]) -> Labels | None:
     return found
 
 
-def about(rules: Sequence[Rule], known: set[str]) -> list[Rule]:
+def rules_about(rules: Sequence[Rule], known: set[str]) -> list[Rule]:
     """The rules that read nothing but known labels; what others do cannot be told."""
     return [rule for rule in map(_normal, rules) if set(rule.get("source_labels") or ()) <= known]

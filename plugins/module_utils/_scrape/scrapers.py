@@ -239,7 +239,7 @@ class Scraper:
         return found
 
 
-def unseen(name: str) -> Scraper:
+def scraper_without_object(name: str) -> Scraper:
     """What scrapes without an object in this cluster; it is taken to read every monitor."""
     selectors: dict[str, Any] = {
         f"{stem}{what}": {} for stem in _BY_PROMETHEUS.values() for what in ("Selector", "NamespaceSelector")
@@ -248,7 +248,7 @@ def unseen(name: str) -> Scraper:
     return Scraper(document, {}, UNSEEN)
 
 
-def choose(found: Sequence[Scraper], named: str = "", scraping: Collection[str] = ()) -> Scraper:
+def choose_scraper(found: Sequence[Scraper], named: str = "", scraping: Collection[str] = ()) -> Scraper:
     """The one that is to scrape: the named one, or the only one that takes monitors, or that scrapes sidecars already.
 
     Args:

@@ -131,7 +131,7 @@ def _discovers_otherwise(monitor: Object) -> bool:
     return bool(other or roles - {"pod", "endpoints", "endpointslice"})
 
 
-def sources(monitoring: Monitoring, scraper: Scraper, sidecars: Sequence[Sidecar]) -> list[Source]:
+def sources_of(monitoring: Monitoring, scraper: Scraper, sidecars: Sequence[Sidecar]) -> list[Source]:
     """All that makes a scraper, or another that stores in the same place, scrape sidecars."""
     found = []
     by_namespace: dict[str, list[Sidecar]] = {}
@@ -179,7 +179,7 @@ def _selects_proxies(monitor: Object) -> bool:
 def _targets(endpoint: Endpoint, sidecar: Sidecar) -> Iterator[Target]:
     """Those of the discovered targets that are the sidecar's metrics once all rules are applied."""
     for discovered in endpoint.discovered:
-        labels = relabel.apply(endpoint.rules, discovered)
+        labels = relabel.apply_rules(endpoint.rules, discovered)
         if labels is None:
             continue
         # A rule may remove any of these; Prometheus then drops the target, or falls back to the default.
@@ -202,15 +202,15 @@ def keeps_tokens(labels: Mapping[str, str], metric_rules: Sequence[Rule], sideca
     Rules that read labels of the samples themselves are taken to keep them.
     """
     known = {*labels, "__name__"}
-    rules = relabel.about(metric_rules, known)
-    return any(relabel.apply(rules, {**labels, "__name__": name}) is not None for name in sidecar.usage_sums)
+    rules = relabel.rules_about(metric_rules, known)
+    return any(relabel.apply_rules(rules, {**labels, "__name__": name}) is not None for name in sidecar.usage_sums)
 
 
-def choose(monitoring: Monitoring, named: str, sidecars: Sequence[Sidecar]) -> Scraper:
+def choose_scraper_of(monitoring: Monitoring, named: str, sidecars: Sequence[Sidecar]) -> Scraper:
     """The one that is to scrape; see _scrapers.choose()."""
     scraping = {
         item.identity
         for item in monitoring.scrapers
-        if any(source.scraper.identity == item.identity for source in sources(monitoring, item, sidecars))
+        if any(source.scraper.identity == item.identity for source in sources_of(monitoring, item, sidecars))
     }
-    return _scrapers.choose(monitoring.scrapers, named, scraping)
+    return _scrapers.choose_scraper(monitoring.scrapers, named, scraping)

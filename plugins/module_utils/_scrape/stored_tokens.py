@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .. import _names
 from .._gateway import exposition
-from .._gateway.exposition import Sample
+from .._gateway.exposition import TokenSum
 from .._gateway.sidecar import Sidecar
 from .._prometheus import identity, promql
 from .._prometheus.replica import Replica
@@ -32,7 +32,7 @@ def value_of(item: Mapping[str, Any]) -> float:
     return float(item["value"][1])
 
 
-def read(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
+def read_stored_tokens(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
     """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
     pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
     addresses = promql.alternatives(sidecar.address for sidecar in sidecars)
@@ -42,7 +42,7 @@ def read(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> lis
     return [Item(item["metric"], value_of(item)) for item in found]
 
 
-def of(sidecar: Sidecar, among: Sequence[Sidecar], items: Sequence[Item]) -> list[Item]:
+def of_sidecar(sidecar: Sidecar, among: Sequence[Sidecar], items: Sequence[Item]) -> list[Item]:
     """Those of one sidecar: by its pod's namespace and name, or by its address; by the name alone if that is its only.
 
     A platform may enforce another namespace, and a monitor another instance.
@@ -60,12 +60,12 @@ def of(sidecar: Sidecar, among: Sequence[Sidecar], items: Sequence[Item]) -> lis
     return [item for item in items if is_its_own(item.labels)]
 
 
-def total(samples: Sequence[Sample]) -> int:
+def total_of(samples: Sequence[TokenSum]) -> int:
     """Input and output tokens of samples."""
     return round(sum(sample.tokens for sample in samples if exposition.in_total(sample)))
 
 
-def unstored(samples: Sequence[Sample], items: Sequence[Item]) -> int:
+def unstored(samples: Sequence[TokenSum], items: Sequence[Item]) -> int:
     """How many tokens that a sidecar exposes nobody has stored: of series that are missing as a whole.
 
     A value that is older is none: it is that of the last scrape. Where a scrape edits labels, its series are not those
@@ -83,14 +83,14 @@ def unstored(samples: Sequence[Sample], items: Sequence[Item]) -> int:
     )
     by_scrape: dict[tuple[tuple[str, str], ...], float] = {}
     for item in items:
-        if exposition.in_total(Sample(item.labels, item.tokens)):
+        if exposition.in_total(TokenSum(item.labels, item.tokens)):
             scrape = tuple((name, item.labels[name]) for name in _names.SCRAPE_LABELS if name in item.labels)
             by_scrape[scrape] = by_scrape.get(scrape, 0.0) + item.tokens
-    return round(max(0.0, min(missing, total(samples) - max(by_scrape.values(), default=0.0))))
+    return round(max(0.0, min(missing, total_of(samples) - max(by_scrape.values(), default=0.0))))
 
 
 def unstored_of(
-    sidecar: Sidecar, among: Sequence[Sidecar], samples: Sequence[Sample], stored: Sequence[Sequence[Item]]
+    sidecar: Sidecar, among: Sequence[Sidecar], samples: Sequence[TokenSum], stored: Sequence[Sequence[Item]]
 ) -> int:
     """How many tokens that a sidecar exposes no replica has stored: what one lacks another may have.
 
@@ -100,9 +100,9 @@ def unstored_of(
         samples: what it exposes.
         stored: by replica, what is stored of all of them.
     """
-    return min(unstored(samples, of(sidecar, among, items)) for items in stored)
+    return min(unstored(samples, of_sidecar(sidecar, among, items)) for items in stored)
 
 
-def _is_known(sample: Sample, known: Sequence[set[tuple[str, str]]]) -> bool:
+def _is_known(sample: TokenSum, known: Sequence[set[tuple[str, str]]]) -> bool:
     own = set(identity.identity_of(sample.labels, {}, ""))
     return any(own <= labels for labels in known)

@@ -11,13 +11,13 @@ Nothing is asked here, of a store or a clock: a pod's reader has followed it to 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .. import _names
 from .._prometheus import overlap
 from . import duplicates
-from .pod_reader import PodReader
+from .pod_history import PodHistory
 from .scrape_history import GAP_INTERVALS
 from .totals import Sums
 
@@ -32,7 +32,7 @@ class Doubt(NamedTuple):
     """How much time it is about."""
 
 
-def in_order(doubts: Iterable[Doubt]) -> list[str]:
+def gravest_first(doubts: Iterable[Doubt]) -> list[str]:
     """Their texts, those first that may be the most tokens."""
     return [doubt.text for doubt in sorted(doubts, key=lambda it: (-it.tokens, -it.seconds, it.text))]
 
@@ -41,12 +41,12 @@ def utc(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
-def shown(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
     """A time for a person."""
     return utc(seconds).isoformat(timespec="seconds")
 
 
-def traffic(seconds: float, rate: float) -> str:
+def traffic_text(seconds: float, rate: float) -> str:
     """How much may have been counted in some time, for a person.
 
     Args:
@@ -69,8 +69,8 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
     found = [
         Doubt(
             f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
-            f"({shown(baseline.since)}). They may be older than the period, and than the metering: they are billed in "
-            "no period.",
+            f"({shown_time(baseline.since)}). They may be older than the period, and than the metering: they are "
+            "billed in no period.",
             baseline.tokens,
         )
         for (who, kind, pod), baseline in sorted(sums.baselines.items())
@@ -101,7 +101,8 @@ def of_gap(name: str, span: tuple[float, float], rate: float, last_moment: float
     begin, until = span
     seconds = until - begin
     bill = "which is billed at the next scrape" if until < last_moment else "which is not billed yet"
-    text = f"{name} was not scraped from {shown(begin)} to {shown(until)}: {traffic(seconds, rate)}, {bill}."
+    when = f"from {shown_time(begin)} to {shown_time(until)}"
+    text = f"{name} was not scraped {when}: {traffic_text(seconds, rate)}, {bill}."
     return Doubt(text, rate * seconds, seconds)
 
 
@@ -118,7 +119,8 @@ def of_idle(steps: Sequence[float]) -> list[Doubt]:
 
 
 def of_pod(
-    reader: PodReader,
+    history: PodHistory,
+    late: Mapping[float, float],
     tokens: int,
     *,
     end: float,
@@ -129,40 +131,41 @@ def of_pod(
     """What cannot be known of a pod that was scraped.
 
     Args:
-        reader: what was read of it.
+        history: what was read of it.
+        late: by the time of a scrape whose first samples were billed, when their process began (Unix seconds).
         tokens: its part of the total.
         end: when the period ends (Unix seconds).
         alive: from when to when in the period the pod has run, as the cluster tells.
         last_moment: the end, or the present moment in a period that is not over.
         has_ended: whether it is gone, and was not scraped after the period.
     """
-    name, start, presence = reader.group.name, reader.start, reader.presence
+    name, start, presence = history.name, history.start, history.presence
     rate = tokens / presence.scraped if presence.scraped else 0.0
     found = [of_gap(name, span, rate, last_moment) for span in presence.ended(alive)]
-    for begin, until in reader.unstored():
+    for begin, until in history.unstored():
         seconds = until - max(begin, start)
         text = (
-            f"{name} was scraped from {shown(begin)} to {shown(until)}, and its tokens were not stored: "
-            f"{traffic(seconds, rate)} then, which is billed late, or not at all."
+            f"{name} was scraped from {shown_time(begin)} to {shown_time(until)}, and its tokens were not stored: "
+            f"{traffic_text(seconds, rate)} then, which is billed late, or not at all."
         )
         found.append(Doubt(text, rate * seconds, seconds))
-    for begin, until in reader.restarts:
+    for begin, until in history.restarts:
         if start < until <= end:
             seconds = until - begin
             text = (
-                f"The sidecar of {name} has begun anew between {shown(begin)} and {shown(until)}: "
-                f"{traffic(seconds, rate)} in between, before that, which is lost."
+                f"The sidecar of {name} has begun anew between {shown_time(begin)} and {shown_time(until)}: "
+                f"{traffic_text(seconds, rate)} in between, before that, which is lost."
             )
             found.append(Doubt(text, rate * seconds, seconds))
-    for first, began in reader.late.items():
+    for first, began in late.items():
         seconds = first - began
         if seconds > GAP_INTERVALS * presence.step and first > start:
             text = (
-                f"{name} was scraped first at {shown(first)}, {seconds:.0f} s after its sidecar began: what it had "
-                "counted by then is billed to that moment."
+                f"{name} was scraped first at {shown_time(first)}, {seconds:.0f} s after its sidecar began: what it "
+                "had counted by then is billed to that moment."
             )
             found.append(Doubt(text, rate * seconds, seconds))
-    pairs = reader.twins()
+    pairs = history.twins()
     if pairs:
         twice = duplicates.billed_twice(pairs)
         text = (
@@ -170,10 +173,10 @@ def of_pod(
             f"labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
         )
         found.append(Doubt(text, twice))
-    if has_ended and reader.counters and presence.last is not None:
+    if has_ended and history.counters and presence.last is not None:
         text = (
-            f"{name} has ended after its last scrape at {shown(presence.last)}: {traffic(presence.step, rate)} after "
-            "that, which is lost."
+            f"{name} has ended after its last scrape at {shown_time(presence.last)}: "
+            f"{traffic_text(presence.step, rate)} after that, which is lost."
         )
         found.append(Doubt(text, rate * presence.step, presence.step))
     return found

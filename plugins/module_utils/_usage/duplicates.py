@@ -19,7 +19,7 @@ from .._prometheus.identity import Identity
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredCounter:
     """A counter, and who has stored it."""
 
     identity: Identity
@@ -41,14 +41,14 @@ class Stored:
         return tuple(pair for pair in self.identity if pair[0] in names)
 
 
-def twins(counters: Sequence[Stored], apart: float) -> list[tuple[Stored, Stored]]:
+def find_twins(counters: Sequence[StoredCounter], apart: float) -> list[tuple[StoredCounter, StoredCounter]]:
     """The pairs of counters that may be one.
 
     Args:
         counters: those of one pod.
         apart: two are only taken for one where both were scraped for longer than this (seconds).
     """
-    by_targets: dict[frozenset[Hashable], list[Stored]] = {}
+    by_targets: dict[frozenset[Hashable], list[StoredCounter]] = {}
     for counter in counters:
         if counter.tokens:
             by_targets.setdefault(counter.targets, []).append(counter)
@@ -61,14 +61,14 @@ def twins(counters: Sequence[Stored], apart: float) -> list[tuple[Stored, Stored
     ]
 
 
-def _alike(own: Sequence[Stored], others: Sequence[Stored]) -> list[tuple[Stored, Stored]]:
+def _alike(own: Sequence[StoredCounter], others: Sequence[StoredCounter]) -> list[tuple[StoredCounter, StoredCounter]]:
     """Pairs in which a label is missing, added or renamed, or in which values differ and what was counted is equal."""
     found = []
     for names in {counter.names for counter in own}:
         for other_names in {counter.names for counter in others}:
             common = names & other_names
             is_renamed = names != other_names
-            known: dict[Hashable, list[Stored]] = {}
+            known: dict[Hashable, list[StoredCounter]] = {}
             for counter in own:
                 if counter.names == names:
                     known.setdefault(counter.told_by(common) if is_renamed else counter.tokens, []).append(counter)
@@ -79,14 +79,14 @@ def _alike(own: Sequence[Stored], others: Sequence[Stored]) -> list[tuple[Stored
     return found
 
 
-def differing(pairs: Sequence[tuple[Stored, Stored]]) -> list[str]:
+def differing(pairs: Sequence[tuple[StoredCounter, StoredCounter]]) -> list[str]:
     """The names of the labels in which the counters of pairs differ."""
     return sorted({name for one, other in pairs for name, dummy in set(one.identity) ^ set(other.identity)})
 
 
-def billed_twice(pairs: Sequence[tuple[Stored, Stored]]) -> int:
+def billed_twice(pairs: Sequence[tuple[StoredCounter, StoredCounter]]) -> int:
     """How many tokens may be billed twice at most."""
-    best: dict[Stored, int] = {}
+    best: dict[StoredCounter, int] = {}
     for one, other in pairs:
         best[one] = max(best.get(one, 0), min(one.tokens, other.tokens))
     return sum(best.values())

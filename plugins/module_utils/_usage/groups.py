@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from . import store as _store
 from . import tenure
 from .owners import Owners
-from .pod_reader import AHEAD
+from .pod_history import AHEAD
 from .store import Group, PodName, Scraped, Store
 
 Seen = Mapping[str, Sequence[tuple[float, PodName]]]
@@ -110,5 +110,5 @@ class Grouping:
 
         So it is where a platform enforces the label `namespace`, and two namespaces have a pod of one name.
         """
-        own = sorted(address for address in addresses if address.rpartition(":")[2] in self._store.ports)
+        own = sorted(filter(self._store.is_sidecars, addresses))
         return own if self._owners.has_alike(pod, own) else []

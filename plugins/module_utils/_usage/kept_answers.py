@@ -104,7 +104,7 @@ class KeepingReplica(Replica):
         return found
 
 
-def keeping(replicas: Sequence[Replica], answers: Answers, owner: str, now: float) -> list[Replica]:
+def with_kept_answers(replicas: Sequence[Replica], answers: Answers, owner: str, now: float) -> list[Replica]:
     """Replicas whose answers about times that are over are kept.
 
     Args:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from .. import _calendar, _names
 from .._gateway.sidecar import gateway_of
 from .._kubernetes.objects import Object
-from .pod_reader import Beginning
+from .first_samples import Beginning
 from .store import PodName
 
 # What a ReplicaSet or a DaemonSet puts behind its name (apimachinery, pkg/util/rand).
@@ -30,7 +30,7 @@ OWNERS = ("ReplicaSet", "DaemonSet")
 
 
 def _seconds(text: str) -> float:
-    return _calendar.moment(text, "a time of Kubernetes").timestamp()
+    return _calendar.parse_time(text, "a time of Kubernetes").timestamp()
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from .._gateway import sidecar as _sidecar
 from .._kubernetes import objects
 from . import doubts as _doubts
 from . import owners as _owners
-from .doubts import Doubt, shown
+from .doubts import Doubt, shown_time
 from .groups import Grouping
 from .owners import Owners
-from .pod_reader import AHEAD, Key, PodReader
+from .pod_history import AHEAD, Key
+from .pod_reader import PodReader
 from .scrape_history import Presence
 from .store import Group, PodName, Scraped, Store
 from .totals import Sums
@@ -30,7 +31,7 @@ from .totals import Sums
 AT_ONCE = 2
 
 
-def followed(
+def follow_days(
     reader: PodReader, days: Mapping[int, tuple[float, float]], tell: Callable[[float], None]
 ) -> dict[Key, dict[int, int]]:
     """What each counter of a pod has counted, by day.
@@ -43,12 +44,12 @@ def followed(
     added: dict[Key, dict[int, int]] = {}
     for day, (begin, until) in days.items():
         tell(begin)
-        before = {key: counter.total for key, counter in reader.counters.items()}
+        before = {key: counter.total for key, counter in reader.history.counters.items()}
         reader.window(begin, until)
-        for key, counter in reader.counters.items():
+        for key, counter in reader.history.counters.items():
             if counter.total != before.get(key, 0):
                 added.setdefault(key, {})[day] = counter.total - before.get(key, 0)
-    reader.finish()
+    reader.history.forget_keys()
     return added
 
 
@@ -103,7 +104,7 @@ class Period:
             reader = PodReader(self._store, group, sorted(whole.names), self.start, beginning)
             own = {day: span for day, span in enumerate(days) if active[day].has(group)}
             place = f"{group.name}, {number} of {len(groups)}"
-            return reader, followed(reader, own, lambda begin: pace.tell(f"{place}: {shown(begin)}"))
+            return reader, follow_days(reader, own, lambda begin: pace.tell(f"{place}: {shown_time(begin)}"))
 
         threads = ThreadPoolExecutor(AT_ONCE)
         try:
@@ -115,20 +116,21 @@ class Period:
     def _take(self, sums: Sums, reader: PodReader, added: Mapping[Key, Mapping[int, int]]) -> None:
         """Sum up what was read of a pod, and note what cannot be known of it."""
         name = reader.group.name
-        self._gateways[name] = self._owners.gateway(reader.group.pod, self._at[name], reader.presence.first)
-        for key, counter in reader.counters.items():
-            sums.add(*key, added.get(key, {}), counter, reader.names_of(key))
+        self._gateways[name] = self._owners.gateway(reader.group.pod, self._at[name], reader.history.presence.first)
+        for key, counter in reader.history.counters.items():
+            sums.add(*key, added.get(key, {}), counter, reader.history.names_of(key))
         has_ended = self._has_ended(reader)
         self._of_pods[name] = _doubts.of_pod(
-            reader,
+            reader.history,
+            reader.first.late,
             sums.of_pods.get(name, 0),
             end=self.end,
             alive=self._alive(reader.group),
             last_moment=self._last_moment,
             has_ended=has_ended,
         )
-        if has_ended and not reader.counters:
-            self._idle.append(reader.presence.step)
+        if has_ended and not reader.history.counters:
+            self._idle.append(reader.history.presence.step)
 
     # --- what cannot be known -----------------------------------------------------------------------------------------
 
@@ -140,7 +142,9 @@ class Period:
         found += _doubts.of_idle(self._idle)
         found += self._doubts_of_unscraped()
         if not self._store.was_scraping(self.start):
-            text = f"Nothing is stored of {shown(self.start)} or before: the period may have begun without a scrape."
+            text = (
+                f"Nothing is stored of {shown_time(self.start)} or before: the period may have begun without a scrape."
+            )
             found.append(Doubt(text))
         if self.end > self._now:
             found.append(Doubt("The period is not over yet."))
@@ -161,7 +165,7 @@ class Period:
         """Whether a pod is gone, and has not been scraped after the period."""
         pod = reader.group.pod
         is_gone = pod is not None and pod not in self._later and self._there(reader.group) is None
-        return is_gone and reader.presence.may_be_cut
+        return is_gone and reader.history.presence.may_be_cut
 
     def _alive(self, group: Group) -> tuple[float, float] | None:
         """From when to when in the period a pod that is there has run; None for one that is gone."""
@@ -176,7 +180,7 @@ class Period:
         there = [self._there(group) for group in self._groups]
         known = {objects.name_of(pod) for pod in there if pod is not None}
         found = []
-        for sidecar in _sidecar.sidecars(self._owners.pods):
+        for sidecar in _sidecar.sidecars_of(self._owners.pods):
             began = _owners.started_at(sidecar.pod)
             if sidecar.name not in known and began is not None and began < self._last_moment:
                 for span in Presence(self.start).ended((max(began, self.start), self._last_moment)):

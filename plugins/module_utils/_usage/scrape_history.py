@@ -89,7 +89,7 @@ class Scrapes:
         return first.shows_restart(last) and first.dropped <= last.dropped
 
 
-def usual(times: Sequence[float]) -> float | None:
+def typical_interval(times: Sequence[float]) -> float | None:
     """The step between times in their order; several may scrape, each at its own pace: nine of ten are no longer."""
     steps = sorted(later - earlier for earlier, later in pairwise(times))
     return steps[len(steps) * 9 // 10] if steps else None
@@ -116,7 +116,7 @@ class Presence:
     def look(self, times: Sequence[float]) -> None:
         """Go on with the times of a piece, by whichever scrape."""
         times = sorted(set(times))
-        step = usual(times)
+        step = typical_interval(times)
         if step is not None and (len(times) > self.TELLING or self.first is None):
             self.step = step
         for time in times:

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from .. import _names
 from .._prometheus import promql as _promql
 from .._prometheus.identity import Identity
-from .._prometheus.promql import label, quoted
+from .._prometheus.promql import label, quoted, with_label
 from .._prometheus.replica import Replica
+from .._prometheus.token_metric import of_sidecars
 from .tenure import Span
 
 # So many names fit into one query.
@@ -150,16 +151,12 @@ class Store:
             matchers: labels that every series has to have, with their values.
         """
         self.replicas = replicas
-        self.ports = frozenset(map(str, ports))
+        self.ports = frozenset(ports)
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
         self._scraped_since = math.inf
         """By this time some sidecar had been scraped; it may have been earlier."""
         self._not_scraped_until = -math.inf
         """Until this time none had."""
-
-    @property
-    def _of_ports(self) -> str:
-        return f'instance=~".+:({"|".join(sorted(self.ports))})"'
 
     def scraped(self, until: float, seconds: float) -> Scraped:
         """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
@@ -167,7 +164,7 @@ class Store:
         A sidecar has no counter before its first request, and may end before that is scraped: so targets count as well.
         """
         found = Scraped()
-        for own in (SERIES, f'__name__="up",{self._of_ports}'):
+        for own in (SERIES, f'__name__="up",{of_sidecars(self.ports)}'):
             promql = f"group by (__name__, namespace, pod, instance) ({self.over('last_over_time', seconds, own)})"
             for replica in self.replicas:
                 for item in replica.query(promql, until, apart=True):
@@ -186,7 +183,7 @@ class Store:
     def was_scraping(self, time: float) -> bool:
         """Whether some sidecar had been scraped by a time, as far as it is still stored."""
         if self._not_scraped_until < time < self._scraped_since:
-            asked = (self._of_ports, by("__name__", "up")), (SERIES,)
+            asked = (of_sidecars(self.ports), by("__name__", "up")), (SERIES,)
             for seconds in LOOK_BACK:
                 if any(self._has_samples(time, seconds, *matchers) for matchers in asked):
                     self._scraped_since = time
@@ -229,8 +226,13 @@ class Store:
 
     def is_sidecar(self, labels: Mapping[str, str]) -> bool:
         """Whether a series is not of another application that exposes the same standard metric."""
-        port = labels.get("instance", "").rpartition(":")[2]
-        return not port.isdigit() or port in self.ports
+        address = labels.get("instance", "")
+        return not address.rpartition(":")[2].isdecimal() or self.is_sidecars(address)
+
+    def is_sidecars(self, address: str) -> bool:
+        """Whether an address (HOST:PORT) has one of the sidecars' ports."""
+        port = address.rpartition(":")[2]
+        return port.isdecimal() and int(port) in self.ports
 
     # --- what kube-state-metrics has told to the same store -----------------------------------------------------------
 
@@ -302,7 +304,7 @@ class Store:
 
     def answers(self, number: int, until: float, questions: Mapping[str, str]) -> list[tuple[str, Identity, float]]:
         """The answers to several questions at once: which question, the labels, and the value."""
-        asked = [f'label_replace({text}, "{QUESTION}", {quoted(name)}, "", "")' for name, text in questions.items()]
+        asked = [with_label(text, QUESTION, name) for name, text in questions.items()]
         found = []
         for item in self.replicas[number].query(" or ".join(asked), until, apart=True) if asked else ():
             labels = item["metric"]

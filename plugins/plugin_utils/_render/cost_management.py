@@ -18,7 +18,7 @@ from typing import Any
 
 from ...module_utils import _names
 from ...module_utils._prometheus.promql import label
-from ...module_utils._prometheus.token_metric import Form, forms, of_sidecars, once
+from ...module_utils._prometheus.token_metric import Form, deduplicated, forms, of_sidecars
 
 KIND, CATEGORY = "AIGateway", "AIGatewayToken"
 # Items by token type. Together they are every token once: the other types are parts of these two.
@@ -37,7 +37,7 @@ def _increase(stored: Sequence[Form], kind: str, ports: Collection[int]) -> str:
     for form in stored:
         for kinds in form.totals((kind,)):
             matchers = (*kinds, f'{_names.REQUIRED_PAIR[1]}!=""', of_sidecars(ports))
-            found.append(form.with_model_as(named, once(form.over("increase", STEP, *matchers))))
+            found.append(form.with_model_as(named, deduplicated(form.over("increase", STEP, *matchers))))
     return f"sum by ({_names.REQUIRED_PAIR[1]}, {label(named)}) ({' or '.join(found)})"
 
 

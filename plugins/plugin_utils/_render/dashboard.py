@@ -51,7 +51,7 @@ def _scalar(label: str) -> tuple[str, str]:
     return f'{label}!=""', f"{label}!~{quoted(_names.ENCODED_ARRAY_PATTERN)}"
 
 
-def model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], list[Panel]]:
+def dashboard_model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], list[Panel]]:
     """The variables and the panels.
 
     Args:
@@ -188,7 +188,7 @@ def monitor_dashboard(
         folder: where the platform shows it, such as `AML` for the Alauda AI view.
     """
     stored = forms(metrics)
-    variables, panels = model(stored, department=department)
+    variables, panels = dashboard_model(stored, department=department)
     return {
         "apiVersion": "ait.alauda.io/v1alpha2",
         "kind": "MonitorDashboard",

@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...module_utils import _names
-from ...module_utils._prometheus.promql import label, quoted, relabeled
-from ...module_utils._prometheus.token_metric import Form, forms, of_sidecars, once
+from ...module_utils._prometheus.promql import label, quoted, with_label_from
+from ...module_utils._prometheus.token_metric import Form, deduplicated, forms, of_sidecars
 from ...module_utils._scrape.scrapers import COREOS
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
@@ -53,13 +53,13 @@ def _underscored(form: Form, expression: str) -> str:
         (_names.REQUEST_MODEL_LABELS[0], form.model),
     ):
         if ours != theirs:
-            expression = relabeled(expression, ours, theirs)
+            expression = with_label_from(expression, ours, theirs)
     return expression
 
 
 def _rates(form: Form, window: str, ours: str, *matchers: str) -> str:
     """The rate of each counter that is a part of the total, by each way in which it may be one."""
-    return " or ".join(once(form.over("rate", window, ours, *own, *matchers)) for own in form.totals())
+    return " or ".join(deduplicated(form.over("rate", window, ours, *own, *matchers)) for own in form.totals())
 
 
 def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> list[dict[str, Any]]:
@@ -67,16 +67,81 @@ def recorded(stored: Sequence[Form], ports: Collection[int], window: str) -> lis
     by = f"{NAMESPACE}, {_names.DEPARTMENT_LABEL}, {_names.REQUEST_MODEL_LABELS[0]}"
     kinds = f"{by}, {_names.TOKEN_TYPE_LABELS[0]}"
     ours = of_sidecars(ports)
-    tokens = _everywhere(stored, lambda form: _underscored(form, once(form.over("rate", window, ours))))
+    tokens = _everywhere(stored, lambda form: _underscored(form, deduplicated(form.over("rate", window, ours))))
 
     def requests_of(form: Form) -> str:
         # Each request is counted once for each type.
-        return _underscored(form, once(form.requests_over("rate", window, ours, f'{label(form.token_type)}="input"')))
+        return _underscored(
+            form, deduplicated(form.requests_over("rate", window, ours, f'{label(form.token_type)}="input"'))
+        )
 
     return [
         {"record": "aigateway_metering:tokens:rate", "expr": f"sum by ({kinds}) ({tokens})"},
         {"record": "aigateway_metering:requests:rate", "expr": f"sum by ({by}) ({_everywhere(stored, requests_of)})"},
     ]
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """What alerts are made of, over every form in which the metric is stored."""
+
+    stored: Sequence[Form]
+    ports: Collection[int]
+    """Those at which sidecars serve their metrics."""
+    window: str
+    """Over which time a rate is taken."""
+
+    @property
+    def ours(self) -> str:
+        """A matcher of sidecars."""
+        return of_sidecars(self.ports)
+
+    @property
+    def targets(self) -> str:
+        """Whether each sidecar's last scrape succeeded."""
+        return f"up{{{self.ours}}}"
+
+    def now(self, *matchers: str) -> str:
+        """The series that there are."""
+        return _everywhere(self.stored, lambda form: form.selector(self.ours, *matchers))
+
+    def lately(self, *matchers: str) -> str:
+        """The series that there were within the last day."""
+        return _everywhere(
+            self.stored, lambda form: f"last_over_time({form.selector(self.ours, *matchers)}[{REMEMBERED}])"
+        )
+
+    def rate(self, *matchers: str) -> str:
+        """How many tokens a second were counted."""
+        return f"sum({_everywhere(self.stored, lambda form: _rates(form, self.window, self.ours, *matchers))})"
+
+
+class Alert(NamedTuple):
+    """An alert before it is rendered."""
+
+    name: str
+    expression: str
+    severity: str
+    summary: str
+    why: str
+    command: str
+    """What to do next."""
+    label: str = ""
+    """The label of the metric that it is about, where it is about one."""
+
+    def to_rule(self, hold: str) -> dict[str, Any]:
+        """The alert as a rule that fires once it was so for some time."""
+        about = {"label": self.label} if self.label else {}
+        return {
+            "alert": f"AIGateway{self.name}",
+            "expr": self.expression,
+            "for": hold,
+            "labels": {"severity": self.severity, **about},
+            "annotations": {"summary": self.summary, "description": f"{self.why} Next: {self.command}"},
+        }
+
+
+CHECK = "ansible-playbook aigateway.metering.check"
 
 
 def alerts(
@@ -95,62 +160,50 @@ def alerts(
         bounds: when they fire.
         workloads: the workloads (namespace/name) whose pods are to have a sidecar.
     """
-    ours = of_sidecars(ports)
-    targets = f"up{{{ours}}}"
-    check = "ansible-playbook aigateway.metering.check"
+    over = Expressions(stored, ports, bounds.window)
+    found = [*_scrape_alerts(over), *_token_alerts(over, bounds)]
+    if workloads:
+        found.append(_unmetered_alert(workloads))
+    # One for each label: which one has gone is what the person on call needs to know.
+    found += [_label_alert(over, name) for name in identity]
+    return [alert.to_rule(bounds.hold) for alert in found]
 
-    def now(*matchers: str) -> str:
-        """The series that there are."""
-        return _everywhere(stored, lambda form: form.selector(ours, *matchers))
 
-    def lately(*matchers: str) -> str:
-        """The series that there were within the last day."""
-        return _everywhere(stored, lambda form: f"last_over_time({form.selector(ours, *matchers)}[{REMEMBERED}])")
-
-    def rates(*matchers: str) -> str:
-        return f"sum({_everywhere(stored, lambda form: _rates(form, bounds.window, ours, *matchers))})"
-
-    def alert(name: str, expression: str, severity: str, summary: str, why: str, command: str) -> dict[str, Any]:
-        return {
-            "alert": f"AIGateway{name}",
-            "expr": expression,
-            "for": bounds.hold,
-            "labels": {"severity": severity},
-            "annotations": {"summary": summary, "description": f"{why} Next: {command}"},
-        }
-
+def _scrape_alerts(over: Expressions) -> list[Alert]:
+    """Alerts on how the sidecars are scraped."""
+    ours, targets, now = over.ours, over.targets, over.now()
     # A sidecar has no counter before its first request: only one that had some, and goes on, has lost them.
-    lost = f"(count by (instance) ({lately()}) and on (instance) ({targets} == 1)) unless on (instance) ({now()})"
+    lost = f"(count by (instance) ({over.lately()}) and on (instance) ({targets} == 1)) unless on (instance) ({now})"
     gone = f"(count(last_over_time({targets}[{REMEMBERED}])) > 0) unless on () count({targets})"
-    found = [
-        alert(
+    return [
+        Alert(
             "TokenMetricAbsent",
             f"(count({lost}) > 0) or ({gone})",
             "critical",
             "Sidecars of the AI gateway are not scraped any more, or their token metric is not stored any more.",
             "Nothing is metered meanwhile: what is used now will be missing in the bill, or be billed to a later hour.",
-            check,
+            CHECK,
         ),
-        alert(
+        Alert(
             "SidecarDown",
             f"{targets} == 0",
             "critical",
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) cannot be scraped.",
             "What it counts until it ends is lost if it is not scraped before that.",
-            f"{check}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
+            f"{CHECK}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
         ),
-        alert(
+        Alert(
             "TokensNotStored",
             # A sidecar that has served nothing has a single sample, and nothing of it is dropped but by intent.
             f"(scrape_samples_scraped{{{ours}}} > 1 and scrape_samples_scraped{{{ours}}} > "
-            f"scrape_samples_post_metric_relabeling{{{ours}}}) unless on (instance) ({now()})",
+            f"scrape_samples_post_metric_relabeling{{{ours}}}) unless on (instance) ({now})",
             "critical",
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, "
             "and none of its tokens are stored.",
             "A rule of the scrape drops them: what is used now will be missing in the bill.",
-            f"{check} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
+            f"{CHECK} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
         ),
-        alert(
+        Alert(
             "SidecarScrapedTwice",
             f"count by (instance) ({targets}) > 1",
             "warning",
@@ -158,52 +211,59 @@ def alerts(
             "Whatever sums up without regard to the job counts its tokens as often.",
             "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
         ),
-        alert(
+    ]
+
+
+def _token_alerts(over: Expressions, bounds: Bounds) -> list[Alert]:
+    """Alerts on the tokens that are stored."""
+    return [
+        Alert(
             "TokensOfNobody",
-            f"{rates(f'{NAMESPACE}=' + quoted(''))} / {rates()} > {bounds.nobody}",
+            f"{over.rate(f'{NAMESPACE}=' + quoted(''))} / {over.rate()} > {bounds.nobody}",
             "warning",
             f"{{{{ $value | humanizePercentage }}}} of the tokens carry no {NAMESPACE}.",
             "They can be billed to nobody.",
             "ansible-playbook aigateway.metering.verify tells of which caller, and why.",
         ),
-        alert(
+        Alert(
             "TooManyTokenSeries",
-            f"count({now()}) > {bounds.series}",
+            f"count({over.now()}) > {bounds.series}",
             "warning",
             f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
             "A label with a value for each user or request makes Prometheus large and slow.",
             f"ask for count by (__name__, {NAMESPACE}) of the metric whose they are, and take that label's pair back.",
         ),
     ]
-    if workloads:
-        found.append(
-            alert(
-                "ProxyUnmetered",
-                _without_sidecar(workloads),
-                "critical",
-                "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
-                "What it serves is counted by nobody, and is in no bill.",
-                f"{check}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
-            )
-        )
-    # One for each label: which one has gone is what the person on call needs to know.
-    for name in identity:
-        some = f"{label(name)}!={quoted('')}"
-        # Of whom had it: others may never have had one.
-        who = "" if name == NAMESPACE else NAMESPACE
-        had, have, are_there = (f"count by ({who}) ({text})" for text in (lately(some), now(some), now()))
-        vanished = alert(
-            "LabelVanished",
-            f"({had} unless on ({who}) {have}) and on ({who}) {are_there}",
-            "critical" if name == NAMESPACE else "warning",
-            f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
-            "last day some did.",
-            "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
-            f"{check}; then ansible-playbook aigateway.metering.site",
-        )
-        vanished["labels"]["label"] = name
-        found.append(vanished)
-    return found
+
+
+def _unmetered_alert(workloads: Sequence[str]) -> Alert:
+    """An alert on pods of workloads (namespace/name) that serve without a sidecar."""
+    return Alert(
+        "ProxyUnmetered",
+        _without_sidecar(workloads),
+        "critical",
+        "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
+        "What it serves is counted by nobody, and is in no bill.",
+        f"{CHECK}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
+    )
+
+
+def _label_alert(over: Expressions, name: str) -> Alert:
+    """An alert on a label that tokens carried until lately."""
+    some = f"{label(name)}!={quoted('')}"
+    # Of whom had it: others may never have had one.
+    who = "" if name == NAMESPACE else NAMESPACE
+    had, have, are_there = (f"count by ({who}) ({text})" for text in (over.lately(some), over.now(some), over.now()))
+    return Alert(
+        "LabelVanished",
+        f"({had} unless on ({who}) {have}) and on ({who}) {are_there}",
+        "critical" if name == NAMESPACE else "warning",
+        f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
+        "last day some did.",
+        "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
+        f"{CHECK}; then ansible-playbook aigateway.metering.site",
+        label=name,
+    )
 
 
 def _without_sidecar(workloads: Sequence[str]) -> str:

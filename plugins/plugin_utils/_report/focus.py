@@ -28,7 +28,7 @@ SERVICE = "Envoy AI Gateway"
 UNIT = "1000000 Tokens"
 
 
-def as_csv(report: Report, account: str) -> str:
+def to_focus_csv(report: Report, account: str) -> str:
     """A line for each type of token that is charged in a row of the report.
 
     What has no price is left out, because a charge cannot be without a cost. Costs are exact: they are not rounded.
@@ -53,7 +53,7 @@ _NONE = Charge("input", 0, Decimal(0))
 
 def _columns(report: Report, row: Row, charge: Charge, account: str, currency: str) -> dict[str, str]:
     said = dict(zip(report.by, row.key, strict=True))
-    start, end = (_utc(_calendar.moment(report.usage[name], "period")) for name in ("start", "end"))
+    start, end = (_utc(_calendar.parse_time(report.usage[name], "period")) for name in ("start", "end"))
     begins, ends = _billing_period(report)
     cost, rate = _number(charge.cost), _number(charge.per_million)
     model, namespace = said.pop("model", ""), said.pop("namespace", "")
@@ -126,7 +126,7 @@ def _number(number: Decimal) -> str:
 def _billing_period(report: Report) -> tuple[str, str]:
     """The months, in the report's zone, that the period is in: they are billed whole, whatever part is reported."""
     place = _calendar.zone_of(report.zone)
-    start, end = (_calendar.moment(report.usage[name], "period").timestamp() for name in ("start", "end"))
+    start, end = (_calendar.parse_time(report.usage[name], "period").timestamp() for name in ("start", "end"))
     first = _calendar.day_of(start, place).replace(day=1)
     last = max(_calendar.day_of(end - 1, place), first).replace(day=1)
     following = (last + datetime.timedelta(days=31)).replace(day=1)

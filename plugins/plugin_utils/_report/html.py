@@ -195,7 +195,7 @@ def _every_row(report: Report) -> list[str]:
     ]
 
 
-def as_html(report: Report) -> str:
+def to_html(report: Report) -> str:
     """The page."""
     whole = [("tokens", _number(report.usage["total"])), ("requests", _number(report.usage["requests"]))]
     if report.prices:

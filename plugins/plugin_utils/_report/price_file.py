@@ -26,7 +26,7 @@ class AsWritten(yaml.BaseLoader):
         for number, key in enumerate(keys):
             if key in keys[:number]:
                 line = node.value[number][0].start_mark.line + 1
-                raise prices.wrong(f"line {line} has the key {key} a second time")
+                raise prices.price_error(f"line {line} has the key {key} a second time")
         return super().construct_mapping(node, deep)
 
 
@@ -40,5 +40,5 @@ def load_prices(text: str) -> prices.PriceList:
         # It makes texts, lists and mappings only.
         document = yaml.load(text, Loader=AsWritten)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise prices.wrong(f"it is no YAML: {' '.join(str(error).split())}") from error
-    return prices.parse(document)
+        raise prices.price_error(f"it is no YAML: {' '.join(str(error).split())}") from error
+    return prices.parse_prices(document)

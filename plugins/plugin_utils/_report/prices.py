@@ -144,7 +144,7 @@ class PriceList:
         return amount.quantize(Decimal(1).scaleb(-self.digits), rounding=ROUND_HALF_EVEN)
 
 
-def wrong(found: str) -> MeteringError:
+def price_error(found: str) -> MeteringError:
     return MeteringError(
         f"The price list is not right: {found}.",
         "A wrong price makes a wrong bill.",
@@ -154,38 +154,40 @@ def wrong(found: str) -> MeteringError:
 
 def _decimal(text: Any, where: str) -> Decimal:
     if not isinstance(text, str) or not _NUMBER.match(text):
-        raise wrong(f"{where} is {text!r}, and no number such as 2.50")
+        raise price_error(f"{where} is {text!r}, and no number such as 2.50")
     found = Decimal(text)
     if found.is_signed():
-        raise wrong(f"{where} is {text}, and no price")
+        raise price_error(f"{where} is {text}, and no price")
     if found and (found.adjusted() >= DIGITS or -int(found.as_tuple().exponent) > DIGITS):
-        raise wrong(f"{where} is {text}: it has more than {DIGITS} digits before or behind its point")
+        raise price_error(f"{where} is {text}: it has more than {DIGITS} digits before or behind its point")
     return found
 
 
 def _price(entry: Any, number: int) -> Price:
     where = f"entry {number}"
     if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str) or not entry["model"]:
-        raise wrong(f"{where} names no model")
+        raise price_error(f"{where} names no model")
     where = f"entry {number} ({entry['model']})"
     if entry["model"] != entry["model"].strip():
-        raise wrong(f"{where} has a blank before or after the model's name")
+        raise price_error(f"{where} has a blank before or after the model's name")
     unknown = sorted(set(entry) - {"model", "valid_from", "per_million"})
     if unknown:
-        raise wrong(f"{where} has the unknown key {', '.join(map(str, unknown))}")
+        raise price_error(f"{where} has the unknown key {', '.join(map(str, unknown))}")
     rates = entry.get("per_million")
     if not isinstance(rates, Mapping) or not {"input", "output"} <= set(rates):
-        raise wrong(f"{where} needs per_million with input and output")
+        raise price_error(f"{where} needs per_million with input and output")
     strange = sorted(set(rates) - set(TYPES))
     if strange:
-        raise wrong(f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}")
+        raise price_error(
+            f"{where} prices the unknown type {', '.join(map(str, strange))}; there are {', '.join(TYPES)}"
+        )
     day = entry.get("valid_from", "1970-01-01")
     if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
-        raise wrong(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
+        raise price_error(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
     try:
         valid_from = datetime.date.fromisoformat(day)
     except ValueError as error:
-        raise wrong(f"{where} has valid_from {day!r}, which is in no calendar") from error
+        raise price_error(f"{where} has valid_from {day!r}, which is in no calendar") from error
     return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
 
 
@@ -198,33 +200,33 @@ def _refuse_ambiguity(prices: Sequence[Price]) -> None:
     for number, later in enumerate(prices, start=1):
         for earlier_number, earlier in enumerate(prices[: number - 1], start=1):
             if (earlier.model, earlier.valid_from) == (later.model, later.valid_from):
-                raise wrong(
+                raise price_error(
                     f"entries {earlier_number} and {number} both price {later.model} from {later.valid_from} on"
                 )
             if earlier.hides(later):
-                raise wrong(
+                raise price_error(
                     f"entry {number} ({later.model}) is never used: entry {earlier_number} ({earlier.model}) matches "
                     "the same models, and the first match counts. Put the narrower one first"
                 )
 
 
-def parse(document: Any) -> PriceList:
+def parse_prices(document: Any) -> PriceList:
     """A price list out of what its file says, every scalar as the text that was written.
 
     Raises:
         MeteringError: it is none, or can be read in two ways.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
-        raise wrong("it needs currency and a list prices")
+        raise price_error("it needs currency and a list prices")
     unknown = sorted(map(str, set(document) - {"currency", "digits", "prices"}))
     if unknown:
-        raise wrong(f"it has the unknown key {', '.join(unknown)}")
+        raise price_error(f"it has the unknown key {', '.join(unknown)}")
     currency = document.get("currency")
     if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
-        raise wrong(f"currency is {currency!r}, and not three letters such as EUR")
+        raise price_error(f"currency is {currency!r}, and not three letters such as EUR")
     digits = document.get("digits", "2")
     if not isinstance(digits, str) or not re.fullmatch(r"[0-9]", digits):
-        raise wrong(f"digits is {digits!r}, and no number from 0 to 9")
+        raise price_error(f"digits is {digits!r}, and no number from 0 to 9")
     prices = [_price(entry, number) for number, entry in enumerate(document["prices"], start=1)]
     _refuse_ambiguity(prices)
     return PriceList(currency.upper(), int(digits), tuple(prices))

@@ -23,6 +23,7 @@ from ...module_utils import _calendar
 from ...module_utils._errors import MeteringError
 from ...module_utils._gateway import exposition
 from ...module_utils._prometheus.overlap import PARTS, TYPES
+from ...module_utils._tables import in_columns
 from .prices import Charge, PriceList
 
 # What a spreadsheet would take for a formula.
@@ -65,7 +66,7 @@ class Report:
         return sum(priced, Decimal(0)) if self.prices else None
 
 
-def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str = "UTC") -> Report:
+def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str = "UTC") -> Report:
     """A report out of the result of token_usage_info.
 
     Args:
@@ -78,7 +79,7 @@ def build(usage: Mapping[str, Any], prices: PriceList | None = None, zone: str =
     """
     by = tuple(usage["by"])
     place = _calendar.zone_of(zone)
-    start, end = (_calendar.moment(usage[name], name).astimezone(place) for name in ("start", "end"))
+    start, end = (_calendar.parse_time(usage[name], name).astimezone(place) for name in ("start", "end"))
     if prices is not None:
         if "model" not in by:
             raise MeteringError(
@@ -134,7 +135,7 @@ def _visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def table(report: Report) -> list[str]:
+def report_table(report: Report) -> list[str]:
     """The lines for a terminal."""
     money = [report.prices.currency] if report.prices else []
     lines: list[tuple[str, ...]] = [(*report.by, "requests", *TYPES, "total", *money)]
@@ -153,18 +154,11 @@ def table(report: Report) -> list[str]:
             *([str(report.amount)] if report.prices else []),
         )
     )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = len(report.by)
-    found = [f"from {report.usage['start']} to {report.usage['end']}"]
-    found += [
-        "  ".join(
-            text.ljust(width) if column < texts else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
+    return [
+        f"from {report.usage['start']} to {report.usage['end']}",
+        *in_columns(lines, len(report.by)),
+        *notes(report),
     ]
-    found += notes(report)
-    return found
 
 
 def notes(report: Report) -> list[str]:
@@ -189,7 +183,7 @@ def cell(text: str) -> str:
     return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text
 
 
-def as_csv(report: Report) -> str:
+def to_csv(report: Report) -> str:
     """The rows as CSV (RFC 4180), with a line of names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -205,7 +199,7 @@ def as_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def as_json(report: Report) -> str:
+def to_json(report: Report) -> str:
     """The whole report as JSON; amounts are texts, because a number of JSON may become a binary float."""
     document = {
         "start": report.usage["start"],

@@ -66,7 +66,7 @@ def test_the_end_of_a_period_is_the_beginning_of_the_next(zone, now):
 @given(zone=st.sampled_from(ZONES), now=moments)
 def test_the_days_of_a_period_follow_each_other_and_fill_it(zone, now):
     start, end = now.timestamp(), now.timestamp() + 4 * 86400
-    days = _calendar.days(start, end, zone)
+    days = _calendar.days_of_period(start, end, zone)
     assert (days[0][1], days[-1][2]) == (start, end)
     assert all(earlier[2] == later[1] for earlier, later in itertools.pairwise(days))
     assert [day[0] for day in days] == sorted({day[0] for day in days})

@@ -12,9 +12,11 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _configu
 
 
 def test_an_equals_sign_is_a_text():
-    assert _configuration.parsed("a: {separator: =, x: on, y: 1}") == {"a": {"separator": "=", "x": True, "y": 1}}
+    assert _configuration.parse_configuration("a: {separator: =, x: on, y: 1}") == {
+        "a": {"separator": "=", "x": True, "y": 1}
+    }
 
 
 @pytest.mark.parametrize("text", ["", "- a", "just text", "a: [", "a: !!python/name:os.system", "[" * 5000])
 def test_what_is_no_configuration_is_none(text):
-    assert _configuration.parsed(text) is None
+    assert _configuration.parse_configuration(text) is None

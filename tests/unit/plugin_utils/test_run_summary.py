@@ -43,7 +43,7 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
     }
     for key, value in changed.items():
         results[key] = {} if value is None else results[key] | value
-    return _run_summary.lines(**results, dashboard=dashboard, check_mode=check_mode)
+    return _run_summary.summary_lines(**results, dashboard=dashboard, check_mode=check_mode)
 
 
 def line(lines, beginning):

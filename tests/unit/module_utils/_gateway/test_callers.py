@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import callers
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.callers import Caller, Identity
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
 
 MAPPING = {"x-user-namespace": "user_namespace", "x-user-group": "department", "x-other": "other"}
@@ -32,11 +32,11 @@ def token(claims):
 
 
 def sample(tokens, kind="input", model="m", **labels):
-    return Sample({"gen_ai_request_model": model, "gen_ai_token_type": kind, **labels}, tokens)
+    return TokenSum({"gen_ai_request_model": model, "gen_ai_token_type": kind, **labels}, tokens)
 
 
 def grown(*samples, pod="ns/p"):
-    return callers.growth({}, callers.counts({pod: list(samples)}))
+    return callers.growth({}, callers.read_counts({pod: list(samples)}))
 
 
 def caller(**changed):
@@ -103,18 +103,20 @@ def test_several_policies_that_set_one_header_leave_open_which_of_them_did(sette
 )
 def test_what_grew_is_told(before, after, delta):
     found = callers.growth(
-        callers.counts({"ns/p": [sample(value) for value in before]}),
-        callers.counts({"ns/p": [sample(value) for value in after]}),
+        callers.read_counts({"ns/p": [sample(value) for value in before]}),
+        callers.read_counts({"ns/p": [sample(value) for value in after]}),
     )
     assert list(found.values()) == delta
 
 
 def test_dotted_and_underscored_names_are_one_series():
-    assert callers.series("p", {"gen_ai.token.type": "input"}) == callers.series("p", {"gen_ai_token_type": "input"})
+    assert callers.counter_series("p", {"gen_ai.token.type": "input"}) == callers.counter_series(
+        "p", {"gen_ai_token_type": "input"}
+    )
 
 
 def test_an_empty_label_is_none():
-    assert callers.series("p", {"department": "", "a": "b"}) == callers.series("p", {"a": "b"})
+    assert callers.counter_series("p", {"department": "", "a": "b"}) == callers.counter_series("p", {"a": "b"})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_an_empty_label_is_none():
     ],
 )
 def test_only_what_can_be_a_callers_own_is_taken_for_it(found, count):
-    assert len(callers.own(grown(found), caller(), "m", IDENTITY)) == count
+    assert len(callers.attribute_to_caller(grown(found), caller(), "m", IDENTITY)) == count
 
 
 @pytest.mark.parametrize(
@@ -157,14 +159,14 @@ def test_a_caller_is_counted_when_all_that_its_answers_speak_of_grew(used, sampl
     ],
 )
 def test_tokens_are_stored_when_prometheus_has_the_sidecars_value(stored, expected):
-    key = callers.series("ns/p", {"a": "b"})
-    known = [(callers.series(pod, labels), value) for pod, labels, value in stored]
+    key = callers.counter_series("ns/p", {"a": "b"})
+    known = [(callers.counter_series(pod, labels), value) for pod, labels, value in stored]
     assert callers.is_stored({key: 1}, {key: 3}, known) is expected
 
 
 @pytest.mark.parametrize(("stored", "expected"), [(1, True), (0, False)])
 def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expected):
-    key = callers.series("ns/p", {"a": "b"})
+    key = callers.counter_series("ns/p", {"a": "b"})
     assert callers.is_stored({key: 1}, {}, [(key, stored)]) is expected
 
 
@@ -230,7 +232,7 @@ FULL = grown(
 
 
 def row(**changed):
-    return callers.row(caller(**{"grown": FULL} | changed), IDENTITY, {"ns/p": "team-a/gateway"})
+    return callers.caller_row(caller(**{"grown": FULL} | changed), IDENTITY, {"ns/p": "team-a/gateway"})
 
 
 def test_a_row_has_the_labels_and_the_tokens():
@@ -272,7 +274,7 @@ def test_a_problem_is_told(changed, problem):
 
 def test_a_mapping_without_the_billed_namespace_is_a_problem():
     bare = Identity({"x-user-group": "department"}, Setters())
-    found = callers.row(caller(grown=FULL), bare, {})
+    found = callers.caller_row(caller(grown=FULL), bare, {})
     assert found["missing"]["user_namespace"] == "no header is mapped to it"
 
 
@@ -283,9 +285,9 @@ def test_an_encoded_array_is_no_value_of_a_label():
 
 
 def test_the_tables_columns_are_aligned():
-    head, *lines = callers.table([row(), row(name="caller 10", statuses=[401])])
+    head, *lines = callers.callers_table([row(), row(name="caller 10", statuses=[401])])
     assert {line.index("team-a ") for line in lines if "team-a " in line} == {head.index("user_namespace")}
 
 
 def test_the_table_says_why_labels_are_missing():
-    assert "caller 1 has no other: no policy or route sets x-other" in callers.table([row()])
+    assert "caller 1 has no other: no policy or route sets x-other" in callers.callers_table([row()])

@@ -273,7 +273,7 @@ def test_a_sidecar_without_the_gateways_labels_has_no_gateway():
 
 
 def test_sidecars_are_sorted_by_name():
-    found = _sidecar.sidecars([pod("b"), pod("plain", containers=[]), pod("a")])
+    found = _sidecar.sidecars_of([pod("b"), pod("plain", containers=[]), pod("a")])
     assert [item.name for item in found] == ["gateways/a", "gateways/b"]
 
 
@@ -323,7 +323,9 @@ A, B = {**PROXY, "app": "a"}, {**PROXY, "app": "b"}
 
 
 def owned(workload, *pods, kind="Deployment"):
-    return [(proxy.name, [item.name for item in proxy.sidecars]) for proxy in _proxy.proxies([(kind, workload)], pods)]
+    return [
+        (proxy.name, [item.name for item in proxy.sidecars]) for proxy in _proxy.proxies_of([(kind, workload)], pods)
+    ]
 
 
 def test_a_proxy_owns_the_pods_that_its_selector_selects():
@@ -356,7 +358,7 @@ def test_proxies_are_sorted_by_name():
         ("Deployment", deployment("b", selector=B)),
         ("DaemonSet", deployment("a", selector=A, replicas=None)),
     ]
-    found = _proxy.proxies(workloads, [pod("a1", labels=A), pod("b1", labels=B)])
+    found = _proxy.proxies_of(workloads, [pod("a1", labels=A), pod("b1", labels=B)])
     assert [proxy.name for proxy in found] == ["gateways/a", "gateways/b"]
 
 
@@ -487,7 +489,7 @@ OURS, THEIRS = sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b
     ],
 )
 def test_a_scope_takes_what_belongs_to_its_gateways(scope, found):
-    assert _sidecar.within([OURS, THEIRS], scope) == found
+    assert _sidecar.in_scope([OURS, THEIRS], scope) == found
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition, label_state
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.header_setters import Setter, Setters
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.label_state import LabelState
 
@@ -39,11 +39,13 @@ target_info{service_name="ai-gateway"} 1
 
 
 def test_only_the_token_sums_are_read():
-    assert exposition.parse(EXPOSITION) == [Sample({"gen_ai_token_type": "input", "user_namespace": "a"}, 1234.0)]
+    assert exposition.parse_exposition(EXPOSITION) == [
+        TokenSum({"gen_ai_token_type": "input", "user_namespace": "a"}, 1234.0)
+    ]
 
 
 def test_an_empty_exposition_has_no_samples():
-    assert exposition.parse("") == []
+    assert exposition.parse_exposition("") == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_an_empty_exposition_has_no_samples():
     ],
 )
 def test_the_names_of_every_generation_are_read(name):
-    assert exposition.parse(f'{name}{{a="b"}} 1\n') == [Sample({"a": "b"}, 1.0)]
+    assert exposition.parse_exposition(f'{name}{{a="b"}} 1\n') == [TokenSum({"a": "b"}, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_the_names_of_every_generation_are_read(name):
     ["gen_ai_client_token_usage_sum_total", "my_gen_ai_client_token_usage_sum", "gen_ai_client_token_usage_total_sum"],
 )
 def test_other_names_are_not_read(name):
-    assert exposition.parse(f'{name}{{a="b"}} 1\n') == []
+    assert exposition.parse_exposition(f'{name}{{a="b"}} 1\n') == []
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,8 @@ def test_other_names_are_not_read(name):
     ],
 )
 def test_a_labels_value_is_read_as_it_was_meant(written, value):
-    assert exposition.parse(f'gen_ai_client_token_usage_sum{{x="{written}",y="z"}} 7\n') == [
-        Sample({"x": value, "y": "z"}, 7.0)
+    assert exposition.parse_exposition(f'gen_ai_client_token_usage_sum{{x="{written}",y="z"}} 7\n') == [
+        TokenSum({"x": value, "y": "z"}, 7.0)
     ]
 
 
@@ -93,7 +95,7 @@ def test_a_labels_value_is_read_as_it_was_meant(written, value):
     ids=["plain", "exponent", "timestamp"],
 )
 def test_a_samples_number_is_read(written, tokens):
-    assert exposition.parse(f'gen_ai_client_token_usage_sum{{a="b"}} {written}\n')[0].tokens == tokens
+    assert exposition.parse_exposition(f'gen_ai_client_token_usage_sum{{a="b"}} {written}\n')[0].tokens == tokens
 
 
 # --- encoded arrays ---------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def test_any_other_value_is_no_array(value):
 
 
 def samples(*labels):
-    return [Sample(item, 1.0) for item in labels]
+    return [TokenSum(item, 1.0) for item in labels]
 
 
 @pytest.mark.parametrize(
@@ -209,4 +211,4 @@ def test_why_a_label_carries_no_data_is_worked_out(have, state):
 
 
 def test_a_line_whose_value_is_no_number_is_passed_over():
-    assert exposition.parse('gen_ai_client_token_usage_sum{a="b"} many\n') == []
+    assert exposition.parse_exposition('gen_ai_client_token_usage_sum{a="b"} many\n') == []

@@ -31,17 +31,17 @@ SPELLINGS = {
 )
 class TestAFlagInAnySpellingAndPosition:
     def test_is_read(self, spelled, before, after):
-        assert go_flags.value([*before, *spelled("flag", "v"), *after], "flag") == "v"
+        assert go_flags.flag_value([*before, *spelled("flag", "v"), *after], "flag") == "v"
 
     def test_is_replaced_in_its_spelling(self, spelled, before, after):
         words = [*before, *spelled("flag", "v"), *after]
-        assert go_flags.replaced(words, "flag", "new") == [*before, *spelled("flag", "new"), *after]
+        assert go_flags.with_replaced(words, "flag", "new") == [*before, *spelled("flag", "new"), *after]
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize("value", ["", "a=b", "=a", "x-a:a,x-b:b", "-dash", "--dashes", " blank ", "two\nlines"])
 def test_a_value_may_be_anything(spelled, value):
-    assert go_flags.value(go_flags.replaced(spelled("flag", "old"), "flag", value), "flag") == value
+    assert go_flags.flag_value(go_flags.with_replaced(spelled("flag", "old"), "flag", value), "flag") == value
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_value_may_be_anything(spelled, value):
     ],
 )
 def test_what_is_not_the_flag_is_not_read_as_it(words):
-    assert go_flags.value(words, "flag") is None
+    assert go_flags.flag_value(words, "flag") is None
 
 
 def test_a_name_is_no_pattern():
-    assert go_flags.value(["-fxag=v"], "f.ag") is None
+    assert go_flags.flag_value(["-fxag=v"], "f.ag") is None
 
 
 @pytest.mark.parametrize(
@@ -81,33 +81,33 @@ def test_a_name_is_no_pattern():
 )
 class TestOfARepeatedFlag:
     def test_the_last_counts(self, words):
-        assert go_flags.value(words, "flag") == "two"
+        assert go_flags.flag_value(words, "flag") == "two"
 
     def test_the_one_that_counts_is_replaced(self, words):
-        assert go_flags.value(go_flags.replaced(words, "flag", "new"), "flag") == "new"
+        assert go_flags.flag_value(go_flags.with_replaced(words, "flag", "new"), "flag") == "new"
 
     def test_those_that_do_not_count_go(self, words):
-        result = go_flags.replaced(words, "flag", "new")
-        assert [place.value for place in go_flags.places(result, "flag")] == ["new"]
+        result = go_flags.with_replaced(words, "flag", "new")
+        assert [place.value for place in go_flags.flag_places(result, "flag")] == ["new"]
 
     def test_what_is_no_such_flag_stays(self, words):
         """Words behind the end of the flags may look like one, and are none."""
-        gone = [word for word in words if word not in go_flags.replaced(words, "flag", "two")]
+        gone = [word for word in words if word not in go_flags.with_replaced(words, "flag", "two")]
         assert [word for word in gone if "flag" not in word and word != "one"] == []
 
 
 @pytest.mark.parametrize("words", [[], ["-other", "w"], ["stray"], ["-other=w", "--", "-flag=v"]])
 def test_an_absent_flag_goes_to_the_front(words):
-    assert go_flags.replaced(words, "flag", "new") == ["--flag=new", *words]
+    assert go_flags.with_replaced(words, "flag", "new") == ["--flag=new", *words]
 
 
 def test_a_flag_that_lacks_its_value_gets_one():
-    assert go_flags.replaced(["-flag"], "flag", "new") == ["-flag", "new"]
+    assert go_flags.with_replaced(["-flag"], "flag", "new") == ["-flag", "new"]
 
 
 def test_the_words_that_came_in_are_left_alone():
     words = ["-flag", "v"]
-    go_flags.replaced(words, "flag", "new")
+    go_flags.with_replaced(words, "flag", "new")
     assert words == ["-flag", "v"]
 
 
@@ -139,15 +139,15 @@ def read_by_go(words):
 
 @given(command_lines(), st.sampled_from(NAMES))
 def test_a_flag_is_read_as_go_reads_it(words, name):
-    assert go_flags.value(words, name) == read_by_go(words).get(name)
+    assert go_flags.flag_value(words, name) == read_by_go(words).get(name)
 
 
 @given(command_lines(), st.sampled_from(NAMES), VALUES)
 def test_a_replaced_flag_has_the_new_value_and_every_other_its_own(words, name, new):
-    assert read_by_go(go_flags.replaced(words, name, new)) == read_by_go(words) | {name: new}
+    assert read_by_go(go_flags.with_replaced(words, name, new)) == read_by_go(words) | {name: new}
 
 
 @given(command_lines(), st.sampled_from(NAMES))
 def test_a_removed_flag_is_gone_and_every_other_has_its_own(words, name):
-    before, after = read_by_go(words), read_by_go(go_flags.removed(words, name))
+    before, after = read_by_go(words), read_by_go(go_flags.without_flag(words, name))
     assert after == {key: value for key, value in before.items() if key != name}

@@ -27,7 +27,7 @@ from ansible_collections.aigateway.metering.tests.unit.objects import pairs
     ],
 )
 def test_a_mapping_is_read_as_the_gateway_reads_it(text, expected):
-    assert _mapping.parse(text, "here") == pairs(expected)
+    assert _mapping.parse_mapping(text, "here") == pairs(expected)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_a_mapping_is_read_as_the_gateway_reads_it(text, expected):
 )
 def test_a_mapping_on_which_the_gateway_would_not_start_is_refused(text):
     with pytest.raises(MeteringError, match="does not start"):
-        _mapping.parse(text, "here")
+        _mapping.parse_mapping(text, "here")
 
 
 def test_a_refused_mapping_is_named_with_its_place_and_its_element():
     with pytest.raises(MeteringError, match=r"deployment a/b has the element 'oops' in its mapping 'x-a:a,oops'"):
-        _mapping.parse("x-a:a,oops", "deployment a/b")
+        _mapping.parse_mapping("x-a:a,oops", "deployment a/b")
 
 
 def test_a_mapping_is_written_without_blanks():
-    assert _mapping.render(pairs("x-a:a,x-b:b")) == "x-a:a,x-b:b"
+    assert _mapping.render_mapping(pairs("x-a:a,x-b:b")) == "x-a:a,x-b:b"
 
 
 # --- what a user asks for ---------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_a_mapping_is_written_without_blanks():
     ],
 )
 def test_the_pair_that_bills_a_namespace_is_always_wanted(text, expected):
-    assert _mapping.wanted(text) == pairs(expected)
+    assert _mapping.wanted_pairs(text) == pairs(expected)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_the_same_pair_twice_is_no_conflict():
 
 
 def merged(controller="", sidecars=None, wanted="", *, base="", consent=False):
-    return _mapping.merge(
+    return _mapping.merge_mappings(
         pairs(controller),
         {name: pairs(text) for name, text in (sidecars or {}).items()},
         pairs(wanted),
@@ -319,30 +319,30 @@ def test_wanted_pairs_are_checked_before_they_are_merged():
 
 
 def test_a_pair_is_taken_out_and_the_others_keep_their_order():
-    assert _mapping.remove(pairs("x-a:a,x-b:b,x-c:c"), [], pairs("x-b:b")).value == "x-a:a,x-c:c"
+    assert _mapping.remove_pairs(pairs("x-a:a,x-b:b,x-c:c"), [], pairs("x-b:b")).value == "x-a:a,x-c:c"
 
 
 def test_a_pair_that_is_not_there_does_not_matter():
-    assert _mapping.remove(pairs("x-a:a"), [], pairs("x-a:other,x-b:b")).value == "x-a:a"
+    assert _mapping.remove_pairs(pairs("x-a:a"), [], pairs("x-a:other,x-b:b")).value == "x-a:a"
 
 
 def test_a_pair_of_the_base_flag_cannot_be_taken_out():
     with pytest.raises(MeteringError, match="comes from the base flag"):
-        _mapping.remove(pairs("x-a:a"), pairs("x-b:b"), pairs("x-b:b"))
+        _mapping.remove_pairs(pairs("x-a:a"), pairs("x-b:b"), pairs("x-b:b"))
 
 
 def test_a_stale_sidecar_does_not_bring_back_what_was_taken_out():
-    found = _mapping.merge(pairs("x-a:a"), {"ns/p": pairs("x-a:a,x-b:b")}, [], removed=pairs("x-b:b"))
+    found = _mapping.merge_mappings(pairs("x-a:a"), {"ns/p": pairs("x-a:a,x-b:b")}, [], removed=pairs("x-b:b"))
     assert (found.value, found.recovered) == ("x-a:a", ())
 
 
 def test_what_was_taken_out_comes_back_when_it_is_wanted():
-    found = _mapping.merge([], {"ns/p": pairs("x-b:b")}, pairs("x-b:b"), removed=pairs("x-b:b"))
+    found = _mapping.merge_mappings([], {"ns/p": pairs("x-b:b")}, pairs("x-b:b"), removed=pairs("x-b:b"))
     assert (found.value, found.added) == ("x-b:b", tuple(pairs("x-b:b")))
 
 
 def test_a_header_that_was_taken_out_can_get_another_label():
-    found = _mapping.merge([], {"ns/p": pairs("x-b:old")}, pairs("x-b:new"), removed=pairs("x-b:old"))
+    found = _mapping.merge_mappings([], {"ns/p": pairs("x-b:old")}, pairs("x-b:new"), removed=pairs("x-b:old"))
     assert found.value == "x-b:new"
 
 
@@ -361,7 +361,7 @@ def record(added="", removed="", mapping=""):
     ],
 )
 def test_what_was_added_is_recorded(before, have, wanted, after):
-    assert before.after_merge(_mapping.merge(pairs(have), {}, pairs(wanted))) == after
+    assert before.after_merge(_mapping.merge_mappings(pairs(have), {}, pairs(wanted))) == after
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_what_was_added_is_recorded(before, have, wanted, after):
     ],
 )
 def test_what_was_taken_out_is_recorded(before, have, unwanted, after):
-    merged = _mapping.remove(pairs(have), [], pairs(unwanted))
+    merged = _mapping.remove_pairs(pairs(have), [], pairs(unwanted))
     assert before.after_removal(pairs(have), merged, pairs(unwanted)) == after
 
 
@@ -392,7 +392,7 @@ def test_what_was_taken_out_is_recorded(before, have, unwanted, after):
     ],
 )
 def test_metrics_carry_the_base_flag_overlaid_by_the_metrics_flag(metrics, base, expected):
-    assert _mapping.effective(pairs(metrics), pairs(base)) == expected
+    assert _mapping.effective_mapping(pairs(metrics), pairs(base)) == expected
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ SIDECARS = st.dictionaries(st.sampled_from(["ns/p1", "ns/p2", "ns/p3"]), mapping
 def outcome(controller, sidecars, wanted, base):
     """The merged pairs, or None where they are refused."""
     try:
-        return _mapping.merge(controller, sidecars, wanted, base=base).pairs
+        return _mapping.merge_mappings(controller, sidecars, wanted, base=base).pairs
     except MeteringError:
         return None
 
@@ -445,7 +445,7 @@ def test_no_pair_of_the_controller_or_a_sidecar_is_ever_lost(controller, sidecar
     result = outcome(controller, sidecars, wanted, base)
     assume(result is not None)
     before = {pair for emitted in (controller, *sidecars.values()) for pair in emitted}
-    assert before <= set(_mapping.effective(result, base).items())
+    assert before <= set(_mapping.effective_mapping(result, base).items())
 
 
 @given(mappings(), st.lists(mappings(), min_size=2, max_size=3), mappings(), mappings(), st.randoms())
@@ -467,4 +467,4 @@ def test_the_controllers_mapping_is_always_the_beginning_of_the_result(controlle
 
 @given(mappings())
 def test_what_is_written_reads_back_as_the_same(mapping):
-    assert _mapping.parse(_mapping.render(mapping), "here") == mapping
+    assert _mapping.parse_mapping(_mapping.render_mapping(mapping), "here") == mapping

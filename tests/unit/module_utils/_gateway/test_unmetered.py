@@ -40,23 +40,23 @@ def ready(item, status="True", sidecar=None):
     ],
 )
 def test_a_proxy_that_serves_without_a_sidecar_is_found(item, found):
-    assert bool(unmetered.unmetered([item], EXPECTED)) is found
+    assert bool(unmetered.unmetered_pods([item], EXPECTED)) is found
 
 
 def test_only_gateways_in_scope_are_looked_at():
-    assert unmetered.unmetered([ready(pod(**BARE))], EXPECTED, ["team-b/other"]) == []
+    assert unmetered.unmetered_pods([ready(pod(**BARE))], EXPECTED, ["team-b/other"]) == []
 
 
 def test_a_proxy_in_the_gateways_namespace_is_told_with_the_setting():
-    (found,) = unmetered.unmetered([ready(pod("p", "team-a", **BARE))], EXPECTED)
+    (found,) = unmetered.unmetered_pods([ready(pod("p", "team-a", **BARE))], EXPECTED)
     assert "deploys it in the Gateway's namespace" in found.why
     assert "GatewayNamespace" in found.command
 
 
 def test_a_proxy_elsewhere_is_told_with_the_command_that_makes_it_anew():
-    (found,) = unmetered.unmetered([ready(pod("p", **BARE))], EXPECTED)
+    (found,) = unmetered.unmetered_pods([ready(pod("p", **BARE))], EXPECTED)
     assert found.command == "kubectl -n gateways delete pod p"
-    (said,) = cautions.unmetered([found])
+    (said,) = cautions.unmetered_proxies([found])
     assert said.startswith("gateways/p of gateway team-a/chat is unmetered: it runs without the container")
     assert " Next: " in said
 
@@ -86,4 +86,4 @@ def test_the_workloads_to_be_metered_are_those_of_expected_gateways():
 
 def test_another_container_is_no_sidecar():
     item = ready(pod(containers=[container("extproc-of-others")]))
-    assert unmetered.unmetered([item], EXPECTED) != []
+    assert unmetered.unmetered_pods([item], EXPECTED) != []

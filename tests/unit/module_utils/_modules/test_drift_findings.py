@@ -9,10 +9,11 @@ import dataclasses
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.label_state import LabelState
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import drift_findings
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, plan
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import monitor as _monitor
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
     controller_deployment,
@@ -85,11 +86,11 @@ def test_a_vanished_pair_comes_with_the_command_that_brings_it_back():
 
 
 def of_scrape(*monitors, **options):
-    return drift_findings.of_scrape(plan.plan(monitoring(*monitors), prometheus(), [sidecar("p")], **options))
+    return drift_findings.of_scrape(plan.plan_scrape(monitoring(*monitors), prometheus(), [sidecar("p")], **options))
 
 
 def ours(**changed):
-    monitor = plan.desired_monitor(prometheus(), [sidecar("p")], "ai-gateway-metrics", "30s")
+    monitor = _monitor.desired_monitor(prometheus(), [sidecar("p")], "ai-gateway-metrics", "30s")
     return monitor | {"spec": monitor["spec"] | changed}
 
 
@@ -136,12 +137,13 @@ def test_a_duplicate_of_ours_comes_with_the_playbook():
 )
 def test_live_targets_are_held_against_once_and_up(targets, expected):
     assert (
-        kinds(drift_findings.of_targets({"monitoring/p-0": live_targets.verdict(targets, [sidecar("p")])})) == expected
+        kinds(drift_findings.of_targets({"monitoring/p-0": live_targets.judge_targets(targets, [sidecar("p")])}))
+        == expected
     )
 
 
 def test_a_target_that_is_down_comes_with_its_last_error():
-    verdict = live_targets.verdict([target(health="down", error="refused")], [sidecar("p")])
+    verdict = live_targets.judge_targets([target(health="down", error="refused")], [sidecar("p")])
     (found,) = drift_findings.of_targets({"monitoring/p-0": verdict})
     assert found.found == "Prometheus monitoring/p-0 says down, refused."
 
@@ -150,7 +152,7 @@ def test_a_target_that_is_down_comes_with_its_last_error():
 
 
 def sample(tokens, kind="input", **labels):
-    return Sample({"gen_ai_token_type": kind, **labels}, tokens)
+    return TokenSum({"gen_ai_token_type": kind, **labels}, tokens)
 
 
 STATES = {"user_namespace": LabelState(False, False, "no SecurityPolicy sets x-user-namespace")}

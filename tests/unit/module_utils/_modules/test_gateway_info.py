@@ -17,8 +17,8 @@ from ansible_collections.aigateway.metering.plugins.module_utils._gateway import
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import proxy, writer
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.mapping import Record
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
-from ansible_collections.aigateway.metering.plugins.module_utils._modules import gateway_info
-from ansible_collections.aigateway.metering.plugins.module_utils._modules.gateway_info import Write
+from ansible_collections.aigateway.metering.plugins.module_utils._modules import rehearsal
+from ansible_collections.aigateway.metering.plugins.module_utils._modules.rehearsal import Write
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     OURS,
@@ -51,15 +51,15 @@ def proxies(*emitted: str) -> list[proxy.Proxy]:
     for number, mapping in enumerate(emitted):
         namespace = f"n{number}"
         found.append((deployment("proxy", namespace), pod("p", namespace, containers=[extproc(mapping)])))
-    return proxy.proxies([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
+    return proxy.proxies_of([("Deployment", item) for item, dummy in found], [item for dummy, item in found])
 
 
 def merged(own: _controller.Controller, wanted: str) -> _mapping.Merge:
-    return _mapping.merge(own.pairs, {}, pairs(wanted), base=own.base, removed=Record().removed, consent=False)
+    return _mapping.merge_mappings(own.pairs, {}, pairs(wanted), base=own.base, removed=Record().removed, consent=False)
 
 
 def permissions(own: _controller.Controller, wanted: str, found: list[proxy.Proxy], plan: Any = None) -> list[Any]:
-    return [write.permission for write in gateway_info.planned_writes(CLUSTER, own, merged(own, wanted), found, plan)]
+    return [write.permission for write in rehearsal.writes_of(CLUSTER, own, merged(own, wanted), found, plan)]
 
 
 def test_where_nothing_is_to_be_done_nothing_is_written():
@@ -79,7 +79,7 @@ def test_the_flag_is_tried_to_be_set_only_where_this_run_sets_it(monkeypatch, se
     tried = []
     monkeypatch.setattr(writer, "write", lambda *given, **dummy: tried.append(given[2]))
     own = controller("")
-    (write,) = gateway_info.planned_writes(CLUSTER, own, merged(own, NEW), [], None, sets_flag=sets_flag)
+    (write,) = rehearsal.writes_of(CLUSTER, own, merged(own, NEW), [], None, sets_flag=sets_flag)
     write.of(dry_run=True)
     assert tried == [tuple(pairs(NEW)) if sets_flag else ()]
 
@@ -98,13 +98,13 @@ def test_of_the_proxies_of_a_namespace_one_stands_for_all():
 
 
 def test_a_monitor_is_created_where_there_is_none():
-    plan = _plan.plan(monitoring(), prometheus(), [sidecar()])
+    plan = _plan.plan_scrape(monitoring(), prometheus(), [sidecar()])
     assert permissions(recorded(NEW), NEW, [], plan) == [("create", "monitoring.coreos.com", "podmonitors", "gateways")]
 
 
 def test_ours_that_is_too_many_is_removed():
     two = monitoring(pod_monitor("a"), pod_monitor("b", labels=OURS))
-    plan = _plan.plan(two, prometheus(), [sidecar()])
+    plan = _plan.plan_scrape(two, prometheus(), [sidecar()])
     assert permissions(recorded(NEW), NEW, [], plan) == [("delete", "monitoring.coreos.com", "podmonitors", "gateways")]
 
 
@@ -132,7 +132,7 @@ def rehearsed(*outcomes: Any) -> list[str]:
     writes = []
     for number, outcome in enumerate(outcomes):
         writes.append(Write(("patch", "apps", "deployments", f"n{number}"), f"Deployment n{number}/m", outcome))
-    return gateway_info.rehearse(cluster, writes)
+    return rehearsal.rehearse(cluster, writes)
 
 
 def test_writes_that_would_be_taken_are_not_mentioned():

@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import cardinality
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.cardinality import Stored
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.cardinality import StoredSeries
 
 COUNTED = dict.fromkeys(cardinality.QUERIES, 0) | {
     "series": 60,
@@ -21,7 +21,7 @@ COUNTED = dict.fromkeys(cardinality.QUERIES, 0) | {
 
 
 def estimate(**changed):
-    return cardinality.estimate("x-user-id:user_id", Stored(COUNTED | changed, "7d", "monitoring/main"))
+    return cardinality.estimated_series("x-user-id:user_id", StoredSeries(COUNTED | changed, "7d", "monitoring/main"))
 
 
 @pytest.mark.parametrize("promql", cardinality.QUERIES.values(), ids=cardinality.QUERIES.keys())

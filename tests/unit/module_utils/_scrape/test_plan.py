@@ -14,6 +14,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes imp
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import monitor as _monitor
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import planning, scrapers
 from ansible_collections.aigateway.metering.tests.unit.objects import (
@@ -168,7 +169,7 @@ IMPOSSIBLE = prometheus(
     ],
 )
 def test_a_prometheus_is_chosen(found, named, chosen):
-    assert scrapers.choose(found, named) is chosen
+    assert scrapers.choose_scraper(found, named) is chosen
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_a_prometheus_is_chosen(found, named, chosen):
 )
 def test_a_prometheus_is_not_guessed(found, named, message):
     with pytest.raises(MeteringError, match=message):
-        scrapers.choose(found, named)
+        scrapers.choose_scraper(found, named)
 
 
 # --- what a monitor covers --------------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ def test_a_monitor_covers_only_pods_that_its_selector_selects():
 
 def planned(*monitors, sidecars=None, by=None, **options):
     by = by or prometheus()
-    return _plan.plan(monitoring(*monitors, scrapers=[by]), by, sidecars or [sidecar("p")], **options)
+    return _plan.plan_scrape(monitoring(*monitors, scrapers=[by]), by, sidecars or [sidecar("p")], **options)
 
 
 def names(found):
@@ -291,7 +292,7 @@ def names(found):
 
 def standing_ours(*sidecars, name="ai-gateway-metrics", by=None, **changed):
     """Our monitor as we create it for these sidecars, with some keys of its spec changed since."""
-    monitor = _plan.desired_monitor(by or prometheus(), sidecars or [sidecar("p")], name, "30s")
+    monitor = _monitor.desired_monitor(by or prometheus(), sidecars or [sidecar("p")], name, "30s")
     metadata = monitor["metadata"] | {"creationTimestamp": "2026-01-01T00:00:00Z"}
     return monitor | {"metadata": metadata, "spec": monitor["spec"] | changed}
 
@@ -554,7 +555,7 @@ def test_pods_that_one_monitor_covers_twice_are_named():
         pytest.param(
             {
                 "selector": {
-                    "matchLabels": _plan.desired_monitor(prometheus(), TWO, "x", "30s")["spec"]["selector"][
+                    "matchLabels": _monitor.desired_monitor(prometheus(), TWO, "x", "30s")["spec"]["selector"][
                         "matchLabels"
                     ]
                     | NARROW["matchLabels"]
@@ -566,7 +567,7 @@ def test_pods_that_one_monitor_covers_twice_are_named():
 )
 def test_our_own_monitor_that_drifted_is_brought_back(changed):
     plan = planned(standing_ours(*TWO, **changed), sidecars=TWO)
-    assert plan.update["spec"] == _plan.desired_monitor(prometheus(), TWO, "ai-gateway-metrics", "30s")["spec"]
+    assert plan.update["spec"] == _monitor.desired_monitor(prometheus(), TWO, "ai-gateway-metrics", "30s")["spec"]
 
 
 def test_what_the_api_server_adds_to_our_own_monitor_is_no_drift():
@@ -595,7 +596,7 @@ BEYOND = (sidecar("q", gateway="team-b/chat"),)
 
 
 def scoped(*monitors, scope=("team-a/chat",), sidecars=IN_SCOPE, others=BEYOND):
-    return _plan.plan(monitoring(*monitors), prometheus(), sidecars, scope=scope, others=others)
+    return _plan.plan_scrape(monitoring(*monitors), prometheus(), sidecars, scope=scope, others=others)
 
 
 def test_a_monitor_for_a_scope_covers_that_and_no_more():
@@ -608,16 +609,16 @@ def test_a_monitor_for_a_scope_has_a_name_of_its_own():
 
 
 def test_a_name_that_is_too_long_for_a_label_is_shortened():
-    name = _plan.scoped_name([f"namespace-{number}/gateway" for number in range(9)])
+    name = _monitor.scoped_name([f"namespace-{number}/gateway" for number in range(9)])
     assert len(name) <= 63
 
 
 def test_two_scopes_have_two_names():
-    assert _plan.scoped_name(["a/b"]) != _plan.scoped_name(["a/c"])
+    assert _monitor.scoped_name(["a/b"]) != _monitor.scoped_name(["a/c"])
 
 
 def test_the_order_of_a_scope_does_not_matter():
-    assert _plan.scoped_name(["a/b", "c/d"]) == _plan.scoped_name(["c/d", "a/b"])
+    assert _monitor.scoped_name(["a/b", "c/d"]) == _monitor.scoped_name(["c/d", "a/b"])
 
 
 def test_a_scope_that_labels_cannot_select_is_refused_naming_who_would_be_beyond():
@@ -679,17 +680,17 @@ def test_an_overlapping_monitor_is_removed_once_ours_covers_what_it_alone_covere
     ("lacking", "endpoint", "kept"),
     [
         pytest.param(set(), {"portNumber": 1064}, True, id="the newest operator"),
-        pytest.param({"portNumber", *_plan.KEEPS_CLASSIC}, {"targetPort": 1064}, False, id="before 0.78"),
+        pytest.param({"portNumber", *_monitor.KEEPS_CLASSIC}, {"targetPort": 1064}, False, id="before 0.78"),
         pytest.param({"portNumber"}, {"targetPort": 1064}, True, id="without port numbers"),
     ],
 )
 def test_ours_uses_no_field_that_the_served_kind_lacks(lacking, endpoint, kept):
-    monitor = _plan.desired_monitor(prometheus(), TWO, "x", "30s", lacking=lacking)
+    monitor = _monitor.desired_monitor(prometheus(), TWO, "x", "30s", lacking=lacking)
     (found,) = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint.items() <= found.items()
     assert not {"portNumber", "targetPort"} - endpoint.keys() <= found.keys()
-    assert {name: monitor["spec"].get(name) for name in _plan.KEEPS_CLASSIC} == (
-        _plan.KEEPS_CLASSIC if kept else dict.fromkeys(_plan.KEEPS_CLASSIC)
+    assert {name: monitor["spec"].get(name) for name in _monitor.KEEPS_CLASSIC} == (
+        _monitor.KEEPS_CLASSIC if kept else dict.fromkeys(_monitor.KEEPS_CLASSIC)
     )
     assert covered(monitor, TWO, prometheus()) == dict.fromkeys([item.name for item in TWO], 1)
 
@@ -699,7 +700,7 @@ def test_a_monitor_that_was_stored_without_a_field_is_read_again():
         def create(self, api: str, plural: str, wish: Any) -> Any:  # type: ignore[override]
             return self.rehearse(None, api, plural, wish)
 
-    plan = _plan.plan(monitoring(), prometheus(), TWO)
+    plan = _plan.plan_scrape(monitoring(), prometheus(), TWO)
     served: Any = Pruning({"scrapeClassicHistograms", "convertClassicHistogramsToNHCB"}, "pruning")
     with pytest.raises(ConflictError, match="was stored without portNumber"):
         podmonitor_dedupe.carry_out(served, plan)
@@ -716,7 +717,7 @@ def test_a_second_plan_is_tried_like_the_first():
             return super().rehearse(dummy, api, plural, wish)
 
     def plan(lacking=frozenset()):
-        return _plan.plan(monitoring(), prometheus(), TWO, lacking=lacking)
+        return _plan.plan_scrape(monitoring(), prometheus(), TWO, lacking=lacking)
 
     served: Any = Twice(set(), "strict")
     created = planning.accepted_plan(served, plan).create
@@ -751,10 +752,10 @@ class Served:
 
 
 @pytest.mark.parametrize("how", ["strict", "pruning", "forbidden", "blind"])
-@pytest.mark.parametrize("has", [set(), {"portNumber"}, set(_plan.OPTIONAL_FIELDS)], ids=["none", "one", "all"])
+@pytest.mark.parametrize("has", [set(), {"portNumber"}, set(_monitor.OPTIONAL_FIELDS)], ids=["none", "one", "all"])
 def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has):
     def plan(*monitors, lacking=frozenset()):
-        return _plan.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
+        return _plan.plan_scrape(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(has, how if how == "pruning" else "strict")
     first = planning.accepted_plan(served, plan)
@@ -765,16 +766,16 @@ def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has
     second = planning.accepted_plan(again, functools.partial(plan, standing))
     assert (second.create, second.update) == (None, None)
     # Where all is as it is wanted nothing is tried.
-    assert again.asked == (0 if has == _plan.OPTIONAL_FIELDS else 1)
+    assert again.asked == (0 if has == _monitor.OPTIONAL_FIELDS else 1)
 
 
 @pytest.mark.parametrize("how", ["strict", "pruning", "forbidden"])
 def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_read(how):
     def plan(*monitors, lacking=frozenset()):
-        return _plan.plan(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
+        return _plan.plan_scrape(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
-    served: Any = Served(set(_plan.OPTIONAL_FIELDS), "strict")
+    served: Any = Served(set(_monitor.OPTIONAL_FIELDS), "strict")
     standing: Any = planning.accepted_plan(served, plan).create
     edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
-    again: Any = Served(set(_plan.OPTIONAL_FIELDS), how)
+    again: Any = Served(set(_monitor.OPTIONAL_FIELDS), how)
     assert planning.accepted_plan(again, functools.partial(plan, edited)).update is not None

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import reader
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.unmetered import Unmetered
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import prom_scrape_check
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, proof
@@ -28,7 +28,7 @@ from ansible_collections.aigateway.metering.tests.unit.objects import (
 
 P = sidecar("p", ip="10.0.0.1")
 POOL = "podMonitor/gateways/monitor/0"
-RIGHT = {"main-0": live_targets.verdict([target("10.0.0.1:1064", POOL)], [P])}
+RIGHT = {"main-0": live_targets.judge_targets([target("10.0.0.1:1064", POOL)], [P])}
 
 
 class Cluster:
@@ -76,24 +76,24 @@ def test_a_target_whose_monitor_has_just_been_withdrawn_proves_nothing(monitor, 
 
 
 def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypatch):
-    counted = Sample({"gen_ai_token_type": "input"}, 10.0)
-    monkeypatch.setattr(reader, "readable_samples", lambda *_: ({P.name: [counted]}, {}))
+    counted = TokenSum({"gen_ai_token_type": "input"}, 10.0)
+    monkeypatch.setattr(reader, "read_readable_token_sums", lambda *_: ({P.name: [counted]}, {}))
     seen = proof.Seen([P], RIGHT)
     cluster: Any = Cluster()
     seen.still = proof.still_unstored(cluster, view(backend=Backend()), seen)
     monkeypatch.setattr(proof, "seen_within", lambda *_: seen)
     with pytest.raises(MeteringError, match=r"store-0 does not answer\. .* Next: look at store-0"):
-        proof.settled(cluster, view(), 0, strict=True)
+        proof.wait_until_scraped_once(cluster, view(), 0, strict=True)
 
 
 def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
-    doubled = live_targets.verdict([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
+    doubled = live_targets.judge_targets([target("10.0.0.1:1064", POOL), target("10.0.0.1:1064", "by-hand")], [P])
     unmetered = Unmetered("gateways/q", "team-a/chat", "it runs without it", "kubectl delete pod q")
     seen = proof.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
     monkeypatch.setattr(proof, "seen_within", lambda *_: seen)
     cluster: Any = Cluster()
     with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
-        proof.settled(cluster, view(), 0, strict=False)
+        proof.wait_until_scraped_once(cluster, view(), 0, strict=False)
 
 
 class Answering:

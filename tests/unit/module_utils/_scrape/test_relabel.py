@@ -70,28 +70,28 @@ LABELS = {"job": "a", "pod": "p-1", "__meta_x": "y"}
     ],
 )
 def test_a_rule_does_what_prometheus_does(rule, after):
-    assert relabel.apply([rule], LABELS) == after
+    assert relabel.apply_rules([rule], LABELS) == after
 
 
 def test_a_hash_is_the_one_that_prometheus_makes():
     """The value is that of its own test (model/relabel/relabel_test.go)."""
     rule: dict[str, Any] = {"action": "hashmod", "sourceLabels": ["c"], "targetLabel": "d", "modulus": 1000}
-    assert relabel.apply([rule], {"c": "baz"}) == {"c": "baz", "d": "976"}
+    assert relabel.apply_rules([rule], {"c": "baz"}) == {"c": "baz", "d": "976"}
 
 
 def test_rules_are_applied_one_after_another():
     keep = {"action": "keep", "sourceLabels": ["job"], "regex": "b"}
     rules: list[dict[str, Any]] = [{"targetLabel": "job", "replacement": "b"}, keep]
-    assert relabel.apply(rules, LABELS) == LABELS | {"job": "b"}
+    assert relabel.apply_rules(rules, LABELS) == LABELS | {"job": "b"}
 
 
 def test_of_what_reads_unknown_labels_nothing_can_be_told():
     known, unknown = {"sourceLabels": ["job"]}, {"sourceLabels": ["job", "gen_ai_token_type"]}
-    assert len(relabel.about([known, unknown], {"job"})) == 1
+    assert len(relabel.rules_about([known, unknown], {"job"})) == 1
 
 
 def test_the_operators_leave_an_empty_regex_out():
     rule = {"sourceLabels": ["pod"], "targetLabel": "job", "regex": ""}
     written = relabel.of_monitors([rule])
-    assert relabel.apply(written, LABELS) == LABELS | {"job": "p-1"}
-    assert relabel.apply([rule], LABELS) == LABELS
+    assert relabel.apply_rules(written, LABELS) == LABELS | {"job": "p-1"}
+    assert relabel.apply_rules([rule], LABELS) == LABELS

@@ -73,30 +73,30 @@ def test_a_vmagent_reads_no_pod_monitor():
 
 def test_for_a_vmagent_a_pod_scrape_is_created_that_old_operators_understand():
     by = vmagent(**EVERYTHING)
-    created = _plan.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
+    created = _plan.plan_scrape(monitoring(scrapers=[by]), by, [sidecar("p")]).create
     assert created is not None
     assert (created["kind"], created["spec"]["podMetricsEndpoints"][0]["targetPort"]) == ("VMPodScrape", 1064)
 
 
 def test_what_is_created_for_a_vmagent_is_left_alone_by_the_next_run():
     by = vmagent(**EVERYTHING)
-    created = _plan.plan(monitoring(scrapers=[by]), by, [sidecar("p")]).create
+    created = _plan.plan_scrape(monitoring(scrapers=[by]), by, [sidecar("p")]).create
     assert created is not None
-    plan = _plan.plan(monitoring(dict(created), scrapers=[by]), by, [sidecar("p")])
+    plan = _plan.plan_scrape(monitoring(dict(created), scrapers=[by]), by, [sidecar("p")])
     assert (plan.create, plan.update, plan.kept) == (None, None, "gateways/ai-gateway-metrics")
 
 
 def test_a_pod_scrape_whose_pod_monitor_is_gone_is_told_with_the_command_that_removes_it():
     """The operator converts PodMonitors, and leaves what it has made when they go."""
     by = vmagent(**EVERYTHING)
-    plan = _plan.plan(monitoring(pod_scrape("a"), pod_scrape("orphan"), scrapers=[by]), by, [sidecar("p")])
+    plan = _plan.plan_scrape(monitoring(pod_scrape("a"), pod_scrape("orphan"), scrapers=[by]), by, [sidecar("p")])
     assert [command for dummy, command in plan.left] == ["kubectl -n gateways delete vmpodscrape orphan"]
 
 
 def test_a_pod_scrape_made_from_a_pod_monitor_goes_with_that():
     by = vmagent(**EVERYTHING)
     there = monitoring(pod_scrape("a"), pod_scrape("b"), pod_monitor("b"), scrapers=[by])
-    ((dummy, command),) = _plan.plan(there, by, [sidecar("p")]).left
+    ((dummy, command),) = _plan.plan_scrape(there, by, [sidecar("p")]).left
     assert command == "kubectl -n gateways delete podmonitor b; kubectl -n gateways delete vmpodscrape b"
 
 
@@ -125,13 +125,13 @@ def writing(name, url):
 )
 def test_one_monitor_that_two_select_doubles_where_they_store_in_one_place(other, doubled):
     first = writing("main", "http://store")
-    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[first, other]), first, [sidecar("p")])
+    plan = _plan.plan_scrape(monitoring(pod_monitor(), scrapers=[first, other]), first, [sidecar("p")])
     assert bool(plan.doubly_covered) is doubled
 
 
 def test_of_two_that_store_in_one_place_it_is_said_that_only_one_may_select_it():
     first, second = writing("main", "http://store"), writing("other", "http://store")
-    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[first, second]), first, [sidecar("p")])
+    plan = _plan.plan_scrape(monitoring(pod_monitor(), scrapers=[first, second]), first, [sidecar("p")])
     assert [command for dummy, command in plan.left] == [
         "let only one of monitoring/main and monitoring/other select it: kubectl -n monitoring edit prometheus other"
     ]
@@ -149,17 +149,17 @@ def test_of_several_the_one_is_chosen_that_scrapes_the_sidecars_already():
     idle = prometheus("idle", selector={"matchLabels": {"team": "x"}})
     busy = prometheus("busy", selector={"matchLabels": {"team": "y"}})
     there = monitoring(pod_monitor(labels={"team": "y"}), scrapers=[idle, busy])
-    assert sources.choose(there, "", [sidecar("p")]) is busy
+    assert sources.choose_scraper_of(there, "", [sidecar("p")]) is busy
 
 
 def test_of_several_that_scrape_the_sidecars_none_is_guessed():
     there = monitoring(pod_monitor(), scrapers=[prometheus("a"), prometheus("b")])
     with pytest.raises(MeteringError, match="Several Prometheuses could scrape"):
-        sources.choose(there, "", [sidecar("p")])
+        sources.choose_scraper_of(there, "", [sidecar("p")])
 
 
 def test_what_scrapes_outside_of_the_cluster_is_taken_to_read_every_monitor():
-    outside = scrapers.unseen("https://metrics")
+    outside = scrapers.scraper_without_object("https://metrics")
     assert outside.selects("PodMonitor", pod_monitor())
 
 
@@ -172,19 +172,19 @@ def job(*pods, labels=frozenset({("job", "by-hand")})):
 
 
 def test_a_job_written_by_hand_that_scrapes_all_is_kept_and_nothing_added():
-    plan = _plan.plan(monitoring(), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
+    plan = _plan.plan_scrape(monitoring(), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
     assert (plan.kept, plan.create) == ("by-hand", None)
 
 
 def test_ours_makes_way_for_a_job_written_by_hand():
     ours = {**pod_monitor("ai-gateway-metrics", labels=OURS)}
-    plan = _plan.plan(monitoring(ours), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
+    plan = _plan.plan_scrape(monitoring(ours), prometheus(), [sidecar("p")], jobs=[job("gateways/p")])
     assert [source.name for source in plan.remove] == ["gateways/ai-gateway-metrics"]
 
 
 def test_beside_a_job_written_by_hand_for_some_gateways_ours_covers_the_others():
     two = [sidecar("p", gateway="team-a/chat"), sidecar("q", gateway="team-b/chat")]
-    plan = _plan.plan(monitoring(), prometheus(), two, jobs=[job("gateways/p")])
+    plan = _plan.plan_scrape(monitoring(), prometheus(), two, jobs=[job("gateways/p")])
     assert plan.create is not None
     assert sources.source_of("PodMonitor", plan.create, prometheus(), two).covered == {"gateways/q": 1}
 
@@ -192,7 +192,7 @@ def test_beside_a_job_written_by_hand_for_some_gateways_ours_covers_the_others()
 def test_a_job_beside_a_monitor_of_others_is_named_with_what_to_do():
     platforms = pod_monitor("ai-gateway-extproc-metrics")
     two = [sidecar("p"), sidecar("q")]
-    plan = _plan.plan(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
+    plan = _plan.plan_scrape(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
     assert [command for dummy, command in plan.left] == [
         "take the job by-hand out of the scrape configuration of monitoring/main"
     ]
@@ -208,7 +208,10 @@ def live(pool, **labels):
 
 
 def jobs(*targets, monitors=(), rules=None):
-    return [source.name for source in live_targets.jobs(targets, [P], prometheus(), rules or {}, monitoring(*monitors))]
+    return [
+        source.name
+        for source in live_targets.jobs_of_targets(targets, [P], prometheus(), rules or {}, monitoring(*monitors))
+    ]
 
 
 DISCOVERED_BY_HTTP = {
@@ -246,7 +249,7 @@ def test_what_scrapes_without_being_predicted_is_told(pool, monitors, found):
 
 def test_a_job_that_drops_the_tokens_covers_nobody():
     rules = {"by-hand": [{"source_labels": ["__name__"], "regex": "gen_ai.*", "action": "drop"}]}
-    (source,) = live_targets.jobs([live("by-hand")], [P], prometheus(), rules, monitoring())
+    (source,) = live_targets.jobs_of_targets([live("by-hand")], [P], prometheus(), rules, monitoring())
     assert source.covered == {}
 
 
@@ -256,7 +259,7 @@ def test_a_job_that_drops_the_tokens_covers_nobody():
 def test_a_monitor_that_drops_the_only_name_of_this_generation_does_not_cover():
     drop = {"action": "drop", "sourceLabels": ["__name__"], "regex": "gen_ai_client_token_usage.*"}
     dropping = pod_monitor("x", endpoints=[{"portNumber": 1064, "metricRelabelings": [drop]}])
-    plan = _plan.plan(monitoring(dropping), prometheus(), [P])
+    plan = _plan.plan_scrape(monitoring(dropping), prometheus(), [P])
     assert (plan.create is not None, plan.left) == (True, ())
 
 
@@ -272,7 +275,7 @@ def test_what_scrapes_other_things_as_well_is_not_removed(options):
     envoy = container("envoy", ports={"metrics": 19001})
     both = [sidecar("p", containers=[extproc(), envoy])]
     wide = pod_monitor("wide", **options)
-    plan = _plan.plan(monitoring(pod_monitor(PLATFORM), wide), prometheus(), both, prune="all")
+    plan = _plan.plan_scrape(monitoring(pod_monitor(PLATFORM), wide), prometheus(), both, prune="all")
     ((source, command),) = plan.left
     assert (plan.remove, source.name, "edit podmonitor wide" in command) == ((), "gateways/wide", True)
 
@@ -289,7 +292,7 @@ def test_what_scrapes_other_things_as_well_is_not_removed(options):
 )
 def test_no_rule_of_somebody_elses_monitor_ends_a_run(rule):
     odd = pod_monitor("odd", endpoints=[{"portNumber": 1064, "relabelings": [rule]}])
-    assert _plan.plan(monitoring(odd), prometheus(), [P]).uncovered == ()
+    assert _plan.plan_scrape(monitoring(odd), prometheus(), [P]).uncovered == ()
 
 
 def test_two_kinds_of_one_name_are_not_one():
@@ -299,7 +302,7 @@ def test_two_kinds_of_one_name_are_not_one():
         "PrometheusAgent",
     )
     idle = prometheus(selector={"matchLabels": {"team": "x"}})
-    plan = _plan.plan(monitoring(pod_monitor(), scrapers=[idle, agent]), idle, [P])
+    plan = _plan.plan_scrape(monitoring(pod_monitor(), scrapers=[idle, agent]), idle, [P])
     assert plan.create is not None
 
 
@@ -322,7 +325,7 @@ def test_two_kinds_of_one_name_are_not_one():
     ],
 )
 def test_a_selector_in_text_form_selects_as_the_api_server_does(text, labels, selected):
-    assert selectors.matches(selectors.parsed(text), labels) is selected
+    assert selectors.matches(selectors.parse_selector(text), labels) is selected
 
 
 # --- what a scraper adds to every monitor, or to those that name a class of it ----------------------------------------
@@ -423,7 +426,7 @@ def test_a_vmsingle_scrapes_where_it_is_told_to(spec, selected):
 
 def test_a_vmsingle_that_only_stores_is_named_with_what_to_set():
     with pytest.raises(MeteringError, match=r"VMSingle vm/vm only stores.*ingestOnlyMode: false"):
-        scrapers.choose([vmsingle(**EVERYTHING)])
+        scrapers.choose_scraper([vmsingle(**EVERYTHING)])
 
 
 def test_where_only_something_that_stores_is_in_the_cluster_what_the_options_name_scrapes():

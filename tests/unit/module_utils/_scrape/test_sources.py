@@ -49,7 +49,7 @@ SCRAPERS = [scrapers.Scraper(item, NAMESPACES, item["kind"]) for item in overlap
 
 def planned(*monitors, **options):
     there = monitoring(*monitors, scrapers=SCRAPERS, services=SERVICES)
-    return _plan.plan(there, SCRAPERS[0], SIDECARS, **options)
+    return _plan.plan_scrape(there, SCRAPERS[0], SIDECARS, **options)
 
 
 @pytest.mark.parametrize("case", overlap.CASES, ids=lambda case: case.rule)

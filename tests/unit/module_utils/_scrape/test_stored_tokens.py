@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import Sample
+from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import stored_tokens
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape.stored_tokens import Item
 from ansible_collections.aigateway.metering.tests.unit.objects import sidecar
@@ -17,7 +17,7 @@ TARGET = {"job": "ns/m", "namespace": "gateways", "pod": "p", "instance": "10.0.
 
 
 def exposed(tokens=10, kind="input", **labels):
-    return Sample({"gen_ai_token_type": kind, "user_namespace": "a", "otel_scope_name": "x", **labels}, tokens)
+    return TokenSum({"gen_ai_token_type": kind, "user_namespace": "a", "otel_scope_name": "x", **labels}, tokens)
 
 
 def stored(tokens=10, kind="input", target=None, **labels):
@@ -83,4 +83,4 @@ OTHER = sidecar("p", "elsewhere", ip="10.0.0.2")
     ],
 )
 def test_whose_a_stored_series_is(labels, among, own):
-    assert bool(stored_tokens.of(P, among, [Item(labels, 1.0)])) is own
+    assert bool(stored_tokens.of_sidecar(P, among, [Item(labels, 1.0)])) is own

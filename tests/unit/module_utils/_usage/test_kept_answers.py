@@ -41,7 +41,7 @@ class Counting:
 
 
 def replica(api: Counting, path: Path, owner: str = "main") -> Replica:
-    (found,) = kept_answers.keeping([Replica((api,))], Answers(str(path)), owner, NOW)
+    (found,) = kept_answers.with_kept_answers([Replica((api,))], Answers(str(path)), owner, NOW)
     return found
 
 

@@ -25,7 +25,7 @@ from ansible_collections.aigateway.metering.plugins.module_utils._prometheus imp
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import doubts as _doubts
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import owners as _owners
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import period as _period
-from ansible_collections.aigateway.metering.plugins.module_utils._usage import pod_reader, totals
+from ansible_collections.aigateway.metering.plugins.module_utils._usage import pod_history, pod_reader, totals
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import store as _store
 from ansible_collections.aigateway.metering.tests.unit.objects import pod as pod_document
 
@@ -164,7 +164,7 @@ def summed(replicas, *, pods=(), workloads=(), zone="UTC", start=START, end=END,
     store = _store.Store(replicas, [1064], matchers)
     owners = _owners.Owners(list(pods), list(workloads))
     period = _period.Period(store, start, end, LATER, owners)
-    days = _calendar.days(start, end, zone)
+    days = _calendar.days_of_period(start, end, zone)
     sums = totals.Sums(by, [totals.Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
     return period, sums
@@ -174,7 +174,7 @@ def read(replica, **known):
     """The tokens of the period, and its doubts."""
     period, sums = summed([replica], **known)
     tokens = {key[0]: usage.total for key, usage in sums.used.items()}
-    return tokens, _doubts.in_order(period.doubts(sums))
+    return tokens, _doubts.gravest_first(period.doubts(sums))
 
 
 def metered_before(replica):
@@ -403,7 +403,7 @@ def test_a_pod_that_began_after_the_period_is_no_doubt():
 def test_a_period_of_many_windows_adds_up_and_reads_samples_only_where_something_happened(monkeypatch):
     monkeypatch.setattr(pod_reader, "WINDOWS", (1200, 300))
     monkeypatch.setattr(pod_reader, "LEAF", 300)
-    monkeypatch.setattr(pod_reader, "AHEAD", 60)
+    monkeypatch.setattr(pod_history, "AHEAD", 60)
     store = Replica()
     store.scrape(ONE, START - 600, END, rising)
     store.scrape({**ONE, "pod": "q", "instance": "10.0.0.2:1064"}, MIDDLE + 690, END, lambda time: time - MIDDLE)
@@ -526,8 +526,10 @@ def test_what_is_summed_up_equals_what_was_counted_by_hand(lives, first, overlap
 
 
 def test_days_begin_in_the_zone_and_end_with_the_period():
-    start, end = (_calendar.moment(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z"))
-    found = _calendar.days(start, end, "Europe/Berlin")
+    start, end = (
+        _calendar.parse_time(text, "x").timestamp() for text in ("2026-10-24T12:00:00Z", "2026-10-26T01:00:00Z")
+    )
+    found = _calendar.days_of_period(start, end, "Europe/Berlin")
     assert [(date, (until - begin) / 3600) for date, begin, until in found] == [
         ("2026-10-24", 10.0),
         # The clocks go back.
@@ -846,7 +848,7 @@ def test_a_sidecar_that_restarted_before_the_period_and_had_no_request_yet_is_no
 
 def test_those_doubts_come_first_that_may_be_the_most_tokens():
     doubts = [_doubts.Doubt("c", 5, 100), _doubts.Doubt("a"), _doubts.Doubt("b", 50), _doubts.Doubt("d", 0, 7)]
-    assert _doubts.in_order(doubts) == ["b", "c", "d", "a"]
+    assert _doubts.gravest_first(doubts) == ["b", "c", "d", "a"]
 
 
 def test_a_gap_says_how_much_traffic_it_may_be():

@@ -178,7 +178,7 @@ def test_a_pod_is_outdated_where_it_began_before_the_last_change_of_what_it_read
         pod("2026-11-02T10:00:01Z"),
         pod("2026-11-01T00:00:00Z", deletionTimestamp="2026-11-02T10:00:02Z"),
     ]
-    assert owned_objects.outdated(pods, read) == pods[:2]
+    assert owned_objects.outdated_objects(pods, read) == pods[:2]
 
 
 @pytest.mark.parametrize("bounds", [{"nobody": float("nan")}, {"nobody": -1}, {"nobody": 1.5}, {"series": 0}])

@@ -131,7 +131,7 @@ def test_a_period_of_the_calendar_begins_and_ends_in_its_zone(name, zone, now, s
 
 
 def test_two_times_are_in_the_zone_unless_they_say_another():
-    found = _calendar.span("Europe/Berlin", "", begin="2026-11-01", end="2026-11-02T00:00:00Z")
+    found = _calendar.parse_period("Europe/Berlin", "", begin="2026-11-01", end="2026-11-02T00:00:00Z")
     assert found == {"start": "2026-11-01T00:00:00+01:00", "end": "2026-11-02T00:00:00+00:00"}
 
 
@@ -147,7 +147,7 @@ def test_two_times_are_in_the_zone_unless_they_say_another():
 )
 def test_what_is_no_period_is_told(zone, options, message):
     with pytest.raises(MeteringError, match=message):
-        _calendar.span(zone, "2026-11-25T02:00:00", **options)
+        _calendar.parse_period(zone, "2026-11-25T02:00:00", **options)
 
 
 # --- prices -----------------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_a_part_that_is_beside_its_whole_is_charged_in_full_and_nothing_taken_of
 def test_a_price_that_changes_within_the_period_is_refused_with_how_to_go_on():
     changing = {**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}
     with pytest.raises(MeteringError, match=r"changes on 2026-11-15.*report_to=2026-11-15"):
-        _report.build(usage(), prices_of(changing))
+        _report.build_report(usage(), prices_of(changing))
 
 
 MONTH = {"start": "2026-10-31T23:00:00+00:00", "end": "2026-11-30T23:00:00+00:00"}
@@ -297,14 +297,16 @@ MONTH = {"start": "2026-10-31T23:00:00+00:00", "end": "2026-11-30T23:00:00+00:00
 
 def test_a_price_that_begins_with_the_period_in_its_zone_holds_in_it():
     dearer = {"model": "chat-*", "valid_from": "2026-11-01", "per_million": {"input": 5, "output": 0}}
-    report = _report.build(usage() | MONTH, prices_of({"currency": "EUR", "prices": [ENTRY, dearer]}), "Europe/Berlin")
+    report = _report.build_report(
+        usage() | MONTH, prices_of({"currency": "EUR", "prices": [ENTRY, dearer]}), "Europe/Berlin"
+    )
     assert report.amount == Decimal("5.00")
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 def test_a_price_of_a_day_of_which_no_time_can_be_told_changes_nothing_in_the_period(day):
     document = {"currency": "EUR", "prices": [ENTRY, {**ENTRY, "model": "other", "valid_from": day}]}
-    assert _report.build(usage() | MONTH, prices_of(document), "Asia/Tokyo").amount is not None
+    assert _report.build_report(usage() | MONTH, prices_of(document), "Asia/Tokyo").amount is not None
 
 
 def test_many_stars_are_no_work():
@@ -314,13 +316,13 @@ def test_many_stars_are_no_work():
 def test_a_price_that_begins_in_the_midst_of_the_last_day_is_refused():
     late = usage() | {"end": "2026-11-15T12:00:00+00:00"}
     with pytest.raises(MeteringError, match="changes on 2026-11-15"):
-        _report.build(late, prices_of({**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}))
+        _report.build_report(late, prices_of({**LIST, "prices": [ENTRY, {**ENTRY, "valid_from": "2026-11-15"}]}))
 
 
 def test_a_part_that_exceeds_its_whole_takes_nothing_off_and_is_told():
-    report = _report.build(usage(row(input=5, output=0, cached_input=1_000_000, reasoning=0)), prices_of(LIST))
+    report = _report.build_report(usage(row(input=5, output=0, cached_input=1_000_000, reasoning=0)), prices_of(LIST))
     assert report.amount == Decimal("1.25")
-    assert any("more tokens in the parts of input than input tokens" in line for line in _report.table(report))
+    assert any("more tokens in the parts of input than input tokens" in line for line in _report.report_table(report))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", "{"])
@@ -331,7 +333,7 @@ def test_a_file_that_is_no_price_list_is_told(text):
 
 def test_prices_need_the_model():
     with pytest.raises(MeteringError, match="add model to report_by"):
-        _report.build(usage() | {"by": ["namespace"]}, prices_of(LIST))
+        _report.build_report(usage() | {"by": ["namespace"]}, prices_of(LIST))
 
 
 # --- the forms --------------------------------------------------------------------------------------------------------
@@ -339,41 +341,43 @@ def test_prices_need_the_model():
 
 def test_what_is_shown_adds_up():
     rows = [row(f"team-{number}", input=1, output=0, cached_input=0, reasoning=0) for number in range(3)]
-    report = _report.build(usage(*rows), prices_of({"currency": "EUR", "digits": 6, "prices": [ENTRY]}))
+    report = _report.build_report(usage(*rows), prices_of({"currency": "EUR", "digits": 6, "prices": [ENTRY]}))
     assert report.amount == sum(item.amount or Decimal(0) for item in report.rows)
 
 
 def test_a_model_without_a_price_is_named_and_is_not_free():
-    report = _report.build(usage(row(), row(model="other")), prices_of(LIST))
+    report = _report.build_report(usage(row(), row(model="other")), prices_of(LIST))
     assert ([item.amount for item in report.rows], report.unpriced) == ([Decimal("3.00"), None], ("other",))
-    assert "without a price, and in no amount: other" in _report.table(report)
+    assert "without a price, and in no amount: other" in _report.report_table(report)
 
 
 def test_the_table_has_a_line_for_each_row_and_one_for_all():
-    lines = _report.table(_report.build(usage(row(), row("team-b"))))
+    lines = _report.report_table(_report.build_report(usage(row(), row("team-b"))))
     assert [line.split()[0] for line in lines[1:5]] == ["namespace", "team-a", "team-b", "all"]
 
 
 def test_doubts_are_in_every_form_for_people():
-    assert "doubt: p was not scraped." in _report.table(_report.build(usage(doubts=["p was not scraped."])))
+    assert "doubt: p was not scraped." in _report.report_table(
+        _report.build_report(usage(doubts=["p was not scraped."]))
+    )
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1", " =1", "\n=1"])
 def test_no_cell_is_a_formula(name):
-    (dummy, line) = csv.reader(io.StringIO(_report.as_csv(_report.build(usage(row(name))))))
+    (dummy, line) = csv.reader(io.StringIO(_report.to_csv(_report.build_report(usage(row(name))))))
     assert line[2] == f"'{name}"
 
 
 @pytest.mark.parametrize("name", ['a"b', "a,b", "a\nb", "\u202eabc", "<b>"])
 def test_csv_and_json_carry_any_name(name):
-    report = _report.build(usage(row(name)))
-    (dummy, line) = csv.reader(io.StringIO(_report.as_csv(report), newline=""))
-    assert (line[2], json.loads(_report.as_json(report))["rows"][0]["namespace"]) == (name, name)
+    report = _report.build_report(usage(row(name)))
+    (dummy, line) = csv.reader(io.StringIO(_report.to_csv(report), newline=""))
+    assert (line[2], json.loads(_report.to_json(report))["rows"][0]["namespace"]) == (name, name)
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eabc", "a\rb"])
 def test_no_name_steers_the_terminal(name):
-    text = "".join(_report.table(_report.build(usage(row(name)))))
+    text = "".join(_report.report_table(_report.build_report(usage(row(name)))))
     assert text.isprintable()
 
 
@@ -415,7 +419,7 @@ class Reader(HTMLParser):
 
 
 def page(*rows, prices=None, **options):
-    return _html.as_html(_report.build(usage(*rows, **options), prices and prices_of(prices)))
+    return _html.to_html(_report.build_report(usage(*rows, **options), prices and prices_of(prices)))
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a&amp;b", "'"])
@@ -458,7 +462,7 @@ def test_a_share_is_rounded_to_one_digit(part, whole, share):
 
 def test_an_empty_period_says_so():
     nothing = {**usage(), "rows": [], "tokens": {}, "total": 0, "requests": 0}
-    assert "Nothing was used in this period." in _html.as_html(_report.build(nothing))
+    assert "Nothing was used in this period." in _html.to_html(_report.build_report(nothing))
 
 
 def test_many_tenants_and_models_make_a_page_that_holds_together():
@@ -470,7 +474,7 @@ def test_many_tenants_and_models_make_a_page_that_holds_together():
 def test_the_trend_has_a_column_and_a_row_for_each_day():
     nothing: dict[str, int] = {}
     days = [{"date": f"2026-11-{day:02}", "tokens": nothing, "total": day, "requests": 1} for day in (1, 2, 4)]
-    text = _html.as_html(_report.build(usage() | {"days": days}))
+    text = _html.to_html(_report.build_report(usage() | {"days": days}))
     assert re.findall(r'<i style="height: ([\d.]+)%', text) == ["25.0", "50.0", "100.0"]
     assert re.findall(r"<time>(.*?)</time>", text) == ["2026-11-01", "2026-11-02", "2026-11-04"]
 
@@ -481,7 +485,9 @@ def test_a_single_day_is_no_trend():
 
 def focus(*rows, **more):
     return list(
-        csv.DictReader(io.StringIO(_focus.as_csv(_report.build(usage(*rows) | more, prices_of(LIST)), "cluster-1")))
+        csv.DictReader(
+            io.StringIO(_focus.to_focus_csv(_report.build_report(usage(*rows) | more, prices_of(LIST)), "cluster-1"))
+        )
     )
 
 
@@ -592,8 +598,8 @@ def test_focus_leaves_names_as_they_are(name):
     ],
 )
 def test_focus_bills_whole_months_whatever_part_is_reported(start, end, zone, begins, ends):
-    report = _report.build(usage() | {"start": start, "end": end}, prices_of(LIST), zone)
-    line = next(csv.DictReader(io.StringIO(_focus.as_csv(report, "a"))))
+    report = _report.build_report(usage() | {"start": start, "end": end}, prices_of(LIST), zone)
+    line = next(csv.DictReader(io.StringIO(_focus.to_focus_csv(report, "a"))))
     assert line["BillingPeriodStart"].startswith(begins)
     assert line["BillingPeriodEnd"].startswith(ends)
     assert line["ChargePeriodEnd"] == end.replace("+00:00", "Z")
@@ -609,7 +615,7 @@ def test_focus_leaves_out_what_has_no_price():
 
 
 def test_focus_without_a_charge_still_names_its_columns():
-    text = _focus.as_csv(_report.build(usage(row(model="other")), prices_of(LIST)), "a")
+    text = _focus.to_focus_csv(_report.build_report(usage(row(model="other")), prices_of(LIST)), "a")
     assert {*COLUMNS, *NULL} <= set(text.strip().split(","))
 
 
@@ -629,13 +635,15 @@ def of_array():
 
 
 def test_an_array_is_decoded_for_people_and_raw_in_the_data():
-    report = _report.build(of_array(), prices_of(LIST))
-    assert "sales, support" in _report.table(report)[2]
-    assert next(csv.DictReader(io.StringIO(_report.as_csv(report))))["department"] == "sales, support"
-    assert "<bdi>sales, support</bdi>" in _html.as_html(report)
-    assert json.loads(_report.as_json(report))["rows"][0]["department"] == ARRAY
-    assert ARRAY in _focus.as_csv(report, "a")
-    assert not any(ARRAY in text for text in (_report.as_csv(report), _html.as_html(report), *_report.table(report)))
+    report = _report.build_report(of_array(), prices_of(LIST))
+    assert "sales, support" in _report.report_table(report)[2]
+    assert next(csv.DictReader(io.StringIO(_report.to_csv(report))))["department"] == "sales, support"
+    assert "<bdi>sales, support</bdi>" in _html.to_html(report)
+    assert json.loads(_report.to_json(report))["rows"][0]["department"] == ARRAY
+    assert ARRAY in _focus.to_focus_csv(report, "a")
+    assert not any(
+        ARRAY in text for text in (_report.to_csv(report), _html.to_html(report), *_report.report_table(report))
+    )
 
 
 # Half of a surrogate pair, which no text can have.

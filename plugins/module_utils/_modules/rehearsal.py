@@ -1,0 +1,147 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Tries what a run would write by a dry run, and names the permissions that are lacking."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import MeteringError, RefusedError
+from .._gateway import reader, writer
+from .._gateway.controller import Controller
+from .._gateway.mapping import Merge
+from .._gateway.proxy import Proxy
+from .._kubernetes import objects
+from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
+from .._kubernetes.objects import Object
+from .._scrape import scrapers
+from .._scrape.plan import Plan
+
+DASHBOARD_PERMISSION = "ait.alauda.io", "monitordashboards", ""
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that a run would do."""
+
+    permission: Permission
+    where: str
+    """The kind and namespace/name of what it writes."""
+    of: Callable[..., Any]
+    """Takes `dry_run`."""
+
+
+def writes_of(
+    cluster: Cluster,
+    controller: Controller,
+    merged: Merge,
+    proxies: Sequence[Proxy],
+    plan: Plan | None,
+    *,
+    sets_flag: bool = True,
+) -> list[Write]:
+    """The writes of a run; of restarts one for each namespace and kind.
+
+    Args:
+        cluster: where they are written.
+        controller: as it is.
+        merged: what its flag becomes.
+        proxies: those that may be restarted.
+        plan: what the scrape would change.
+        sets_flag: whether the run sets the flag; where Helm does, it only records what was added.
+    """
+    writes = []
+    record = controller.record.after_merge(merged)
+    if merged.pairs != controller.pairs or record != controller.record:
+        permission = ("patch", "apps", "deployments", controller.namespace)
+        pairs = merged.pairs if sets_flag else controller.pairs
+        change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, pairs, record)
+        writes.append(Write(permission, f"Deployment {controller.name}", change))
+    wanted = dataclasses.replace(controller, pairs=merged.pairs)
+    restarts: dict[Permission, Proxy] = {}
+    for proxy in proxies:
+        if proxy.stale(wanted):
+            namespace = proxy.workload["metadata"]["namespace"]
+            restarts.setdefault(("patch", "apps", reader.PLURALS[proxy.kind], namespace), proxy)
+    for permission, proxy in restarts.items():
+        change = functools.partial(writer.restart, cluster, proxy)
+        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
+    if plan is None:
+        return writes
+    changes: list[tuple[str, Object | None, Callable[..., Any]]] = [
+        ("create", plan.create, cluster.create),
+        ("update", plan.update, cluster.replace),
+        *(("delete", source.document, cluster.delete) for source in plan.remove),
+    ]
+    for verb, document, method in changes:
+        if document:
+            kind = scrapers.MONITOR_KINDS[document["kind"]]
+            permission = (verb, kind.api.partition("/")[0], kind.plural, document["metadata"]["namespace"])
+            change = functools.partial(method, kind.api, kind.plural, document)
+            writes.append(Write(permission, f"{document['kind']} {objects.name_of(document)}", change))
+    return writes
+
+
+def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
+    """Try all writes by a dry run: a warning for each of which it is not known whether it would be taken.
+
+    Raises:
+        MeteringError: the account lacks permissions for some, all of which are named; or one would be refused.
+    """
+    lacking, unknown = [], []
+    for write in writes:
+        try:
+            if cluster.rehearse(write.of) is None:
+                unknown.append(write.where)
+        except RefusedError:
+            lacking.append(write.permission)
+        except UnknownFieldsError as error:
+            raise MeteringError(
+                f"{write.where} was to be written with {error}, which its kind does not have.",
+                "It would be dropped in silence. Nothing was changed.",
+                "upgrade the operator that brings the kind.",
+            ) from error
+        except MeteringError as error:
+            raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
+    refuse(lacking)
+    return [
+        f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
+        "dry runs, or somebody has just changed it. The run goes on. Next: kubectl get "
+        "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+        for where in unknown
+    ]
+
+
+def refuse_lacking(cluster: Cluster, needed: Sequence[Permission]) -> None:
+    """Refuse to begin what could not be finished.
+
+    Raises:
+        MeteringError: the account lacks some of the permissions; all of them are named.
+    """
+    refuse(cluster.lacking(needed))
+
+
+def refuse(lacking: Sequence[Permission]) -> None:
+    """Name the permissions that are lacking.
+
+    Raises:
+        MeteringError: some are.
+    """
+    if lacking:
+        listed = "; ".join(
+            f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
+            for verb, group, resource, namespace in lacking
+        )
+        raise MeteringError(
+            f"The account that runs this lacks permissions: {listed}.",
+            "The run would stop half-way.",
+            "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",
+        )

@@ -1,0 +1,30 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Tables for a terminal. Pure: no input or output, no Ansible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def in_columns(lines: Sequence[Sequence[str]], texts: int | None = None) -> list[str]:
+    """Lines of cells as lines of text, each column as wide as its widest cell.
+
+    Args:
+        lines: the lines, all of the same number of cells.
+        texts: so many columns at the left have texts, and begin at one place; the others have numbers, and end at one.
+            By default all have texts.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = len(widths) if texts is None else texts
+    return [
+        "  ".join(
+            cell.ljust(width) if column < texts else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
