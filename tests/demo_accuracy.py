@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "stand")]
 
-import accuracy  # noqa: E402
-from conftest import Stand  # noqa: E402
+from harness import accuracy  # noqa: E402
+from harness.stand import Stand  # noqa: E402
 from standlib import settings, usage  # noqa: E402
 from standlib.progress import StandError, main_guard, say  # noqa: E402
 

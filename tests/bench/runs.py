@@ -26,7 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "stand")]
 
-from conftest import CONTROLLER, FLAG, Stand
+from harness.cluster import CONTROLLER, FLAG
+from harness.stand import Stand
 from standlib import binaries, cluster, platform, settings, traffic, usage
 from standlib.progress import StandError, main_guard, say, wait_until
 

@@ -406,7 +406,7 @@ def measured(module: str, options: dict[str, Any]) -> Took:
     }
     before = cluster.requests_of(CLUSTER, CLIENT)
     began = time.monotonic()
-    script = ROOT / "tests" / "e2e" / "run_module.py"
+    script = ROOT / "tests" / "e2e" / "harness" / "run_module.py"
     with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as told:
         json.dump(options, given)
         given.seek(0)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Stand
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fronts import Front, Headers, anybody
+from harness.fronts import Front, Headers, anybody
+from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from conftest import Stand
+from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
 

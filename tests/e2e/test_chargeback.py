@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, Stand
+from harness.runs import ROOT
+from harness.stand import Stand
 from standlib import images, platform, tenants, traffic, usage
 from standlib.progress import wait_until
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Stand
+from harness.stand import Stand
 from standlib import platform, tenants, traffic
 from standlib.progress import wait_until
 

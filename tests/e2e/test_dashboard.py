@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Stand
+from harness.stand import Stand
 from standlib import platform, tenants, usage
 from standlib.progress import StandError, wait_until
 from standlib.settings import STAND

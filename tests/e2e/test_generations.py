@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import Run, Stand
-from generations import CLUSTER, Gateway, Shape
+from harness.generations import CLUSTER, Gateway, Shape
+from harness.runs import Run
+from harness.stand import Stand
 from standlib import cluster, images, platform, raising, usage
 from standlib.progress import wait_until
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import BIN, ROOT, Stand
+from harness.runs import BIN, ROOT
+from harness.stand import Stand
 from standlib import binaries, platform, settings, tenants
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))

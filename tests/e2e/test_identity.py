@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import Stand
+from harness.stand import Stand
 from standlib import tenants, traffic, usage
 from standlib.progress import wait_until
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BIN, ROOT, Run, Stand
+from harness.runs import BIN, ROOT, Run
+from harness.stand import Stand
 
 pytestmark = pytest.mark.stand
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import CONTROLLER, Stand
+from harness.cluster import CONTROLLER
+from harness.stand import Stand
 from standlib import platform, tenants, traffic
 from standlib.progress import wait_until
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Stand
+from harness.stand import Stand
 from standlib import images, platform
 from standlib.progress import wait_until
 from standlib.settings import VERSIONS

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Run, Stand
+from harness.runs import Run
+from harness.stand import Stand
 from standlib import binaries, platform, settings
 from standlib.progress import wait_until
 

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from conftest import CONTROLLER, FLAG, Run, Stand, kill
+from harness.cluster import CONTROLLER, FLAG
+from harness.runs import Run, kill
+from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
 

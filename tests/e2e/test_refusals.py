@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Stand
+from harness.runs import ROOT
+from harness.stand import Stand
 from standlib import binaries
 from standlib.progress import StandError, wait_until
 

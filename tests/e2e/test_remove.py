@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONTROLLER, ROOT, Stand, kill
+from harness.cluster import CONTROLLER
+from harness.runs import ROOT, kill
+from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import Stand
+from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from accuracy import account, wait_for_scrapes
-from conftest import Stand
+from harness.accuracy import account, wait_for_scrapes
+from harness.stand import Stand
 from standlib import cluster, images, platform, usage
 from standlib.progress import wait_until
 from standlib.settings import VERSIONS

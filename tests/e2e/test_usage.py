@@ -10,11 +10,12 @@ import datetime
 import json
 from pathlib import Path
 
-import accuracy
 import pytest
 import yaml
-from accuracy import BY, Accounted, account, served_since, wait_for_scrapes
-from conftest import ROOT, Stand
+from harness import accuracy
+from harness.accuracy import BY, Accounted, account, served_since, wait_for_scrapes
+from harness.runs import ROOT
+from harness.stand import Stand
 from standlib import platform, tenants, traffic
 from standlib.progress import wait_until
 

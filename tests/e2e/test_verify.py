@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, Stand
+from harness.runs import Run
+from harness.stand import Stand
 from standlib import tenants
 from standlib.progress import wait_until
 

@@ -15,15 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import accuracy
 import pytest
-from accuracy import BY, served_since, wait_for_scrapes, when
-from conftest import BIN, CONTROLLER, FLAG, QUICK, ROOT, Stand
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fronts import Front, anybody
+from harness import accuracy
+from harness.accuracy import BY, served_since, wait_for_scrapes, when
+from harness.cluster import CONTROLLER, FLAG
+from harness.fronts import Front, anybody
+from harness.runs import BIN, QUICK, ROOT
+from harness.stand import Stand
 from standlib import platform, tenants, traffic
 from standlib.progress import wait_until
 

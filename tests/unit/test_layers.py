@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Imports go one way: from a package to those below it, never to one beside it or above, and never in a circle."""
+"""Imports go one way; names are defined once, functions are short, and each test file says what it is about."""
 
 from __future__ import annotations
 
@@ -76,3 +76,31 @@ def test_no_modules_own_file_imports_another_modules(path):
 
 def test_there_is_no_circle():
     graphlib.TopologicalSorter({dotted(path): set(imports_of(path)) for path in FILES}).prepare()
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].rglob("test_*.py")), ids=lambda path: path.stem)
+def test_each_test_file_says_what_it_is_about(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def functions():
+    """Every function of the plugins, with its length in lines and its place."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield node.end_lineno - node.lineno + 1, f"{dotted(path)}.{node.name}"
+
+
+def test_no_function_is_longer_than_60_lines():
+    assert [name for lines, name in functions() if lines > 60] == []
+
+
+def test_each_name_is_defined_once():
+    """Those by which a file is run, and of what it serves Ansible with, have one name by design."""
+    by_design = {"run_module", "main", "ActionModule", "FilterModule", "DOCUMENTATION"}
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(dotted(path))
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in by_design} == {}

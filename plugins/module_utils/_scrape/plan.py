@@ -11,6 +11,7 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,12 @@ def _rank(source: Source, scraper: Scraper, wanted: Set[str], number: int) -> tu
     )
 
 
+def _ranked(found: Sequence[Source], scraper: Scraper, wanted: Set[str], number: int) -> list[Source]:
+    """What scrapes some of the pods that are wanted, in the order in which it is kept."""
+    in_force = (source for source in found if wanted & source.covered.keys())
+    return sorted(in_force, key=lambda source: _rank(source, scraper, wanted, number))
+
+
 def _keepers(ranked: Sequence[Source], wanted: Set[str]) -> list[Source]:
     """What stays: one that covers all that is wanted; or else those of others that together cover no pod twice.
 
@@ -142,22 +149,21 @@ def plan_scrape(
     everyone = [*sidecars, *others]
     wanted = {sidecar.name for sidecar in sidecars}
     found = [*sources.sources_of(monitoring, prometheus, everyone), *jobs]
-    in_force = sorted(
-        (source for source in found if wanted & source.covered.keys()),
-        key=lambda source: _rank(source, prometheus, wanted, len(everyone)),
-    )
+    in_force = _ranked(found, prometheus, wanted, len(everyone))
+    name = name or scoped_name(scope)
     keepers = _keepers(in_force, wanted)
-    own = _own(monitoring, prometheus, in_force, name or scoped_name(scope))
+    own = _own(monitoring, prometheus, in_force, name)
     if keepers and is_ours(keepers[0].document):
         own, keepers = keepers[0].document, []
     begun = Plan(prometheus, tuple(keepers))
     meant, gateways = _left_out(sidecars, everyone, keepers, in_force, scope, prune)
-    beside = [sidecar for sidecar in everyone if sidecar not in meant]
+    names = {sidecar.name for sidecar in meant}
+    beside = [sidecar for sidecar in everyone if sidecar.name not in names]
     if meant and not (keepers and gateways_beyond(gateways, beside)):
         wish = desired_monitor(
             prometheus,
             meant,
-            own["metadata"]["name"] if own and _is_in_force(own, in_force) else name or scoped_name(scope),
+            own["metadata"]["name"] if own and _is_in_force(own, in_force) else name,
             interval,
             own["metadata"]["namespace"] if own else "",
             scope=gateways,
@@ -168,14 +174,18 @@ def plan_scrape(
         if standing is not None and scope and _covers_once(standing, in_force, wanted):
             # One of ours covers more than is in scope: made for a wider one, it is not this run's to narrow.
             wish["spec"] |= {key: standing["spec"][key] for key in _WHERE if key in standing["spec"]}
-        if standing is None:
-            begun = Plan(prometheus, begun.keepers, create=wish)
-        else:
-            begun = Plan(prometheus, begun.keepers, standing, update=restore_monitor(standing, wish))
+        begun = _with_ours(begun, standing, wish)
     after: list[Source] = list(keepers)
     if begun.ours is not None:
         after.append(sources.source_of(prometheus.monitor, begun.ours, prometheus, everyone))
     return _with_redundant(begun, in_force, after, wanted, prune, own, monitoring)
+
+
+def _with_ours(begun: Plan, standing: Object | None, wish: dict[str, Any]) -> Plan:
+    """The plan with ours: created, or where it stands brought to what it should be."""
+    if standing is None:
+        return dataclasses.replace(begun, create=wish)
+    return dataclasses.replace(begun, own=standing, update=restore_monitor(standing, wish))
 
 
 def _left_out(
@@ -283,12 +293,8 @@ def _with_redundant(
     for pod in sorted(wanted):
         for source in in_force:
             names.setdefault(pod, []).extend([source.name] * source.covered.get(pod, 0))
-    return Plan(
-        begun.prometheus,
-        begun.keepers,
-        begun.own,
-        begun.create,
-        begun.update,
+    return dataclasses.replace(
+        begun,
         remove=(*removable, *(Source(begun.prometheus.monitor, name_of(it), begun.prometheus, (), it) for it in stray)),
         left=tuple(
             (source, next_command(source, begun, monitoring))

@@ -11,7 +11,7 @@ Nothing is asked here, of a store or a clock: a pod's reader has followed it to 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .. import _names
@@ -139,40 +139,13 @@ def of_pod(
         last_moment: the end, or the present moment in a period that is not over.
         has_ended: whether it is gone, and was not scraped after the period.
     """
-    name, start, presence = history.name, history.start, history.presence
+    name, presence = history.name, history.presence
     rate = tokens / presence.scraped if presence.scraped else 0.0
     found = [of_gap(name, span, rate, last_moment) for span in presence.ended(alive)]
-    for begin, until in history.unstored():
-        seconds = until - max(begin, start)
-        text = (
-            f"{name} was scraped from {shown_time(begin)} to {shown_time(until)}, and its tokens were not stored: "
-            f"{traffic_text(seconds, rate)} then, which is billed late, or not at all."
-        )
-        found.append(Doubt(text, rate * seconds, seconds))
-    for begin, until in history.restarts:
-        if start < until <= end:
-            seconds = until - begin
-            text = (
-                f"The sidecar of {name} has begun anew between {shown_time(begin)} and {shown_time(until)}: "
-                f"{traffic_text(seconds, rate)} in between, before that, which is lost."
-            )
-            found.append(Doubt(text, rate * seconds, seconds))
-    for first, began in late.items():
-        seconds = first - began
-        if seconds > GAP_INTERVALS * presence.step and first > start:
-            text = (
-                f"{name} was scraped first at {shown_time(first)}, {seconds:.0f} s after its sidecar began: what it "
-                "had counted by then is billed to that moment."
-            )
-            found.append(Doubt(text, rate * seconds, seconds))
-    pairs = history.twins()
-    if pairs:
-        twice = duplicates.billed_twice(pairs)
-        text = (
-            f"Up to {twice} tokens of {name} are billed twice: two scrape it, and one of them edits the sidecar's "
-            f"labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
-        )
-        found.append(Doubt(text, twice))
+    found += _of_unstored(history, rate)
+    found += [_of_restart(name, span, rate) for span in history.restarts if history.start < span[1] <= end]
+    found += _of_late(history, late, rate)
+    found += _of_twins(history)
     if has_ended and history.counters and presence.last is not None:
         text = (
             f"{name} has ended after its last scrape at {shown_time(presence.last)}: "
@@ -180,3 +153,50 @@ def of_pod(
         )
         found.append(Doubt(text, rate * presence.step, presence.step))
     return found
+
+
+def _of_unstored(history: PodHistory, rate: float) -> Iterator[Doubt]:
+    """Times in which a pod was scraped and its counters were not stored."""
+    for begin, until in history.unstored():
+        seconds = until - max(begin, history.start)
+        text = (
+            f"{history.name} was scraped from {shown_time(begin)} to {shown_time(until)}, and its tokens were not "
+            f"stored: {traffic_text(seconds, rate)} then, which is billed late, or not at all."
+        )
+        yield Doubt(text, rate * seconds, seconds)
+
+
+def _of_restart(name: str, span: tuple[float, float], rate: float) -> Doubt:
+    """A new process between two scrapes."""
+    begin, until = span
+    seconds = until - begin
+    text = (
+        f"The sidecar of {name} has begun anew between {shown_time(begin)} and {shown_time(until)}: "
+        f"{traffic_text(seconds, rate)} in between, before that, which is lost."
+    )
+    return Doubt(text, rate * seconds, seconds)
+
+
+def _of_late(history: PodHistory, late: Mapping[float, float], rate: float) -> Iterator[Doubt]:
+    """First scrapes that came long after the process had begun."""
+    for first, began in late.items():
+        seconds = first - began
+        if seconds > GAP_INTERVALS * history.presence.step and first > history.start:
+            text = (
+                f"{history.name} was scraped first at {shown_time(first)}, {seconds:.0f} s after its sidecar began: "
+                "what it had counted by then is billed to that moment."
+            )
+            yield Doubt(text, rate * seconds, seconds)
+
+
+def _of_twins(history: PodHistory) -> list[Doubt]:
+    """Counters that are billed twice, because one of two scrapes edits labels."""
+    pairs = history.twins()
+    if not pairs:
+        return []
+    twice = duplicates.billed_twice(pairs)
+    text = (
+        f"Up to {twice} tokens of {history.name} are billed twice: two scrape it, and one of them edits the sidecar's "
+        f"labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
+    )
+    return [Doubt(text, twice)]

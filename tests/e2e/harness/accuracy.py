@@ -12,9 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from conftest import Stand
 from standlib import platform, tenants, traffic, usage
 from standlib.progress import step, wait_until
+
+from .stand import Stand
 
 NAMESPACE = platform.GATEWAY_NAMESPACE
 OURS = "ai-gateway-metrics"

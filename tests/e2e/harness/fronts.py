@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from conftest import Stand
 from standlib import usage
+
+from .stand import Stand
 
 Headers = dict[str, str]
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from conftest import CONTROLLER, Stand
 from standlib import images, platform
 from standlib.settings import STAND
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _generations
+
+from .cluster import CONTROLLER
+from .stand import Stand
 
 NAMESPACE = platform.GATEWAY_NAMESPACE
 CLUSTER = "aigateway-metering-generations"
