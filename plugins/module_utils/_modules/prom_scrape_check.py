@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import _names
@@ -85,16 +86,17 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 def stored_series(replica: Replica, sidecars: list[Sidecar], labels: list[str]) -> tuple[int, dict[str, int]]:
     """How many series of the running sidecars are stored, and how many of these carry each label."""
-    # One question for all of them: a part for each, told apart by a label of its own.
-    parts = [promql.with_label(_count(sidecars, f'{promql.label(name)}!=""'), MARK, name) for name in labels]
     found: dict[str, int] = {}
-    for item in replica.query(" or ".join([_count(sidecars), *parts])):
-        name = item["metric"].get(MARK, "")
-        found[name] = found.get(name, 0) + int(float(item["value"][1]))
+    for part in promql.in_parts(sidecars):
+        # One question for all labels: a part for each, told apart by a label of its own.
+        counts = [promql.with_label(_count(part, f'{promql.label(name)}!=""'), MARK, name) for name in labels]
+        for item in replica.query(" or ".join([_count(part), *counts])):
+            name = item["metric"].get(MARK, "")
+            found[name] = found.get(name, 0) + int(float(item["value"][1]))
     return found.get("", 0), {name: found[name] for name in labels if found.get(name)}
 
 
-def _count(sidecars: list[Sidecar], *matchers: str) -> str:
+def _count(sidecars: Sequence[Sidecar], *matchers: str) -> str:
     """A query for the number of token sums of the running sidecars."""
     pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
     own = [f'__name__=~"{_names.STORED_SUM_PATTERN}"', f"pod=~{pods}"]

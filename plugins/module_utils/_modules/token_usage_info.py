@@ -154,7 +154,7 @@ def present_doubts(
     stored = [stored_tokens.read_stored_tokens(replica, counted, "1h") for replica in replicas]
     for sidecar in counted:
         own = samples[sidecar.name]
-        lacking = stored_tokens.unstored_of(sidecar, counted, own, stored)
+        lacking = stored_tokens.unstored_of(sidecar, own, stored)
         if lacking:
             shows = stored_tokens.total_of(own)
             found.append(

@@ -12,8 +12,12 @@ Pure: no input or output, no Ansible, no clock.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
+# What goes through the API server is asked by GET, whose address has a bound.
+NAMES_AT_ONCE = 100
 LEGACY_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 
 
@@ -36,6 +40,12 @@ def with_label_from(expression: str, name: str, source: str) -> str:
 def with_label(expression: str, name: str, value: str) -> str:
     """An expression whose result has a label of a fixed value."""
     return f'label_replace({expression}, {quoted(name)}, {quoted(value)}, "", "")'
+
+
+def in_parts(names: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So many names as fit into one question, again and again."""
+    for first in range(0, len(names), NAMES_AT_ONCE):
+        yield names[first : first + NAMES_AT_ONCE]
 
 
 def alternatives(pods: Iterable[str]) -> str:

@@ -195,7 +195,7 @@ def still_unstored(cluster: Cluster, view: View, seen: Seen) -> str:
         seen.silent = error
         return error.found
     for sidecar in counted:
-        lacking = stored_tokens.unstored_of(sidecar, counted, seen.exposed[sidecar.name], stored)
+        lacking = stored_tokens.unstored_of(sidecar, seen.exposed[sidecar.name], stored)
         if lacking:
             seen.unstored[sidecar.name] = lacking
     told = [f"{pod} to have {lacking} more tokens stored" for pod, lacking in sorted(seen.unstored.items())]

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import _names
@@ -32,32 +33,48 @@ def value_of(item: Mapping[str, Any]) -> float:
     return float(item["value"][1])
 
 
-def read_stored_tokens(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> list[Item]:
+class StoredTokens:
+    """The token sums that a replica has stored of some sidecars."""
+
+    def __init__(self, sidecars: Sequence[Sidecar], items: Iterable[Item]) -> None:
+        self._pods = Counter(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
+        self._named: dict[str, list[Item]] = {}
+        """By the name of the pod."""
+        self._unnamed: dict[str, list[Item]] = {}
+        """Those of scrapes that do not say the pod, by their address."""
+        for item in items:
+            pod = item.labels.get("pod", "")
+            found, key = (self._named, pod) if pod else (self._unnamed, item.labels.get("instance", ""))
+            found.setdefault(key, []).append(item)
+
+    def of_sidecar(self, sidecar: Sidecar) -> list[Item]:
+        """Those of one sidecar: by its pod's namespace and name, or by its address; by a name alone that is the only.
+
+        A platform may enforce another namespace, and a monitor another instance.
+        """
+        metadata = sidecar.pod["metadata"]
+        is_only = self._pods[metadata["name"]] == 1
+        named = (
+            item
+            for item in self._named.get(metadata["name"], ())
+            if is_only
+            or item.labels.get("namespace", "") == metadata["namespace"]
+            or item.labels.get("instance", "") == sidecar.address
+        )
+        return [*named, *self._unnamed.get(sidecar.address, ())]
+
+
+def read_stored_tokens(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> StoredTokens:
     """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
-    pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in sidecars)
-    addresses = promql.alternatives(sidecar.address for sidecar in sidecars)
     name = f'__name__=~"{_names.STORED_SUM_PATTERN}"'
-    asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
-    found = replica.query(" or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked))
-    return [Item(item["metric"], value_of(item)) for item in found]
-
-
-def of_sidecar(sidecar: Sidecar, among: Sequence[Sidecar], items: Sequence[Item]) -> list[Item]:
-    """Those of one sidecar: by its pod's namespace and name, or by its address; by the name alone if that is its only.
-
-    A platform may enforce another namespace, and a monitor another instance.
-    """
-    metadata = sidecar.pod["metadata"]
-    is_only = sum(other.pod["metadata"]["name"] == metadata["name"] for other in among) == 1
-
-    def is_its_own(labels: Mapping[str, str]) -> bool:
-        at_its_address = labels.get("instance", "") == sidecar.address
-        if not labels.get("pod"):
-            return at_its_address
-        known = is_only or labels.get("namespace", "") == metadata["namespace"] or at_its_address
-        return bool(labels["pod"] == metadata["name"]) and known
-
-    return [item for item in items if is_its_own(item.labels)]
+    found: list[Item] = []
+    for part in promql.in_parts(sidecars):
+        pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in part)
+        addresses = promql.alternatives(sidecar.address for sidecar in part)
+        asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
+        text = " or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked)
+        found += [Item(item["metric"], value_of(item)) for item in replica.query(text)]
+    return StoredTokens(sidecars, found)
 
 
 def total_of(samples: Sequence[TokenSum]) -> int:
@@ -89,18 +106,15 @@ def unstored(samples: Sequence[TokenSum], items: Sequence[Item]) -> int:
     return round(max(0.0, min(missing, total_of(samples) - max(by_scrape.values(), default=0.0))))
 
 
-def unstored_of(
-    sidecar: Sidecar, among: Sequence[Sidecar], samples: Sequence[TokenSum], stored: Sequence[Sequence[Item]]
-) -> int:
+def unstored_of(sidecar: Sidecar, samples: Sequence[TokenSum], stored: Sequence[StoredTokens]) -> int:
     """How many tokens that a sidecar exposes no replica has stored: what one lacks another may have.
 
     Args:
         sidecar: the sidecar.
-        among: all that were asked for.
         samples: what it exposes.
-        stored: by replica, what is stored of all of them.
+        stored: by replica, what is stored of it and others.
     """
-    return min(unstored(samples, of_sidecar(sidecar, among, items)) for items in stored)
+    return min(unstored(samples, found.of_sidecar(sidecar)) for found in stored)
 
 
 def _is_known(sample: TokenSum, known: Sequence[set[tuple[str, str]]]) -> bool:

@@ -24,8 +24,6 @@ from .._prometheus.replica import Replica
 from .._prometheus.token_metric import of_sidecars
 from .tenure import Span
 
-# So many names fit into one query.
-NAMES_AT_ONCE = 100
 # What kube-state-metrics tells of every pod (docs/metrics/workload/pod-metrics.md): Unix seconds, and who owns it.
 CREATED, OWNER, REPLICASET_OWNER = "kube_pod_created", "kube_pod_owner", "kube_replicaset_owner"
 # What Prometheus stores beside each scrape: whether it succeeded, how many samples there were, and how many were kept.
@@ -206,8 +204,8 @@ class Store:
 
     def named_at(self, addresses: Sequence[str], until: float, seconds: float) -> Iterator[dict[str, Any]]:
         """The samples of `up` of scrapes that say the pod, at addresses, in the seconds before a time."""
-        for first in range(0, len(addresses), NAMES_AT_ONCE):
-            some = _promql.alternatives(addresses[first : first + NAMES_AT_ONCE])
+        for part in _promql.in_parts(addresses):
+            some = _promql.alternatives(part)
             for number in range(len(self.replicas)):
                 yield from self.samples(number, until, seconds, by("__name__", "up"), f"instance=~{some}", 'pod!=""')
 
@@ -269,8 +267,8 @@ class Store:
         self, subject: str, metric: str, function: str, names: Sequence[str], until: float, seconds: float
     ) -> Iterator[tuple[dict[str, str], float]]:
         """What is stored of some pods or ReplicaSets. Without honorLabels theirs are called exported_pod and so on."""
-        for first in range(0, len(names), NAMES_AT_ONCE):
-            alternatives = _promql.alternatives(names[first : first + NAMES_AT_ONCE])
+        for part in _promql.in_parts(names):
+            alternatives = _promql.alternatives(part)
             for prefix in ("exported_", ""):
                 promql = self.over(function, seconds, by("__name__", metric), f"{prefix}{subject}=~{alternatives}")
                 for replica in self.replicas:

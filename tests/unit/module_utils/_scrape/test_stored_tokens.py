@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import stored_tokens
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape.stored_tokens import Item
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape.stored_tokens import Item, StoredTokens
 from ansible_collections.aigateway.metering.tests.unit.objects import sidecar
 
 TARGET = {"job": "ns/m", "namespace": "gateways", "pod": "p", "instance": "10.0.0.1:1064", "container": "c"}
@@ -83,4 +85,26 @@ OTHER = sidecar("p", "elsewhere", ip="10.0.0.2")
     ],
 )
 def test_whose_a_stored_series_is(labels, among, own):
-    assert bool(stored_tokens.of_sidecar(P, among, [Item(labels, 1.0)])) is own
+    assert bool(StoredTokens(among, [Item(labels, 1.0)]).of_sidecar(P)) is own
+
+
+class Replica:
+    """A replica that remembers what it was asked, and has one series of each pod."""
+
+    def __init__(self):
+        self.asked = []
+
+    def query(self, promql):
+        self.asked.append(promql)
+        return [
+            {"metric": {"pod": name, "namespace": "gateways"}, "value": [0, "1"]}
+            for name in re.search(r'pod=~"([^"]*)"', promql).group(1).split("|")
+        ]
+
+
+def test_many_sidecars_are_asked_for_in_parts_that_fit_into_an_address():
+    replica, many = Replica(), [sidecar(f"p{number}") for number in range(250)]
+    stored = stored_tokens.read_stored_tokens(replica, many)
+    assert len(replica.asked) == 3
+    assert max(map(len, replica.asked)) < 8000
+    assert all(stored.of_sidecar(item) for item in many)
