@@ -19,6 +19,9 @@ from . import _generations
 
 # --- ours -----------------------------------------------------------------------------------------------------------
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+# Which of our dashboards an object is.
+DASHBOARD_LABEL = "aigateway.metering/dashboard"
+DASHBOARD_KEYS = ("platform", "team")
 MANAGED_BY = "aigateway.metering"
 POD_MONITOR_NAME = "ai-gateway-metrics"
 # On the controller's Deployment, not on its template: they restart nothing. What we added, what we took out again (so
@@ -130,6 +133,11 @@ PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"
 
 # A letter in a name that is escaped by its value, or an underscore.
 _ENCODED = re.compile(r"__|_([0-9a-f]{1,5})_")
+
+
+def dashboard_name(name: str, key: str) -> str:
+    """The name of one of our dashboards: that of the platform has none but the given one."""
+    return name if key == DASHBOARD_KEYS[0] else f"{name}-{key}"
 
 
 def family_of(name: str) -> int:

@@ -73,10 +73,24 @@ options:
         type: str
         choices: [none, ours, all]
         default: ours
-  dashboard:
-    description: The MonitorDashboard to look for, as namespace/name.
-    type: str
-    default: ""
+  dashboards:
+    description: The dashboards that are looked for. By default none are, nor what shows them.
+    type: dict
+    suboptions:
+      name:
+        description: What their names are made of.
+        type: str
+        required: true
+      namespace:
+        description: Their namespace. By default that from which each provider takes them.
+        type: str
+        default: ""
+      providers:
+        description: What is to show them, or V(auto) for all that is found.
+        type: list
+        elements: str
+        choices: [auto, monitor, grafana, grafana_operator, perses]
+        default: [auto]
   cost_management:
     description: Whether to look for pods of Alauda's Cost Management.
     type: bool
@@ -209,16 +223,50 @@ department_stored:
   returned: always
   type: bool
   sample: true
-monitor_dashboard:
-  description: Whether the cluster knows the MonitorDashboard kind.
+dashboard_providers:
+  description: What shows dashboards, of what was asked for with O(dashboards).
   returned: always
-  type: bool
-  sample: true
-dashboard:
-  description: The MonitorDashboard that was looked for; empty where it is not there, or was not looked for.
+  type: list
+  elements: dict
+  contains:
+    provider:
+      description: V(monitor), V(grafana), V(grafana_operator) or V(perses).
+      type: str
+      sample: grafana
+    api:
+      description: The group and version of the dashboards' kind.
+      type: str
+      sample: v1
+    kind:
+      description: That kind.
+      type: str
+      sample: ConfigMap
+    plural:
+      description: Its name in the API's addresses.
+      type: str
+      sample: configmaps
+    namespace:
+      description: Where its dashboards are put.
+      type: str
+      sample: monitoring
+    labels:
+      description: The labels by which it selects dashboards, or by which its operator selects it.
+      type: dict
+      sample: {grafana_dashboard: "1"}
+dashboards:
+  description: The dashboards under the names of ours that are there, whoever has made them.
   returned: always
-  type: dict
-  sample: {kind: MonitorDashboard, metadata: {namespace: cpaas-system, name: aigateway-token-usage}}
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: The kind.
+      type: str
+      sample: ConfigMap
+    metadata:
+      description: Namespace, name and labels.
+      type: dict
+      sample: {namespace: monitoring, name: ai-gateway-token-usage}
 monitor:
   description:
     - What M(aigateway.metering.podmonitor_dedupe) would return in check mode; empty where O(monitor) is not given, or

@@ -26,7 +26,7 @@ LAYERS = (
 )
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 # What several modules share stands below them; these two files are no module's own.
-SHARED = {f"module_utils._modules.{name}" for name in ("runner", "drift_findings", "rehearsal")}
+SHARED = {f"module_utils._modules.{name}" for name in ("runner", "drift_findings", "rehearsal", "dashboard_providers")}
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if "doc_fragments" not in path.parts)
 
 

@@ -52,9 +52,12 @@ def test_every_default_is_of_the_documented_type(specs):
 @every_role
 def test_every_default_is_among_the_documented_choices(specs):
     options = options_of(specs)
-    wrong = [
-        name for name, value in defaults_of(specs).items() if value not in options.get(name, {}).get("choices", [value])
+    chosen = [
+        (name, item)
+        for name, value in defaults_of(specs).items()
+        for item in (value if isinstance(value, list) else [value])
     ]
+    wrong = [name for name, item in chosen if item not in options.get(name, {}).get("choices", [item])]
     assert wrong == []
 
 

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -43,8 +44,9 @@ def parse_exposition(exposition: str) -> list[TokenSum]:
     for line in exposition.split("\n"):
         match = _SAMPLE.match(line)
         if match and _USAGE_SUM.match(match.group(1)):
+            # Thousands of sidecars have the same few texts.
             labels = {
-                name: re.sub(r'\\[\\"n]', lambda escape: _ESCAPES[escape.group()], value)
+                sys.intern(name): sys.intern(re.sub(r'\\[\\"n]', lambda escape: _ESCAPES[escape.group()], value))
                 for name, value in _LABEL.findall(match.group(2))
             }
             with contextlib.suppress(ValueError):  # a line that is no sample

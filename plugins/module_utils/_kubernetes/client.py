@@ -133,6 +133,7 @@ class Cluster:
 
     def __init__(self, module: AnsibleModule) -> None:
         self._secrets = Secrets.of(module.params)
+        self._known_groups: dict[str, dict[str, Any]] = {}
         self._discoveries: dict[str, dict[str, Any] | None] = {}
         host = module.params.get("host")
         if host and "@" in host:
@@ -251,20 +252,30 @@ class Cluster:
         return [item for item in self.pages(api, kind, namespace=namespace, labels=labels) if item is not None]
 
     def _discovered(self, what: str) -> dict[str, Any] | None:
-        """What the API server says of a group or of one version of it; it is asked once."""
+        """What the API server says of one version of a group; it is asked once."""
         if what not in self._discoveries:
             answer = self._checked(what, "get", f"/apis/{what}")
             self._discoveries[what] = None if answer is None else json.loads(answer)
         return self._discoveries[what]
 
+    def _groups(self) -> dict[str, dict[str, Any]]:
+        """The groups that the API server serves, by name; one question for all of them."""
+        if not self._known_groups:
+            answer = self._checked("API groups", "get", "/apis")
+            self._known_groups = {item["name"]: item for item in (json.loads(answer)["groups"] if answer else ())}
+        return self._known_groups
+
     def serves(self, api: str, kind: str) -> bool:
         """Whether the API server serves a kind."""
+        group = self._groups().get(api.partition("/")[0])
+        if group is None or all(item["groupVersion"] != api for item in group["versions"]):
+            return False
         found = self._discovered(api)
         return found is not None and any(item["name"] == kind for item in found["resources"])
 
     def preferred(self, group: str) -> str:
         """`group/version` of a group's preferred version; empty where the group is not served."""
-        found = self._discovered(group)
+        found = self._groups().get(group)
         return "" if found is None else str(found["preferredVersion"]["groupVersion"])
 
     def fields_of(self, api: str, kind: str) -> set[str] | None:

@@ -40,7 +40,9 @@ from .._scrape.context import View
 from .._scrape.plan import Plan
 from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
-from .rehearsal import DASHBOARD_PERMISSION, refuse_lacking, rehearse, writes_of
+from . import dashboard_providers
+from .dashboard_providers import Provider
+from .rehearsal import refuse_lacking, rehearse, writes_of
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 T = TypeVar("T")
@@ -72,10 +74,9 @@ OPTIONS: dict[str, Any] = {
     "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
     "restart": {"type": "bool", "default": False},
     "monitor": {"type": "dict", "options": planning.WISHES},
-    "dashboard": {"type": "str", "default": ""},
+    "dashboards": {"type": "dict", "options": dashboard_providers.WISHES},
     "cost_management": {"type": "bool", "default": False},
 }
-DASHBOARDS = "ait.alauda.io/v1alpha2", "monitordashboards"
 # The labels of Cost Management's programs: one collects what is billed, one shows it.
 PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
@@ -136,10 +137,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     stored = problems.of(_backend.stored_form, look.backend) if look.backend else None
     expected = _unmetered.gateways_of(look.routes)
     unmetered = _unmetered.unmetered_pods(look.pods, expected, look.scope)
-    dashboards = cluster.serves(*DASHBOARDS)
-    known = (
-        problems.of(read_dashboard, cluster, options["dashboard"]) if dashboards and options["dashboard"] else None
-    ) or {}
+    shown_by, dashboards = look_for_dashboards(cluster, options["dashboards"], problems)
     result: dict[str, Any] = {
         "changed": False,
         "scope": look.scope,
@@ -148,8 +146,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "prometheus": look.prometheus.name if look.prometheus else "",
         "names": stored[1] if stored else None,
         "department_stored": stored is not None and _backend.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
-        "monitor_dashboard": dashboards,
-        "dashboard": known,
+        "dashboard_providers": [provider.as_result() for provider in shown_by],
+        "dashboards": dashboards,
         "cost_management": (problems.of(read_programs, cluster) if options["cost_management"] else None) or [],
         "monitor": planning.plan_to_result(plan, applied=False) if plan else {},
         "rules": problems.of(rule_place, look.prometheus),
@@ -171,14 +169,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         result |= problems.of(labels_and_cautions, cluster, look, pairs, unmetered, result["cautions"], problems) or {}
     if options["check_permissions"]:
         if problems.found or look.controller is None or merged is None:
-            problems.of(lambda: refuse_lacking(cluster, all_permissions(look, dashboards)))
+            problems.of(lambda: refuse_lacking(cluster, all_permissions(look, shown_by)))
         else:
             proxies = look.in_scope if options["restart"] else []
             by_us = options["method"] == "patch"
             writes = writes_of(cluster, look.controller, merged, proxies, plan, sets_flag=by_us)
             result["cautions"] += problems.of(rehearse, cluster, writes) or []
-            if dashboards and options["dashboard"]:
-                problems.of(refuse_lacking, cluster, [("patch" if known else "create", *DASHBOARD_PERMISSION)])
+            problems.of(refuse_lacking, cluster, dashboard_providers.lacking_permissions(shown_by, dashboards))
     for warning in result["cautions"]:
         module.warn(warning)
     return result | {"problems": problems.found}
@@ -248,12 +245,14 @@ def controller_to_result(controller: Controller) -> dict[str, Any]:
     }
 
 
-def read_dashboard(cluster: Cluster, name: str) -> dict[str, Any]:
-    """The MonitorDashboard of that name (namespace/name), without what the API server keeps there; empty for none."""
-    namespace, dummy, own = name.rpartition("/")
-    found = cluster.get(*DASHBOARDS, namespace, own) or {}
-    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
-    return found | ({"metadata": metadata} if found else {})
+def look_for_dashboards(
+    cluster: Cluster, wishes: dict[str, Any] | None, problems: Problems
+) -> tuple[list[Provider], list[dict[str, Any]]]:
+    """What shows dashboards, and those of our names that are there; nothing where nobody asks."""
+    if wishes is None:
+        return [], []
+    found = problems.of(dashboard_providers.find_providers, cluster, wishes) or []
+    return found, problems.of(dashboard_providers.read_dashboards, cluster, found, wishes["name"]) or []
 
 
 def read_programs(cluster: Cluster) -> list[str]:
@@ -352,7 +351,7 @@ def proxy_to_result(proxy: Proxy, controller: Controller | None) -> dict[str, An
     }
 
 
-def all_permissions(look: ClusterState, dashboards: bool) -> list[Permission]:
+def all_permissions(look: ClusterState, shown_by: Sequence[Provider]) -> list[Permission]:
     """All that a run may need, where it is not known what it would change."""
     needed = [("patch", "apps", "deployments", look.controller.namespace)] if look.controller else []
     for proxy in look.in_scope:
@@ -368,6 +367,5 @@ def all_permissions(look: ClusterState, dashboards: bool) -> list[Permission]:
         group = monitor.api.partition("/")[0]
         for verb in ("create", "update", "delete"):
             needed += [(verb, group, monitor.plural, namespace) for namespace in looked_into[:1]]
-    if dashboards:
-        needed += [(verb, *DASHBOARD_PERMISSION) for verb in ("get", "create", "patch")]
+    needed += [provider.permission(verb) for provider in shown_by for verb in ("get", "create", "patch")]
     return list(dict.fromkeys(needed))

@@ -18,7 +18,13 @@ from .._kubernetes.objects import Object, is_contained, without_server_fields
 from .._kubernetes.ownership import is_ours
 
 # The kinds that can be ours, by what the API calls them in the plural.
-PLURALS = {"ConfigMap": "configmaps", "PrometheusRule": "prometheusrules", "MonitorDashboard": "monitordashboards"}
+PLURALS = {
+    "ConfigMap": "configmaps",
+    "PrometheusRule": "prometheusrules",
+    "MonitorDashboard": "monitordashboards",
+    "GrafanaDashboard": "grafanadashboards",
+    "PersesDashboard": "persesdashboards",
+}
 MERGE_PATCH = "application/merge-patch+json"
 OURS = f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
 
@@ -72,7 +78,8 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
     Args:
         number: which one it is.
         document: the definition.
-        all_of_a_kind: whether metadata without namespace and name stands for every object of the kind.
+        all_of_a_kind: whether metadata without namespace and name stands for every object of the kind that has its
+            labels.
 
     Raises:
         MeteringError: something of it is missing or no text, or its kind is none of ours.
@@ -81,7 +88,7 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
     wrong = [name for name in ("apiVersion", "kind") if not _is_text(document.get(name))]
     if not isinstance(metadata, Mapping):
         wrong.append("metadata")
-    elif metadata or not all_of_a_kind:
+    elif set(metadata) - {"labels"} or not all_of_a_kind:
         wrong += [f"metadata.{name}" for name in ("namespace", "name") if not _is_text(metadata.get(name))]
     if wrong:
         raise MeteringError(
@@ -143,7 +150,7 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
 
 
 def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove those of the objects that are ours; where one has no name, every one of its kind."""
+    """Remove those of the objects that are ours; where one has no name, every one of its kind that has its labels."""
     found = []
     for document in options["definitions"]:
         if document["metadata"].get("name"):
@@ -151,7 +158,9 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
             found += [there] if there and is_ours(there) else []
         else:
             api, plural = document["apiVersion"], PLURALS[document["kind"]]
-            found += [{**item, **_type_of(document)} for item in cluster.list(api, plural, labels=OURS)]
+            chosen = [f"{name}={value}" for name, value in (document["metadata"].get("labels") or {}).items()]
+            labels = ",".join([OURS, *chosen])
+            found += [{**item, **_type_of(document)} for item in cluster.list(api, plural, labels=labels)]
     readers = [pod for document in found for pod in _readers(cluster, options["readers"], document)]
     if not module.check_mode:
         for document in found:

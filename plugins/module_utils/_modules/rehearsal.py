@@ -25,8 +25,6 @@ from .._kubernetes.objects import Object
 from .._scrape import scrapers
 from .._scrape.plan import Plan
 
-DASHBOARD_PERMISSION = "ait.alauda.io", "monitordashboards", ""
-
 
 @dataclass(frozen=True)
 class Write:

@@ -63,8 +63,11 @@ class Form:
         """A function such as rate over the requests of each series."""
         if self.is_native:
             return f"histogram_count({function}({self.selector(*matchers)}[{window}]))"
-        counts = Form(tuple(name.removesuffix("_sum") + "_count" for name in self.metrics), self.family)
-        return counts.over(function, window, *matchers)
+        return self.of_requests().over(function, window, *matchers)
+
+    def of_requests(self) -> Form:
+        """The form in which the requests beside the tokens of a classic histogram are stored."""
+        return Form(tuple(name.removesuffix("_sum") + "_count" for name in self.metrics), self.family)
 
     def with_model_as(self, name: str, expression: str) -> str:
         """An expression whose result has the model under a label of that name."""

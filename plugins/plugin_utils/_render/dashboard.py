@@ -4,24 +4,32 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""One model of the dashboard's panels and variables, and its rendering as the platform's MonitorDashboard.
+"""The dashboards as data: variables, panels and queries, which each platform's renderer draws in its own way.
 
 Totals are input + output: the other token types are parts of these two. Pure: no input or output, no Ansible.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...module_utils import _names
-from ...module_utils._prometheus.promql import LEGACY_NAME, label, quoted
-from ...module_utils._prometheus.token_metric import Form, forms
+from ...module_utils._prometheus.promql import label, quoted, with_label_from
+from ...module_utils._prometheus.token_metric import Form, of_sidecars
+from .usage_queries import MODEL, UsageQueries
 
+NAMESPACE = _names.REQUIRED_PAIR[1]
+DEPARTMENT = _names.DEPARTMENT_LABEL
 COLUMNS = 24
-MODEL_VARIABLE = "$model"
+# How a panel is drawn.
+LINES, NUMBER, BARS = "lines", "number", "bars"
+# What a value is.
+TOKENS, SHARE, SECONDS, COUNT = "tokens", "share", "seconds", "count"
+ESTIMATE = "An estimate for the eye, not a bill: increase() extrapolates. report.yml has the exact numbers."
+WHY_EMPTY = "Empty where nothing was used in the time, where the label has no data, or where no sidecar is scraped."
+NOBODY = "Callers without one, or with an array for one, are left out."
+INPUT_OUTPUT = _names.TOTAL_TOKEN_TYPES
 
 
 @dataclass(frozen=True)
@@ -31,192 +39,297 @@ class Variable:
     name: str
     title: str
     label: str
+    """The label in the results of the expression."""
+    expression: str
+    """A query whose series have each value once."""
+    takes_all: bool = True
+    """Whether several values, and all, can be chosen."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query, and what its results are called."""
+
+    expression: str
+    legend: str = ""
+    """A text; empty where a label says it."""
+    by: str = ""
+    """That label."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One query with its drawing."""
+    """One or more queries with their drawing."""
 
     title: str
     description: str
     kind: str
-    expression: str
-    legend: str
-    unit: str
-    instant: bool = False
+    queries: tuple[Query, ...]
+    unit: str = TOKENS
+    width: int = 12
+
+    @property
+    def height(self) -> int:
+        return 4 if self.kind == NUMBER else 8
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether the present moment is asked for, and no course of time."""
+        return self.kind != LINES
 
 
-def _scalar(label: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class PanelRow:
+    """Panels below a title."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard for some readers."""
+
+    key: str
+    """Its name is made of this."""
+    title: str
+    title_zh: str
+    description: str
+    variables: tuple[Variable, ...]
+    rows: tuple[PanelRow, ...]
+
+
+def plain_values(name: str) -> tuple[str, str]:
     """Matchers for series that carry a label with a plain value: neither none nor an encoded array."""
-    return f'{label}!=""', f"{label}!~{quoted(_names.ENCODED_ARRAY_PATTERN)}"
+    return f'{label(name)}!=""', f"{label(name)}!~{quoted(_names.ENCODED_ARRAY_PATTERN)}"
 
 
-def dashboard_model(stored: Sequence[Form], *, department: bool) -> tuple[list[Variable], list[Panel]]:
-    """The variables and the panels.
+def dashboards(stored: Sequence[Form], *, department: bool, ports: Collection[int]) -> tuple[Dashboard, Dashboard]:
+    """The dashboard for who runs the platform, and the one for a team.
 
     Args:
         stored: the forms in which the metric is stored.
         department: whether the department label carries data, or is about to.
+        ports: those at which sidecars serve their metrics.
     """
-    # The name that the model's label has in results: series of the other form are given it.
-    model_label = stored[0].model
-    variables = [
-        Variable("namespace", "Namespace", "user_namespace"),
-        Variable("model", "Model", model_label),
-    ]
-    filters = ['user_namespace=~"$namespace"']
+    return platform_dashboard(stored, department, ports), team_dashboard(stored, ports)
+
+
+def platform_dashboard(stored: Sequence[Form], department: bool, ports: Collection[int]) -> Dashboard:
+    """Everybody's usage, and whether the metering works."""
+    filters = [f'{NAMESPACE}=~"$namespace"', *([f'{DEPARTMENT}=~"$department"'] if department else [])]
+    usage = UsageQueries(stored, ports, tuple(filters), '"$model"')
+    everything = UsageQueries(stored, ports)
+    variables = [_variable("namespace", "Namespace", NAMESPACE, everything), _model_variable(everything)]
     if department:
-        variables.append(Variable("department", "Department", "department"))
-        filters.append('department=~"$department"')
-
-    def increase(window: str, types: Sequence[str], *matchers: str) -> str:
-        """The increase of some token types in every form, the model under one label."""
-        found = []
-        for form in stored:
-            for kinds in form.totals(types):
-                own = [*kinds, *matchers, *filters, f"{label(form.model)}=~{quoted(MODEL_VARIABLE)}"]
-                found.append(form.with_model_as(model_label, form.over("increase", window, *own)))
-        return " or ".join(found)
-
-    total, output = _names.TOTAL_TOKEN_TYPES, ("output",)
-    by_namespace = "sum by (user_namespace)"
-    panels = [
-        Panel(
-            "Tokens per namespace, last hour",
-            "Input and output tokens by billed namespace. An estimate for the eye, not a bill: increase() extrapolates "
-            "and does not see the first request of a new series.",
-            "timeseries",
-            f"{by_namespace} ({increase('1h', total)})",
-            "{{.user_namespace}}",
-            "short",
+        variables.append(_variable("department", "Department", DEPARTMENT, everything))
+    return Dashboard(
+        "platform",
+        "AI gateway token usage",
+        "AI 网关令牌用量",
+        "Tokens per billed namespace, model and department, and the health of the metering.",
+        tuple(variables),
+        (
+            PanelRow("Last 24 hours", (*_numbers(usage, everything), *_tops(usage, department))),
+            PanelRow("Trend", tuple(_trends(usage, department))),
+            PanelRow("Last 30 days, and the 30 days before", tuple(_months(usage))),
+            PanelRow("Latency", tuple(_latencies(usage))),
+            PanelRow("Health of the metering", tuple(_health(everything))),
         ),
-        Panel(
-            "Top 5 models, last 24 hours",
-            "Input and output tokens by requested model.",
-            "bargauge",
-            f"topk(5, sum by ({label(model_label)}) ({increase('24h', total)}))",
-            f"{{{{.{model_label}}}}}",
-            "short",
-            instant=True,
+    )
+
+
+def team_dashboard(stored: Sequence[Form], ports: Collection[int]) -> Dashboard:
+    """One namespace's usage. It isolates nobody: its reader can ask for whatever the data source answers."""
+    usage = UsageQueries(stored, ports, (f'{NAMESPACE}=~"$namespace"',), '"$model"')
+    everything = UsageQueries(stored, ports)
+    return Dashboard(
+        "team",
+        "AI gateway: my tokens",
+        "AI 网关:我的令牌",
+        "The tokens of one namespace. The choice of the namespace is no isolation: that is the data source's matter.",
+        (_variable("namespace", "Namespace", NAMESPACE, everything, takes_all=False), _model_variable(everything)),
+        (
+            PanelRow(
+                "My tokens",
+                (
+                    _number("Tokens, last 24 hours", f"sum({usage.tokens('24h')})"),
+                    _number("Tokens, last 30 days", f"sum({usage.tokens('30d')})"),
+                    _number(
+                        "In 30 days, at the last 7 days' rate",
+                        f"sum({usage.tokens('7d')}) / 7 * 30",
+                        "What 30 days come to if every day is as the last seven were.",
+                    ),
+                    _number("Requests, last 24 hours", f"sum({usage.requests('24h')})", unit=COUNT),
+                ),
+            ),
+            PanelRow(
+                "By model and type",
+                (
+                    _bars("Tokens per model, last 30 days", f"sum by ({MODEL}) ({usage.tokens('30d')})", MODEL),
+                    _lines("Tokens per model, last hour", f"sum by ({MODEL}) ({usage.tokens('1h')})", MODEL),
+                    _input_and_output(usage),
+                    _cached_share(usage),
+                ),
+            ),
         ),
-        Panel(
+    )
+
+
+def _variable(name: str, title: str, own: str, usage: UsageQueries, *, takes_all: bool = True) -> Variable:
+    return Variable(name, title, own, f"group by ({own}) ({usage.now()})", takes_all)
+
+
+def _model_variable(usage: UsageQueries) -> Variable:
+    counted = []
+    for form in usage.stored:
+        values = f"group by ({label(form.model)}) ({form.selector(usage.ours)})"
+        counted.append(values if form.model == MODEL else with_label_from(values, MODEL, form.model))
+    return Variable("model", "Model", MODEL, " or ".join(counted))
+
+
+def _lines(title: str, expression: str, by: str, description: str = ESTIMATE, unit: str = TOKENS) -> Panel:
+    return Panel(title, f"{description} {WHY_EMPTY}", LINES, (Query(expression, by=by),), unit)
+
+
+def _number(title: str, expression: str, description: str = "", unit: str = TOKENS, width: int = 6) -> Panel:
+    text = " ".join(filter(None, (description, ESTIMATE, WHY_EMPTY)))
+    return Panel(title, text, NUMBER, (Query(expression, title),), unit, width)
+
+
+def _bars(title: str, expression: str, by: str, description: str = "", width: int = 12) -> Panel:
+    text = " ".join(filter(None, (description, ESTIMATE, WHY_EMPTY)))
+    return Panel(title, text, BARS, (Query(expression, by=by),), width=width)
+
+
+def _numbers(usage: UsageQueries, everything: UsageQueries) -> list[Panel]:
+    """What there was in a day, in numbers."""
+    total = f"sum({usage.tokens('24h')})"
+    nobody = everything.tokens("24h", INPUT_OUTPUT, f'{NAMESPACE}=""')
+    return [
+        _number("Tokens", total, width=5),
+        _number("Requests", f"sum({usage.requests('24h')})", unit=COUNT, width=5),
+        _number(
+            "Output share",
+            f"sum({usage.tokens('24h', ('output',))}) / {total}",
+            "The part of the tokens that is output, the expensive side.",
+            SHARE,
+            width=4,
+        ),
+        _number(
+            "Cached share of input",
+            f"sum({usage.tokens_of_part('24h', 'cached_input')}) / sum({usage.tokens('24h', ('input',))})",
+            "The part of the input that came out of a provider's cache, commonly at a lower price.",
+            SHARE,
+            width=5,
+        ),
+        _number(
+            "Share without a namespace",
+            f"(sum({nobody}) or vector(0)) / sum({everything.tokens('24h')})",
+            "Tokens that can be billed to nobody. verify.yml reports of which caller, and why.",
+            SHARE,
+            width=5,
+        ),
+    ]
+
+
+def _tops(usage: UsageQueries, department: bool) -> list[Panel]:
+    """Who used the most in a day, and of what."""
+    found = [
+        _bars("Top 10 namespaces", f"topk(10, sum by ({NAMESPACE}) ({usage.tokens('24h')}))", NAMESPACE),
+        _bars("Top 5 models, last 24 hours", f"topk(5, sum by ({MODEL}) ({usage.tokens('24h')}))", MODEL),
+    ]
+    if department:
+        expression = usage.tokens("24h", INPUT_OUTPUT, *plain_values(DEPARTMENT))
+        found.append(_bars("Top 10 departments", f"topk(10, sum by ({DEPARTMENT}) ({expression}))", DEPARTMENT, NOBODY))
+    return found
+
+
+def _trends(usage: UsageQueries, department: bool) -> list[Panel]:
+    """What an hour had, at each point."""
+    by_namespace = f"sum by ({NAMESPACE})"
+    share = f"{by_namespace} ({usage.tokens('1h', ('output',))}) / {by_namespace} ({usage.tokens('1h')})"
+    found = [
+        _lines("Tokens per namespace, last hour", f"{by_namespace} ({usage.tokens('1h')})", NAMESPACE),
+        _lines("Tokens per model, last hour", f"sum by ({MODEL}) ({usage.tokens('1h')})", MODEL),
+        _input_and_output(usage),
+        _lines(
             "Output share per namespace, last hour",
-            "The part of a namespace's tokens that is output, the expensive side.",
-            "timeseries",
-            f"{by_namespace} ({increase('1h', output)}) / {by_namespace} ({increase('1h', total)})",
-            "{{.user_namespace}}",
-            "percentunit",
+            share,
+            NAMESPACE,
+            f"The part of a namespace's tokens that is output, the expensive side. {ESTIMATE}",
+            SHARE,
         ),
     ]
     if department:
-        panels.append(
-            Panel(
-                "Tokens per department, last hour",
-                "Input and output tokens by the caller's department. Callers without one, or with an array for "
-                "one, are left out.",
-                "timeseries",
-                f"sum by (department) ({increase('1h', total, *_scalar('department'))})",
-                "{{.department}}",
-                "short",
-            )
+        tokens = usage.tokens("1h", INPUT_OUTPUT, *plain_values(DEPARTMENT))
+        text = f"Input and output tokens by the caller's department. {NOBODY} {ESTIMATE}"
+        found.append(_lines("Tokens per department, last hour", f"sum by ({DEPARTMENT}) ({tokens})", DEPARTMENT, text))
+    return found
+
+
+def _input_and_output(usage: UsageQueries) -> Panel:
+    queries = tuple(Query(f"sum({usage.tokens('1h', (kind,))})", kind) for kind in INPUT_OUTPUT)
+    return Panel("Input and output, last hour", f"{ESTIMATE} {WHY_EMPTY}", LINES, queries)
+
+
+def _cached_share(usage: UsageQueries) -> Panel:
+    expression = f"sum({usage.tokens_of_part('1h', 'cached_input')}) / sum({usage.tokens('1h', ('input',))})"
+    text = f"The part of the input that came out of a provider's cache. {ESTIMATE} {WHY_EMPTY}"
+    return Panel("Cached share of input, last hour", text, LINES, (Query(expression, "cached share"),), SHARE)
+
+
+def _months(usage: UsageQueries) -> list[Panel]:
+    """A month of 30 days: PromQL has no calendar."""
+    text = "30 days, not a month of the calendar, of which PromQL knows nothing."
+    now, before = usage.tokens("30d"), usage.tokens("60d")
+    return [
+        _bars("Tokens per namespace, last 30 days", f"sum by ({NAMESPACE}) ({now})", NAMESPACE, text),
+        _bars(
+            "Tokens per namespace, the 30 days before",
+            f"sum by ({NAMESPACE}) ({before}) - (sum by ({NAMESPACE}) ({now}) or sum by ({NAMESPACE}) ({before}) * 0)",
+            NAMESPACE,
+            f"{text} Prometheus keeps 15 days unless it is told otherwise: what is not stored is not counted.",
+        ),
+    ]
+
+
+def _latencies(usage: UsageQueries) -> list[Panel]:
+    text = "By model, as the gateway has measured it; 95 % of the requests were faster. An estimate out of buckets."
+    return [
+        _lines(title, usage.latency(name, 0.95, "5m"), MODEL, text, SECONDS)
+        for title, name in (
+            ("Time to first token (95 %)", "time_to_first_token"),
+            ("Time per output token (95 %)", "time_per_output_token"),
+            ("Duration of requests (95 %)", "request.duration"),
         )
-    return variables, panels
+    ]
 
 
-def _variable(variable: Variable, stored: Sequence[Form]) -> dict[str, Any]:
-    """A MonitorDashboard's variable. `label_values` takes no dotted label; `query_result` with a pattern does."""
-    metrics = stored[0].metrics
-    if len(stored) == len(metrics) == 1 and LEGACY_NAME.match(metrics[0]):
-        query, pattern = f"label_values({metrics[0]},{variable.label})", ""
-    else:
-        counts = []
-        for form in stored:
-            own = form.model if variable.name == "model" else variable.label
-            counts.append(f"count by ({label(own)}) ({form.selector()})")
-        query = f"query_result({' or '.join(counts)})"
-        labels = {form.model for form in stored} if variable.name == "model" else {variable.label}
-        pattern = f'/(?:{"|".join(re.escape(name) for name in sorted(labels))})"?="([^"]*)"/'
-    return {
-        "name": variable.name,
-        "label": variable.title,
-        "type": "query",
-        "hide": 0,
-        "includeAll": True,
-        "multi": True,
-        "allValue": ".*",
-        "current": {},
-        "options": [],
-        "regex": pattern,
-        "sort": 1,
-        "definition": query,
-        "query": {"query": query, "refId": "StandardVariableQuery"},
-    }
+def _health(everything: UsageQueries) -> list[Panel]:
+    """Whether what is shown can be believed."""
+    targets = f"up{{{of_sidecars(everything.ports)}}}"
+    check = "check.yml reports more."
 
+    def number(title: str, expression: str, text: str, unit: str = COUNT) -> Panel:
+        return Panel(title, f"{text} {check}", NUMBER, (Query(expression, title),), unit, 4)
 
-def _panel(panel: Panel, index: int) -> dict[str, Any]:
-    width, height = COLUMNS // 2, 8
-    return {
-        "id": index + 1,
-        "title": panel.title,
-        "description": panel.description,
-        "type": panel.kind,
-        "gridPos": {"h": height, "w": width, "x": index % 2 * width, "y": index // 2 * height},
-        "targets": [
-            {
-                "expr": panel.expression,
-                "instant": panel.instant,
-                "range": not panel.instant,
-                "legendFormat": panel.legend,
-                "refId": "A",
-            }
-        ],
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "options": {},
-    }
-
-
-def monitor_dashboard(
-    metrics: Sequence[str], *, department: bool, namespace: str, name: str, folder: str
-) -> dict[str, Any]:
-    """The dashboard as a MonitorDashboard (ait.alauda.io/v1alpha2).
-
-    Args:
-        metrics: the names under which token sums are stored; may be empty.
-        department: whether the department label carries data, or is about to.
-        namespace: the namespace of the object.
-        name: its name.
-        folder: where the platform shows it, such as `AML` for the Alauda AI view.
-    """
-    stored = forms(metrics)
-    variables, panels = dashboard_model(stored, department=department)
-    return {
-        "apiVersion": "ait.alauda.io/v1alpha2",
-        "kind": "MonitorDashboard",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {
-                _names.MANAGED_BY_LABEL: _names.MANAGED_BY,
-                "cpaas.io/dashboard.folder": folder,
-                "cpaas.io/dashboard.is.home.dashboard": "false",
-                "cpaas.io/dashboard.tag.overview": "true",
-                "cpaas.io/published": "true",
-            },
-            "annotations": {
-                "cpaas.io/dashboard.version": "3",
-                "cpaas.io/description": "Tokens per billed namespace, model and department",
-                "cpaas.io/operator": _names.MANAGED_BY,
-            },
-        },
-        "spec": {
-            "body": {
-                "title": "AI gateway token usage",
-                "titleZh": "AI 网关令牌用量",
-                "tags": ["overview"],
-                "time": {"from": "now-24h", "to": "now"},
-                "refresh": "1m",
-                "templating": {"list": [_variable(variable, stored) for variable in variables]},
-                "panels": [_panel(panel, index) for index, panel in enumerate(panels)],
-            }
-        },
-    }
+    return [
+        number("Sidecars scraped", f"count(count by (instance) ({targets} == 1))", "Empty where none is scraped."),
+        number("Targets down", f"count({targets} == 0) or vector(0)", "What these count until they end may be lost."),
+        number(
+            "Scraped more than once",
+            f"count(count by (instance) ({targets}) > 1) or vector(0)",
+            "These dashboards count each token once all the same; other queries may not.",
+        ),
+        number("Oldest last scrape", f"max(time() - timestamp({targets}))", "How long ago it was.", SECONDS),
+        number("Series of the token metric", f"count({everything.now()})", "Many series make Prometheus slow."),
+        Panel(
+            "Names under which tokens are stored",
+            f"Series by name; several names after an upgrade of the gateway or of Prometheus. {check}",
+            BARS,
+            (Query(f"count by (__name__) ({everything.now()})", by="__name__"),),
+            COUNT,
+            4,
+        ),
+    ]

@@ -140,6 +140,13 @@ def module_directory(module: str) -> Path:
         return Path(current.run([_go(), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module], cwd=MODULE).strip())
 
 
+def module_at(module: str, version: str) -> Path:
+    """The read-only source of a module that is not of the graph."""
+    with step(f"source of {module} {version}") as current:
+        text = current.run([_go(), "mod", "download", "-json", f"{module}@{version}"], cwd=MODULE)
+        return Path(json.loads(text)["Dir"])
+
+
 def _go() -> str:
     """A Go that is new enough: the one on the PATH, or PyPI's."""
     wanted = tuple(int(part) for part in VERSIONS["go"].split("."))

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import pytest
 
@@ -98,12 +98,13 @@ class Replica:
         self.asked.append(promql)
         return [
             {"metric": {"pod": name, "namespace": "gateways"}, "value": [0, "1"]}
-            for name in re.search(r'pod=~"([^"]*)"', promql).group(1).split("|")
+            for name in promql.partition('pod=~"')[2].partition('"')[0].split("|")
         ]
 
 
 def test_many_sidecars_are_asked_for_in_parts_that_fit_into_an_address():
-    replica, many = Replica(), [sidecar(f"p{number}") for number in range(250)]
+    replica: Any = Replica()
+    many = [sidecar(f"p{number}") for number in range(250)]
     stored = stored_tokens.read_stored_tokens(replica, many)
     assert len(replica.asked) == 3
     assert max(map(len, replica.asked)) < 8000

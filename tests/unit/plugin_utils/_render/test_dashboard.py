@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The dashboard: its queries and what it is rendered as."""
+"""The dashboards: what their queries count, and what they are rendered as for each platform."""
 
 from __future__ import annotations
 
 import copy
+import json
 import pathlib
 import re
 
@@ -17,7 +18,10 @@ import yaml
 
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import promql
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.token_metric import forms
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard as _dashboard
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard_plan, grafana, perses
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render.monitor_dashboard import monitor_dashboard
 
 UNDERSCORED = "gen_ai_client_token_usage_sum"
 DOTTED = "gen_ai.client.token.usage_token_sum"
@@ -36,29 +40,38 @@ every_form = pytest.mark.parametrize("metrics", FORMS.values(), ids=FORMS)
 either_way = pytest.mark.parametrize("department", [True, False], ids=["with department", "without department"])
 
 
-def dashboard(metrics=(UNDERSCORED,), *, department=True):
-    return _dashboard.monitor_dashboard(
-        metrics, department=department, namespace="cpaas-system", name="token-usage", folder="AML"
-    )
+def models(metrics=(UNDERSCORED,), *, department=True):
+    """The dashboard of the platform, and the team's."""
+    return _dashboard.dashboards(forms(metrics), department=department, ports=[1064])
+
+
+def dashboard(metrics=(UNDERSCORED,), *, department=True, which=0):
+    return monitor_dashboard(models(metrics, department=department)[which], "token-usage", "cpaas-system", "AML")
 
 
 def body(*arguments, **options):
     return dashboard(*arguments, **options)["spec"]["body"]
 
 
-def expressions(metrics, *, department=True):
-    """Every panel's expression by its title, with every variable set to `All`."""
+def panels(*arguments, **options):
+    """The panels of a body, without the titles of rows."""
+    return [panel for panel in body(*arguments, **options)["panels"] if panel["type"] != "row"]
+
+
+def expressions(metrics, *, department=True, which=0):
+    """Every query by its panel's title, with every variable set to `All`."""
     return {
-        panel["title"]: re.sub(r"\$[a-z]+", ".*", target["expr"])
-        for panel in body(metrics, department=department)["panels"]
-        for target in panel["targets"]
+        f"{panel.title} {number or ''}".strip(): re.sub(r"\$[a-z]+", ".*", query.expression)
+        for row in models(metrics, department=department)[which].rows
+        for panel in row.panels
+        for number, query in enumerate(panel.queries)
     }
 
 
 def inner(query):
-    """The PromQL within label_values(selector,label) or query_result(expression)."""
-    [(function, argument)] = re.findall(r"\A(label_values|query_result)\((.*)\)\Z", query)
-    return argument.rpartition(",")[0] if function == "label_values" else argument
+    """The PromQL within query_result(expression)."""
+    (argument,) = re.findall(r"\Aquery_result\((.*)\)\Z", query)
+    return argument
 
 
 # --- a Prometheus of one moment ---------------------------------------------------------------------------------------
@@ -102,6 +115,7 @@ def stored(metric, token_type="input", department="research"):
         dot.join(("gen_ai", "request", "model")): "m",
         "user_namespace": "a",
         "department": department,
+        "instance": "10.0.0.1:1064",
     }
 
 
@@ -115,8 +129,9 @@ def types_seen(expression, metric):
 
 @every_form
 @either_way
-def test_every_panels_expression_parses(metrics, department):
-    for expression in expressions(metrics, department=department).values():
+@pytest.mark.parametrize("which", [0, 1], ids=["platform", "team"])
+def test_every_panels_expression_parses(metrics, department, which):
+    for expression in expressions(metrics, department=department, which=which).values():
         promql_parser.parse(expression)
 
 
@@ -133,23 +148,18 @@ def test_a_variables_definition_is_its_query(metrics):
         assert variable["definition"] == variable["query"]["query"]
 
 
-@pytest.mark.parametrize("metrics", [[DOTTED], [UNDERSCORED, DOTTED]], ids=["dotted", "both"])
-def test_no_variable_asks_for_the_values_of_a_dotted_name(metrics):
-    for variable in body(metrics)["templating"]["list"]:
-        assert variable["query"]["query"].startswith("query_result(")
-
-
 @pytest.mark.parametrize(
-    ("metrics", "name", "result", "value"),
+    ("name", "result"),
     [
-        pytest.param([DOTTED], "namespace", '{user_namespace="a"} 3 1767225600000', "a", id="plain label"),
-        pytest.param([DOTTED], "model", '{"gen_ai.request.model"="m.1"} 3 1767225600000', "m.1", id="dotted, quoted"),
-        pytest.param([DOTTED], "model", '{gen_ai.request.model="m.1"} 3 1767225600000', "m.1", id="dotted, bare"),
+        pytest.param("namespace", '{user_namespace="a"} 3 1767225600000', id="plain label"),
+        pytest.param(
+            "model", '{gen_ai.request.model="a", gen_ai_request_model="a"} 3 1767225600000', id="beside the dotted"
+        ),
     ],
 )
-def test_a_variables_pattern_takes_the_value_out_of_a_query_result(metrics, name, result, value):
-    variable = next(item for item in body(metrics)["templating"]["list"] if item["name"] == name)
-    assert re.findall(variable["regex"].strip("/"), result) == [value]
+def test_a_variables_pattern_takes_the_value_out_of_a_query_result(name, result):
+    variable = next(item for item in body([DOTTED])["templating"]["list"] if item["name"] == name)
+    assert re.findall(variable["regex"].strip("/"), result) == ["a"]
 
 
 # --- what they count --------------------------------------------------------------------------------------------------
@@ -173,15 +183,14 @@ DEPARTMENTS = "Tokens per department, last hour"
 )
 def test_a_total_is_input_and_output(title, metrics, metric):
     seen = types_seen(expressions(metrics)[title], metric)
-    assert sorted(item for types in seen for item in types) == ["input", "output"]
+    assert {tuple(types) for types in seen if types} == {("input", "output")}
 
 
 @pytest.mark.parametrize("metric", [UNDERSCORED, DOTTED])
 def test_the_output_share_is_output_over_the_total(metric):
-    assert [seen for seen in types_seen(expressions([metric])[SHARE], metric) if seen] == [
-        ["output"],
-        ["input", "output"],
-    ]
+    above, below = expressions([metric])[SHARE].split(" / ")
+    for part, types in ((above, ("output",)), (below, ("input", "output"))):
+        assert {tuple(seen) for seen in types_seen(part, metric) if seen} == {types}
 
 
 @every_form
@@ -192,7 +201,9 @@ def test_no_other_metric_is_counted(metrics):
         for title, expression in expressions(metrics).items()
         for found in selectors(expression)
         for other in others
-        if selected(found, {**stored(UNDERSCORED), **stored(DOTTED), "__name__": other})
+        if found.name != "up"
+        and "Requests" not in title
+        and selected(found, {**stored(UNDERSCORED), **stored(DOTTED), "__name__": other})
     ]
 
 
@@ -205,23 +216,39 @@ def test_no_other_metric_is_counted(metrics):
     ],
 )
 def test_the_department_panel_counts_plain_values_only(department, counted):
-    (selector,) = selectors(expressions([UNDERSCORED])[DEPARTMENTS])
-    assert selected(selector, stored(UNDERSCORED, department=department)) is counted
+    for selector in selectors(expressions([UNDERSCORED])[DEPARTMENTS]):
+        assert selected(selector, stored(UNDERSCORED, department=department)) is counted
 
 
 def test_callers_without_a_department_are_in_the_other_panels():
-    (selector,) = selectors(expressions([UNDERSCORED])[NAMESPACES])
-    assert selected(selector, stored(UNDERSCORED, department=""))
+    for selector in selectors(expressions([UNDERSCORED])[NAMESPACES]):
+        assert selected(selector, stored(UNDERSCORED, department=""))
 
 
 @every_form
 @either_way
-def test_every_panel_is_filtered_by_every_variable(metrics, department):
-    found = body(metrics, department=department)
-    wanted = {f'=~"${variable["name"]}"' for variable in found["templating"]["list"]}
-    for panel in found["panels"]:
-        for selector in re.findall(r"\{[^{}]*\}", panel["targets"][0]["expr"]):
+def test_every_panel_of_a_trend_is_filtered_by_every_variable(metrics, department):
+    platform, dummy = models(metrics, department=department)
+    wanted = {f'=~"${variable.name}"' for variable in platform.variables}
+    (trend,) = [row for row in platform.rows if row.title == "Trend"]
+    for query in (query for panel in trend.panels for query in panel.queries):
+        for selector in re.findall(r"\{[^{}]*\}", query.expression):
             assert [text for text in wanted if text not in selector] == []
+
+
+@every_form
+def test_every_query_of_the_team_is_about_its_namespace(metrics):
+    dummy, team = models(metrics)
+    for panel in (panel for row in team.rows for panel in row.panels):
+        for query in panel.queries:
+            assert all('user_namespace=~"$namespace"' in it for it in re.findall(r"\{[^{}]*\}", query.expression))
+
+
+@every_form
+def test_a_counter_counts_once_by_however_many_monitors_it_is_scraped(metrics):
+    for title, expression in expressions(metrics).items():
+        for found in re.finditer(r"(increase|max_over_time)\(", expression):
+            assert "max without (container, endpoint, job, " in expression[: found.start()], title
 
 
 # --- department -------------------------------------------------------------------------------------------------------
@@ -230,13 +257,13 @@ def test_every_panel_is_filtered_by_every_variable(metrics, department):
 @every_form
 def test_without_the_label_nothing_speaks_of_departments_in_a_query(metrics):
     found = body(metrics, department=False)
-    queries = [target["expr"] for panel in found["panels"] for target in panel["targets"]]
+    queries = [target["expr"] for panel in panels(metrics, department=False) for target in panel["targets"]]
     queries += [variable["query"]["query"] for variable in found["templating"]["list"]]
     assert [query for query in queries if "department" in query] == []
 
 
 def test_without_the_label_there_is_no_department_panel():
-    assert DEPARTMENTS not in [panel["title"] for panel in body(department=False)["panels"]]
+    assert not [panel for panel in panels(department=False) if "department" in panel["title"]]
 
 
 def test_without_the_label_there_is_no_department_variable():
@@ -251,11 +278,13 @@ def test_with_the_label_there_is_a_department_variable():
 
 
 @every_form
-def test_every_legend_is_the_label_that_its_panel_groups_by(metrics):
-    for panel in body(metrics)["panels"]:
-        (target,) = panel["targets"]
-        (label,) = re.findall(r"\A\{\{\.([^{}]+)\}\}\Z", target["legendFormat"])
-        assert re.search(rf'by \("?{re.escape(label)}"?\)', target["expr"])
+@pytest.mark.parametrize("which", [0, 1], ids=["platform", "team"])
+def test_every_legend_is_a_text_or_the_label_that_its_query_groups_by(metrics, which):
+    for row in models(metrics)[which].rows:
+        for query in (query for panel in row.panels for query in panel.queries):
+            assert bool(query.legend) != bool(query.by)
+            renamed = f'"{query.by}", "$1"' in query.expression
+            assert not query.by or renamed or re.search(rf"by \((le, )?{query.by}\)", query.expression)
 
 
 @either_way
@@ -345,7 +374,7 @@ def test_the_dashboard_obeys_the_kinds_schema(metrics, department):
 )
 def test_the_schema_refuses_what_the_platform_would_not_show(wrong):
     document = copy.deepcopy(dashboard())
-    wrong(document["spec"]["body"]["panels"][0])
+    wrong(document["spec"]["body"]["panels"][1])
     assert not validator().is_valid(document)
 
 
@@ -371,12 +400,12 @@ def test_a_dashboard_is_as_wanted_when_all_that_is_wanted_is_there(wanted, found
 
 def test_a_native_histogram_is_asked_for_its_sum():
     for expression in expressions(["gen_ai_client_token_usage"]).values():
-        assert expression.count("histogram_sum(increase(") == expression.count("increase(")
+        sums = expression.count("histogram_sum(increase(") + expression.count("histogram_count(increase(")
+        assert sums == expression.count("increase(")
 
 
 def test_a_plain_name_that_begins_like_an_array_stays_in_the_department_panel():
-    (panel,) = [it for title, it in expressions([UNDERSCORED]).items() if "department" in title]
-    (selector,) = selectors(panel)
+    selector, *dummy = selectors(expressions([UNDERSCORED])[DEPARTMENTS])
     for value, taken in (
         ("Wyoming", True),
         ("research", True),
@@ -384,3 +413,120 @@ def test_a_plain_name_that_begins_like_an_array_stays_in_the_department_panel():
         ("WyIvc2FsZXMiXQ==", False),
     ):
         assert selected(selector, stored(UNDERSCORED, department=value)) is taken
+
+
+# --- one model, four renderings ---------------------------------------------------------------------------------------
+
+PROVIDERS = [
+    {"provider": "monitor", "api": "ait.alauda.io/v1alpha2", "kind": "MonitorDashboard", "labels": {}},
+    {"provider": "grafana", "api": "v1", "kind": "ConfigMap", "labels": {"grafana_dashboard": "1"}},
+    {
+        "provider": "grafana_operator",
+        "api": "grafana.integreatly.org/v1beta1",
+        "kind": "GrafanaDashboard",
+        "labels": {"dashboards": "grafana"},
+    },
+    {"provider": "perses", "api": "perses.dev/v1alpha2", "kind": "PersesDashboard", "labels": {}},
+]
+
+
+def gateway(*there, providers=PROVIDERS, department_stored=True, expected=True):
+    return {
+        "names": [UNDERSCORED],
+        "ports": [1064],
+        "department_stored": department_stored,
+        "labels": {"department": {"expected": expected}},
+        "dashboard_providers": [{**provider, "namespace": "monitoring", "plural": "x"} for provider in providers],
+        "dashboards": list(there),
+    }
+
+
+def plan(*there, **options):
+    return dashboard_plan.plan_dashboards(gateway(*there, **options), name="usage", folder="AML")
+
+
+def queries_of(manifest):
+    """All queries in a rendering, wherever it has them."""
+    found: list[str] = []
+
+    def visit(value):
+        if isinstance(value, dict):
+            found.extend(value[key] for key in ("expr", "query") if isinstance(value.get(key), str))
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item)
+        elif isinstance(value, str) and value.startswith("{\n"):
+            visit(json.loads(value))
+
+    visit(manifest["spec"] if "spec" in manifest else manifest["data"])
+    return found
+
+
+def test_each_provider_has_the_dashboard_of_the_platform_and_that_of_a_team():
+    found = [(item["kind"], item["metadata"]["name"]) for item in plan()["manifests"]]
+    assert found == [(provider["kind"], name) for provider in PROVIDERS for name in ("usage", "usage-team")]
+
+
+@pytest.mark.parametrize("number", range(2), ids=["platform", "team"])
+def test_each_rendering_has_every_query(number):
+    wanted = {query.expression for row in models()[number].rows for panel in row.panels for query in panel.queries}
+    for manifest in plan()["manifests"][number::2]:
+        assert wanted <= set(queries_of(manifest))
+
+
+def test_what_is_there_as_it_should_be_does_not_differ():
+    assert plan(*plan()["manifests"])["differing"] == []
+
+
+def test_an_edited_dashboard_differs_and_no_other():
+    there = copy.deepcopy(plan()["manifests"])
+    there[2]["data"] = {"usage.json": "{}"}
+    assert plan(*there)["differing"] == [plan()["manifests"][2]]
+
+
+def test_a_dashboard_of_that_name_that_is_not_ours_is_named():
+    there = copy.deepcopy(plan()["manifests"])
+    there[7]["metadata"]["labels"] = {}
+    assert plan(*there)["foreign"] == ["PersesDashboard monitoring/usage-team"]
+
+
+def test_where_nothing_shows_dashboards_it_is_said():
+    assert plan(providers=[])["where"].startswith("skipped, nothing in the cluster shows dashboards")
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_while_sidecars_have_counted_nothing_a_dashboard_stays_as_it_is(had):
+    there = plan(department_stored=had, expected=had)["manifests"]
+    assert plan(*there, department_stored=False)["differing"] == []
+
+
+def test_an_older_perses_has_the_dashboard_right_below_spec():
+    older = [{**PROVIDERS[3], "api": "perses.dev/v1alpha1"}]
+    (new, dummy), (old, dummy) = plan(providers=PROVIDERS[3:])["manifests"], plan(providers=older)["manifests"]
+    assert new["spec"]["config"] == old["spec"]
+
+
+def test_a_uid_is_stable_and_short_enough_for_grafana():
+    uids = [grafana.grafana_model(item, "n" * 60)["uid"] for item in models()]
+    assert all(len(uid) <= 40 for uid in uids)
+    assert len(set(uids)) == 2
+
+
+def test_each_panel_of_perses_stands_in_a_layout():
+    for item in models():
+        found = perses.perses_model(item)
+        placed = [it["content"]["$ref"].rpartition("/")[2] for own in found["layouts"] for it in own["spec"]["items"]]
+        assert placed == list(found["panels"])
+
+
+def test_files_can_be_imported_by_hand_also_where_nothing_shows_dashboards():
+    files = dashboard_plan.dashboard_files(gateway(providers=[]), name="usage", folder="AML")
+    assert [file["name"] for file in files] == [
+        "grafana-import.json",
+        "perses-import.json",
+        "grafana-import-team.json",
+        "perses-import-team.json",
+    ]
+    assert all(json.loads(file["text"]) for file in files)
