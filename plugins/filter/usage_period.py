@@ -43,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(start) and C(end) in ISO 8601 with their zone.
+  description: C(start) and C(end) in ISO 8601 with their zone, and the same of the period C(before).
   type: dict
 """
 
@@ -55,9 +55,10 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _calenda
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 
 
-def usage_period(now: str, zone: str, name: str = "", begin: str = "", end: str = "") -> dict[str, str]:
+def usage_period(now: str, zone: str, name: str = "", begin: str = "", end: str = "") -> dict[str, Any]:
     try:
-        return _calendar.parse_period(zone, now, name=name, begin=begin, end=end)
+        found = _calendar.parse_period(zone, now, name=name, begin=begin, end=end)
+        return {**found, "before": _calendar.span_before(zone, **found)}
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
 

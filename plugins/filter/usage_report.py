@@ -30,6 +30,21 @@ options:
     description: What the billing account is called in the FOCUS data, such as the name of the cluster.
     type: str
     default: ai-gateway
+  cluster:
+    description: The cluster, as the page is to call it.
+    type: str
+    default: ""
+  price_list:
+    description: Where the prices come from, as the page is to call it.
+    type: str
+    default: ""
+  before:
+    description: The result of M(aigateway.metering.token_usage_info) for the period before, for the page.
+    type: dict
+  per_namespace:
+    description: Whether there is a page and a CSV file for each namespace, with its own rows alone.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -44,10 +59,12 @@ _value:
     - C(table) is a list of lines; C(csv), C(json), C(html) and C(focus) are texts.
     - C(focus) has the charges in the columns of the FinOps Open Cost and Usage Specification; it is empty without
       prices.
+    - C(by_namespace) has the files for each namespace, each with its C(name) and C(text), if they were asked for.
   type: dict
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -60,18 +77,36 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_f
 
 
 def usage_report(
-    usage: Mapping[str, Any], prices: str | None = None, zone: str = "UTC", account: str = "ai-gateway"
+    usage: Mapping[str, Any],
+    prices: str | None = None,
+    zone: str = "UTC",
+    account: str = "ai-gateway",
+    *,
+    cluster: str = "",
+    price_list: str = "",
+    before: Mapping[str, Any] | None = None,
+    per_namespace: bool = False,
 ) -> dict[str, Any]:
+    head = _html.PageHead(cluster, account, price_list)
     try:
         report = _report.build_report(usage, None if prices is None else load_prices(prices), zone)
+        parts = _report.by_namespace(report) if per_namespace else {}
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     return {
         "table": _report.report_table(report),
         "csv": _report.to_csv(report),
         "json": _report.to_json(report),
-        "html": _html.to_html(report),
+        "html": _html.to_html(report, head, before),
         "focus": focus.to_focus_csv(report, account) if report.prices else "",
+        "by_namespace": [
+            {"name": f"{_report.file_name(name)}.{kind}", "text": text}
+            for name, part in parts.items()
+            for kind, text in (
+                ("html", _html.to_html(part, replace(head, about=name))),
+                ("csv", _report.to_csv(part)),
+            )
+        ],
     }
 
 

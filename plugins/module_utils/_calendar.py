@@ -15,6 +15,20 @@ import zoneinfo
 
 from ._errors import MeteringError
 
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 NAMES = ("this_month", "last_month", "yesterday")
 
 
@@ -28,9 +42,9 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(name)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
         raise MeteringError(
-            f"There is no time zone {name!r}.",
-            "A day or a month begins at another moment in another zone.",
-            "set report_zone to a name such as Europe/Berlin or UTC; where none is known at all, pip install tzdata.",
+            f"{name!r} is not a known time zone.",
+            "Days and months begin at different times in different time zones.",
+            "set report_zone to a name such as Europe/Berlin or UTC; if no zone is found at all: pip install tzdata.",
         ) from error
 
 
@@ -49,7 +63,7 @@ def parse_time(text: str, name: str, zone: datetime.tzinfo | None = None) -> dat
     if found is None:
         raise MeteringError(
             f"{name} is {text!r}.",
-            "A period needs a time with its zone: a day does not begin everywhere at once.",
+            "A time in a report needs its time zone: a day begins at different times in different zones.",
             f"set {name} to something like 2026-11-01T00:00:00+01:00.",
         )
     return found
@@ -106,8 +120,8 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
         start = day_start(day_of(end.timestamp() - 1, place), place)
     else:
         raise MeteringError(
-            f"There is no period {name!r}.",
-            "A report is about one of " + ", ".join(NAMES) + ", or about what lies between two times.",
+            f"{name!r} is not a known period.",
+            "A report covers one of " + ", ".join(NAMES) + ", or a period between two given times.",
             "correct report_period, or set report_from and report_to.",
         )
     return {"start": start.isoformat(), "end": end.isoformat()}
@@ -123,8 +137,8 @@ def parse_period(zone: str, now: str, *, name: str = "", begin: str = "", end: s
         return period(name or "last_month", zone, now)
     if name or not (begin and end):
         raise MeteringError(
-            "A report is about a named period, or about what lies between two times.",
-            "Given are " + ", ".join(filter(None, [name, begin and f"from {begin}", end and f"to {end}"])) + ".",
+            "A report covers a named period, or the time from report_from to report_to.",
+            "Given: " + ", ".join(filter(None, [name, begin and f"from {begin}", end and f"to {end}"])) + ".",
             "set report_period alone, or report_from and report_to together.",
         )
     place = zone_of(zone)
@@ -132,6 +146,38 @@ def parse_period(zone: str, now: str, *, name: str = "", begin: str = "", end: s
         "start": parse_time(begin, "report_from", place).isoformat(),
         "end": parse_time(end, "report_to", place).isoformat(),
     }
+
+
+def name_of_span(start: datetime.datetime, end: datetime.datetime) -> str:
+    """A period for a person: a month or a day of the calendar by its name, else both days."""
+    if end - start <= datetime.timedelta(0):
+        return start.date().isoformat()
+    place = start.tzinfo or datetime.UTC
+    first, last = start.date(), day_of(end.timestamp() - 0.001, place)
+    is_whole = day_start(first, place) == start and day_start(last + datetime.timedelta(days=1), place) == end
+    following = (first.replace(day=1) + datetime.timedelta(days=32)).replace(day=1)
+    if is_whole and first.day == 1 and last == following - datetime.timedelta(days=1):
+        return f"{MONTHS[first.month - 1]} {first.year}"
+    if first == last:
+        return f"{first.day} {MONTHS[first.month - 1]} {first.year}"
+    return f"{first.isoformat()} to {last.isoformat()}"
+
+
+def span_before(zone: str, start: str, end: str) -> dict[str, str]:
+    """The period before another: the month before a whole month, else as long a time.
+
+    Args:
+        zone: the name of the time zone in which days begin.
+        start: when the other begins, in ISO 8601 with its zone.
+        end: when it ends.
+    """
+    place = zone_of(zone)
+    begin, until = (parse_time(text, "a period").astimezone(place) for text in (start, end))
+    if begin.day == 1 and day_start(begin.date(), place) == begin:
+        before = (begin.date() - datetime.timedelta(days=1)).replace(day=1)
+        return {"start": day_start(before, place).isoformat(), "end": begin.isoformat()}
+    length = until.timestamp() - begin.timestamp()
+    return {"start": _at(begin.timestamp() - length, place).isoformat(), "end": begin.isoformat()}
 
 
 def days_of_period(start: float, end: float, zone: str) -> list[tuple[str, float, float]]:

@@ -73,7 +73,7 @@ def check_address(address: str, variable: str, instead: str) -> None:
     if "@" in address:
         raise MeteringError(
             f"{variable} ({shown}) has a user name or a password in it.",
-            "An address is shown in messages and logs, and what stands in it with it.",
+            "Addresses are shown in messages and logs, with everything that is in them.",
             f"leave them out of the address and set {instead}; keep these in a vault or a credential.",
         )
     try:
@@ -84,8 +84,8 @@ def check_address(address: str, variable: str, instead: str) -> None:
     if not is_one or "?" in address or "#" in address or any(it.isspace() or not it.isprintable() for it in address):
         raise MeteringError(
             f"{variable} is {shown!r}{' with a query or a fragment, which is not shown' if shown != address else ''}: "
-            "this is no address that can be asked.",
-            "Nothing is known without it.",
+            "it is not a valid address.",
+            "Without a valid address, nothing can be read.",
             f"set {variable} to http://HOST or https://HOST:PORT/PREFIX, without a query.",
         )
 

@@ -13,10 +13,10 @@ version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Holds the controller's flag against what is wanted, what was recorded and what sidecars emit; the PodMonitors and
-    each Prometheus replica's live targets against "each sidecar scraped once, and up"; and the samples against "each
-    has a namespace to bill".
-  - Lists what is not so. Nothing is changed, and drifts do not fail the task; the playbook C(aigateway.metering.check)
+  - Compares the controller's flag with the wanted pairs, the recorded pairs and the pairs that sidecars emit.
+    Checks in the monitors, and in each Prometheus replica's live targets, that each sidecar is scraped once and is up.
+    Checks that each sample has a namespace to bill.
+  - Lists what differs. Nothing is changed, and drifts do not fail the task; the playbook C(aigateway.metering.check)
     does that.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options

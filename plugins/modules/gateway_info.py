@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gateway_info
-short_description: Say what an Envoy AI Gateway maps, emits and lacks for metering
+short_description: Show what an Envoy AI Gateway maps, emits and lacks for metering
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
@@ -47,17 +47,17 @@ options:
     default: true
   method:
     description:
-      - As the option O(aigateway.metering.merge_metrics_attributes#module:method). With V(verify) somebody else sets
-        the flag, and only the record of what was added is tried to be written.
+      - As the option O(aigateway.metering.merge_metrics_attributes#module:method). With V(verify) something else sets
+        the flag, and the dry run covers only the record of the added pairs.
     type: str
     choices: [patch, verify]
     default: patch
   restart:
-    description: Whether stale proxies are about to be restarted; then it is a problem where one never rolls.
+    description: Whether stale proxies will be restarted. If so, a stale proxy that never rolls out is a problem.
     type: bool
     default: false
   monitor:
-    description: What the scrape is to be like; then RV(monitor) says what would have to change for it.
+    description: The wanted scrape. If it is given, RV(monitor) shows what would have to change.
     type: dict
     suboptions:
       name:
@@ -117,7 +117,7 @@ server:
   type: str
   sample: https://192.0.2.10:6443
 controller:
-  description: The controller's name, version, generation (empty where the tag tells none), flag, release and mapping.
+  description: The controller's name, version, generation (empty where the tag shows none), flag, release and mapping.
   returned: when there is one
   type: dict
   contains:
@@ -208,12 +208,12 @@ prometheuses:
   elements: str
   sample: [cpaas-system/kube-prometheus-0]
 prometheus:
-  description: The one that is to scrape, or an empty string.
+  description: The Prometheus object that has to scrape, or an empty string.
   returned: always
   type: str
   sample: cpaas-system/kube-prometheus-0
 names:
-  description: The names under which it stores token sums; none where it could not be asked.
+  description: The names under which it stores token sums; none if it could not be queried.
   returned: always
   type: list
   elements: str
@@ -270,12 +270,12 @@ dashboards:
 monitor:
   description:
     - What M(aigateway.metering.podmonitor_dedupe) would return in check mode; empty where O(monitor) is not given, or
-      where it could not be told.
+      where it is not known.
   returned: always
   type: dict
   sample: {kept: cpaas-system/ai-gateway-metrics, created: "", updated: "", removed: []}
 cost_management:
-  description: Those of Cost Management's programs that there are pods of, if these were looked for.
+  description: The Cost Management programs that have pods in the cluster, if they were looked for.
   returned: always
   type: list
   elements: str

@@ -31,7 +31,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) has the pairs in the flag, V(absent) takes them out.
+      - V(present) puts the pairs into the flag, V(absent) removes them.
       - Pairs that the base flag provides cannot be taken out, and V(x-user-namespace:user_namespace) not while
         chargeback is configured.
     type: str
@@ -42,13 +42,13 @@ options:
       - The pairs, as V(header:label,header:label).
       - With O(state=present), V(x-user-namespace:user_namespace) is always part of the result. The default is
         V(x-user-namespace:user_namespace,x-user-group:department).
-      - With O(state=absent), the default is what the record says that this collection has added.
+      - With O(state=absent), the default is the recorded list of pairs that this collection has added.
       - A list of these, or a map of header to label, is taken as well.
     type: raw
   allow_per_user:
     description:
       - Whether a pair that makes one series for each user may be added.
-      - One that is there already stays, whatever this says.
+      - A pair that is already there is kept, whatever the value.
     type: bool
     default: false
   chargeback_goes:
@@ -67,12 +67,12 @@ options:
     default: patch
   restart:
     description:
-      - Whether proxies may restart. With V(false), the flag is refused to change on a generation of the gateway that
-        then rolls its proxies by itself.
+      - Whether proxies may restart. With V(false), the module does not change the flag, and fails, if the gateway
+        would then roll its proxies by itself.
     type: bool
     default: true
   on_failure:
-    description: What becomes of the flag when the controller does not roll out with it.
+    description: What to do with the flag if the controller does not roll out with it.
     type: str
     choices: [rollback, keep]
     default: rollback
@@ -132,7 +132,7 @@ removed:
   elements: str
   sample: []
 sources:
-  description: For each pair, who had it.
+  description: For each pair, where it was found.
   returned: success
   type: dict
   sample: {"x-user-group:department": ["this run"]}

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Applies objects that carry our label C(app.kubernetes.io/managed-by), where they differ from what is there. One of
-    the same name without that label is refused before anything is changed.
+  - Applies objects that carry our label C(app.kubernetes.io/managed-by), where they differ from the cluster. If one of
+    the same name has no such label, the module fails before it changes anything.
   - Programs that read such an object only when they start are restarted where their pods are older than its last
     change. So an interrupted run is finished by the next one, and a run without a change restarts nothing.
 extends_documentation_fragment:
@@ -26,13 +26,13 @@ options:
   definitions:
     description:
       - The objects, each a C(ConfigMap), a C(PrometheusRule) or a C(MonitorDashboard).
-      - To remove objects only C(apiVersion), C(kind) and C(metadata) are looked at. One without a name stands for every
+      - To remove objects only C(apiVersion), C(kind) and C(metadata) are used. One without a name means every
         object of its kind that is ours.
     type: list
     elements: dict
     required: true
   state:
-    description: Whether they are to be there. With V(absent) only those that are ours are removed.
+    description: Whether the objects must exist. V(absent) removes only objects that are ours.
     type: str
     choices: [present, absent]
     default: present
@@ -55,7 +55,7 @@ options:
         type: str
         required: true
   timeout:
-    description: How many seconds those that were restarted may take until they are ready.
+    description: How many seconds the restarted pods may take to become ready.
     type: int
     default: 120
 """

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Predicts the targets that PodMonitors, ServiceMonitors, ScrapeConfigs and VMPodScrapes make of every sidecar, and
-    finds on the live targets what no object explains.
+  - Predicts the targets that PodMonitors, ServiceMonitors, ScrapeConfigs and VMPodScrapes create for every sidecar, and
+    finds in the live targets the scrape jobs that come from no object.
   - Keeps one that covers every sidecar, and removes the redundant ones that it may. A redundant one that is not ours is
     left, with the next command.
   - Where nothing covers the sidecars, creates one; where others cover some Gateways only, one for the rest. It is a
@@ -33,7 +33,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) has exactly one PodMonitor scrape the sidecars.
+      - V(present) ensures that exactly one monitor scrapes each sidecar.
       - V(absent) removes those that are ours, or with O(name) or O(gateways) only the one of that name or made for
         those Gateways.
     type: str
@@ -50,7 +50,7 @@ options:
     type: str
     default: 30s
   prune:
-    description: Which redundant ones are removed. One that scrapes other things as well never is.
+    description: Which redundant monitors are removed. One that also scrapes other targets is never removed.
     type: str
     choices: [none, ours, all]
     default: ours
@@ -85,12 +85,12 @@ prometheus:
   type: str
   sample: cpaas-system/kube-prometheus-0
 scraper:
-  description: The same with its kind, which tells it from one of another kind with the same name.
+  description: The same with its kind before it, because another kind may have the same name.
   returned: success, with O(state=present)
   type: str
   sample: Prometheus cpaas-system/kube-prometheus-0
 kept:
-  description: What was there and stays, separated by commas, or an empty string.
+  description: What was there and was kept, separated by commas, or an empty string.
   returned: success, with O(state=present)
   type: str
   sample: cpaas-system/ai-gateway-metrics
@@ -100,7 +100,7 @@ created:
   type: str
   sample: ""
 updated:
-  description: Ours, where it was brought back to what it should be, or an empty string.
+  description: Our monitor, if it differed and was corrected, or an empty string.
   returned: success, with O(state=present)
   type: str
   sample: ""
@@ -141,7 +141,7 @@ uncovered_pods:
   elements: str
   sample: []
 applied:
-  description: Whether what is to be changed was changed; false in check mode.
+  description: Whether the changes were applied; false in check mode.
   returned: success, with O(state=present)
   type: bool
   sample: true

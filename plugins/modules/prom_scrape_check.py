@@ -14,13 +14,13 @@ author:
   - The aigateway.metering authors (@aigateway)
 description:
   - Asks every running replica of the Prometheus for its active targets, and waits until each proxy pod's sidecar has
-    exactly one, and that one is up. Fails, naming the pods, the scrape pools and the last errors, when that does not
-    come true in time.
+    exactly one, and that one is up. If this takes too long, the module fails and names the pods, the scrape pools and
+    the last errors.
   - Targets are matched by pod IP and port, so it does not matter which kind of object, or which hand-written job, a
     target comes from.
-  - Then waits until what the sidecars expose is stored. Fails, with how many tokens are not, where that does not come
-    true in time; and where a proxy serves a Gateway with an AIGatewayRoute and has no sidecar.
-  - Then says under which name the token metric is stored and which of the mapped labels carry data.
+  - Then waits until what the sidecars expose is stored. If this takes too long, the module fails and shows how many
+    tokens are missing. It also fails if a proxy serves a Gateway with an AIGatewayRoute and has no sidecar.
+  - Then returns the names under which the token metric is stored, and which mapped labels carry data.
   - It asserts, so it is not named C(_info). It changes nothing.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -38,12 +38,12 @@ options:
     type: int
     default: 180
   on_duplicate:
-    description: Whether a sidecar that is scraped more than once fails the task, or is only warned of.
+    description: Whether the task fails or only warns if a sidecar is scraped more than once.
     type: str
     choices: [fail, warn]
     default: fail
   require_samples:
-    description: Whether it is a failure, and not only a warning, that no token sample is stored.
+    description: Whether the task fails, instead of only warning, if no token sample is stored.
     type: bool
     default: false
 """
@@ -79,7 +79,7 @@ replicas:
   elements: str
   sample: [cpaas-system/prometheus-kube-prometheus-0-0]
 evidence:
-  description: V(targets), or V(up) where the backend serves no targets and its series C(up) were judged.
+  description: V(targets), or V(up) where the backend serves no targets and its series C(up) were used.
   returned: success
   type: str
   sample: targets

@@ -15,14 +15,14 @@ author:
 description:
   - Follows each counter of the AI gateway's sidecars through its stored samples, and sums up what was added in a
     period.
-  - Unlike PromQL's C(increase), it neither extrapolates nor loses the first request of a new series. A counter is told
-    by its pod and by what the sidecar says, not by the scrape. A monitor that replaces another, or scrapes beside it,
-    bills nothing twice.
+  - Unlike PromQL's C(increase), it neither extrapolates nor loses the first request of a new series. A counter is
+    identified by its pod and by what the sidecar exposes, not by the scrape. If a monitor replaces another, or scrapes
+    the same pod, nothing is billed twice.
   - The value of a counter's first sample is growth where the pod was scraped before and had no such counter, or where
     its sidecar is known to have started in the period. Kubernetes says so of a running one; of one that has ended, its
     ReplicaSet was made in the period, or kube-state-metrics has stored that the pod was. Otherwise it is not billed,
-    and is told as a doubt.
-  - What cannot be known is told as well. That is scrape gaps, pods that have ended after their last scrape, a period
+    and is reported as a doubt.
+  - Doubts report what cannot be known. These are scrape gaps, pods that have ended after their last scrape, a period
     that begins before anything is stored, and tokens without a namespace.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -33,16 +33,16 @@ extends_documentation_fragment:
   - aigateway.metering.common.requirements
 options:
   start:
-    description: When the period begins, in ISO 8601 with its zone. What was scraped at that very time is not of it.
+    description: When the period begins, in ISO 8601 with its zone. A sample of exactly this time does not count.
     type: str
     required: true
   end:
-    description: When it ends. What was scraped at that very time is of it, so that periods add up.
+    description: When it ends. A sample of exactly this time counts, so that periods add up.
     type: str
     required: true
   by:
     description:
-      - What is summed by, of V(namespace), V(department), V(user), V(model), V(original_model), V(provider),
+      - The fields to group by, of V(namespace), V(department), V(user), V(model), V(original_model), V(provider),
         V(gateway) and V(pod). The model is the one that was requested of the provider.
       - The gateway, as namespace/name, is that of the pod's workload; it is empty where that is gone.
     type: list
@@ -54,16 +54,16 @@ options:
     default: UTC
   matchers:
     description:
-      - Labels and their values that tell this cluster's series from others in a store of several clusters, such as
+      - Labels and their values that only this cluster's series have in a store of several clusters, such as
         C(cluster).
       - Without them the tokens of every cluster in the store are summed up.
     type: dict
     default: {}
   cache:
     description:
-      - A file on the host that runs the module, in which the answers about times that are over are kept. A report that
-        was interrupted, or is made once more, then asks only for the rest.
-      - Answers belong to this very store, to this very question, and to times that are three hours over. One that is 40
+      - A file on the host that runs the module, that keeps answers about past times. A report that
+        was interrupted, or is run again, then queries only the rest.
+      - An answer is used only for the same store and query, and for times at least three hours ago. One that is 40
         days old is removed.
       - The file shows who has used what. Only its owner may read it.
     type: path
@@ -92,7 +92,7 @@ server:
   type: str
   sample: https://192.0.2.10:6443
 prometheus:
-  description: What was asked, as namespace/name.
+  description: The Prometheus object that was queried, as namespace/name.
   returned: success
   type: str
   sample: cpaas-system/kube-prometheus-0
@@ -107,7 +107,7 @@ end:
   type: str
   sample: "2026-11-30T23:00:00Z"
 by:
-  description: What it was summed by.
+  description: The fields that the rows are grouped by.
   returned: success
   type: list
   elements: str
@@ -194,6 +194,11 @@ doubts:
   type: list
   elements: str
   sample: ["Nothing is stored of 2026-11-01T00:00:00Z or before: the period may have begun without a scrape."]
+doubtful_tokens:
+  description: How many tokens these may be together; 0 also where it is not known of any.
+  returned: success
+  type: int
+  sample: 0
 """
 
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import token_usage_info

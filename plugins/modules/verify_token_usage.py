@@ -14,7 +14,7 @@ author:
   - The aigateway.metering authors (@aigateway)
 description:
   - Sends one plain and one streamed chat completion for each token through the gateway. Then requires that sidecars
-    have counted at least the tokens that the answers speak of, under a namespace to bill, and that every replica of
+    have counted at least the tokens that the answers report, under a namespace to bill, and that every replica of
     the Prometheus has stored what the sidecars show.
   - A caller whose samples lack the namespace is named with the reason that was found.
   - The requests use up tokens. Nothing else is changed; in check mode nothing is sent.
@@ -56,7 +56,7 @@ options:
     elements: str
     required: true
   prompt:
-    description: What to send; short, because it is paid for.
+    description: The prompt to send; short, because its tokens cost money.
     type: str
     default: hi
   headers:
@@ -67,7 +67,7 @@ options:
     description:
       - Names of further O(headers) whose values are secret and are in no output.
       - Those whose names have auth, cookie, token, secret, pass, key, credential, session, signature or bearer in them
-        are so anyway.
+        are always secret.
     type: list
     elements: str
     default: []
@@ -118,7 +118,7 @@ prometheus:
   type: str
   sample: cpaas-system/kube-prometheus-0
 rows:
-  description: What became of each caller's requests.
+  description: The result of each caller's requests.
   returned: always
   type: list
   elements: dict
@@ -153,7 +153,7 @@ rows:
       type: int
       sample: 18
     counted:
-      description: Whether that is all that the answers speak of.
+      description: Whether the sidecars have counted all tokens that the answers report.
       type: bool
       sample: true
     stored:

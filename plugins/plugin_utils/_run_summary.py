@@ -83,7 +83,7 @@ def _cut(text: str) -> str:
 
 def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
     if failure:
-        return f"NOT RIGHT: {failure.get('found') or failure.get('msg', '')}"
+        return f"FAILED: {failure.get('found') or failure.get('msg', '')}"
     if "pools" not in check:
         return "not checked, nothing was changed"
     pools = ", ".join(f"{name} ({count})" for name, count in sorted(check["pools"].items()))
@@ -99,5 +99,5 @@ def _next(check: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping
     if rollout["stale"]:
         return "in the maintenance window, run this without labels_restart: false and for every gateway"
     if check.get("no_traffic"):
-        return "send a request through the gateway and run this again: it then says which labels carry data"
-    return "open the dashboard; run this again at any time, it changes nothing that is right"
+        return "send a request through the gateway and run this again: it then shows which labels carry data"
+    return "open the dashboard; you can run this again at any time, it changes only what has drifted"

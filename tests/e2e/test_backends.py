@@ -252,5 +252,5 @@ def test_an_agent_is_asked_for_targets_and_another_for_series(metered: Stand, ag
 
 def test_without_another_for_series_an_agent_says_what_to_set(metered: Stand, agent: str) -> None:
     result = metered.module("prom_scrape_check", prometheus=agent, timeout=60)
-    assert "scrapes and keeps nothing" in result["msg"]
+    assert "scrapes, but stores nothing" in result["msg"]
     assert "scrape_api.url" in result["msg"]

@@ -66,7 +66,7 @@ def test_a_gateway_in_the_control_plane_namespace_is_told(in_control_plane: Stan
 
 
 def test_a_mapped_header_that_no_policy_sets_is_told(stand: Stand) -> None:
-    assert "No policy or route is seen to set the header of x-user-name:user, x-access-meta:client_id" in cautions(
+    assert "No policy or route was found to set the header of x-user-name:user, x-access-meta:client_id" in cautions(
         stand
     )
 

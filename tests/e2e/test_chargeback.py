@@ -161,7 +161,7 @@ def test_a_configuration_of_somebody_else_is_refused_before_anything_is_changed(
     before = programs(cost_management)
     run = cost_management.play("chargeback")
     assert run.code != 0
-    assert f"ConfigMap {namespace}/{name}: there already, and not ours." in run.text
+    assert f"ConfigMap {namespace}/{name}: already in the cluster, and not ours." in run.text
     assert not cost_management.get("prometheusrules", MONITORING)
     assert programs(cost_management) == before
 

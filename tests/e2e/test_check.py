@@ -146,7 +146,7 @@ def test_what_keeps_the_audit_from_its_end_is_in_the_report(stand: Stand, tmp_pa
     run = stand.play("check", check_report=str(report), scrape_prometheus="cpaas-system/none")
     assert run.code != 0
     (drift,) = json.loads(report.read_text())["drifts"]
-    assert (drift["kind"], "There is no Prometheus cpaas-system/none" in drift["found"]) == ("unknown", True)
+    assert (drift["kind"], "Prometheus cpaas-system/none does not exist" in drift["found"]) == ("unknown", True)
 
 
 READING = [

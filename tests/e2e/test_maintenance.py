@@ -104,7 +104,7 @@ def broken_image(fresh: Stand) -> Iterator[Stand]:
     ("on_failure", "flag", "said"),
     [
         ("rollback", platform.PLATFORM_MAPPING, "The previous flag was put back."),
-        ("keep", METERED, "The new flag was left, as on_failure says."),
+        ("keep", METERED, "The new flag was kept (on_failure: keep)."),
     ],
 )
 def test_a_controller_that_does_not_roll_out_is_told_with_what_became_of_the_flag(

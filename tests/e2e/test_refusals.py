@@ -18,9 +18,9 @@ from standlib import binaries
 from standlib.progress import StandError, wait_until
 
 WRONG_INPUT = {
-    "a header that is no field name": ("x user:y", "That is no HTTP field name", "correct the header's name"),
-    "a pair without a label": ("x-team:", "Every element has to be header:label", "correct that element"),
-    "an upper-case header": ("X-Team:team", "this would never match", "write x-team:team"),
+    "a header that is no field name": ("x user:y", "It is not a valid HTTP field name", "correct the header name"),
+    "a pair without a label": ("x-team:", "Every element must be header:label", "correct that element"),
+    "an upper-case header": ("X-Team:team", "this pair would never match", "write x-team:team"),
     "two headers for one label": ("x-a:team,x-b:team", "either, at random", "give each header a label of its own"),
     "a label that Prometheus renames": ("x-team:job", "rename yours to exported_job", "choose another label"),
     "a label with a hyphen": ("x-team:my-team", "under another name", "write x-team:my_team"),
@@ -42,7 +42,7 @@ def test_a_wrong_pair_is_refused_before_anything_is_changed(stand: Stand, pairs:
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"scrape_interval": "5"}, "That is no duration in Prometheus's syntax"),
+        ({"scrape_interval": "5"}, "It is not a valid Prometheus duration"),
         ({"scrape_prune": "everything"}, "must be one of: none, ours, all"),
     ],
     ids=["an interval without a unit", "an unknown way to prune"],
@@ -80,7 +80,7 @@ def test_how_many_series_a_per_user_pair_would_make_is_told_beside_the_retention
 def test_an_unknown_prometheus_is_refused_naming_those_there_are(stand: Stand) -> None:
     run = stand.site(scrape_prometheus="cpaas-system/other")
     assert run.code != 0
-    assert "There is no Prometheus cpaas-system/other; there is cpaas-system/kube-prometheus-0" in run.text
+    assert "Prometheus cpaas-system/other does not exist. Found: cpaas-system/kube-prometheus-0" in run.text
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_an_unreachable_cluster_is_named(stand: Stand) -> None:
 def test_an_account_that_may_not_read_is_told_so(stand: Stand, tmp_path: Path) -> None:
     run = stand.site(environment=stand.account(tmp_path, []))
     assert run.code != 0
-    assert "does not allow to get deployments" in run.text
+    assert "does not allow this account to get deployments" in run.text
     assert "docs/rbac.yml" in run.text
 
 

@@ -97,7 +97,7 @@ def test_a_monitor_beside_ours_that_edits_labels_is_a_doubt(metered: Stand) -> N
 def test_nothing_is_lost_at_a_restart_where_proxies_drain_for_longer_than_a_scrape_takes(default_drain: Stand) -> None:
     run = default_drain.site()
     assert run.code == 0, run.output
-    assert "may end 1 s after they are told to" in run.text, "of the gateway that drains quickly"
+    assert "may end 1 s after the stop signal" in run.text, "of the gateway that drains quickly"
     requests = traffic.mix(1, [caller for caller in tenants.CALLERS if caller.gateway == "gateway-a"])
     start = wait_for_scrapes(default_drain)
     with traffic.SteadyTraffic(default_drain.gateways(), requests) as steady:
@@ -121,7 +121,7 @@ def test_the_gateway_is_told_of_pods_that_have_ended_too(eventful: Accounted, st
 
 def test_a_time_without_its_zone_is_refused(stand: Stand) -> None:
     said = stand.module("token_usage_info", start="2026-11-01", end="2026-11-02T00:00:00Z")
-    assert "needs a time with its zone" in said["msg"]
+    assert "needs its time zone" in said["msg"]
 
 
 def test_the_report_is_shown_and_written(eventful: Accounted, stand: Stand, tmp_path: Path) -> None:
@@ -155,5 +155,5 @@ def test_a_price_list_that_is_none_is_told_without_a_traceback(stand: Stand, tmp
     prices.write_text("prices: []")
     run = stand.play("report", report_period="this_month", report_prices=str(prices))
     assert run.code != 0
-    assert "The price list is not right: currency is None" in run.text
+    assert "The price list is not valid: currency is None" in run.text
     assert "Traceback" not in run.output

@@ -114,7 +114,7 @@ def test_a_caller_with_an_api_key_is_named_with_that_reason(
         "forwardClientIDHeader": "x-user-id",
     }
     with_policies("team-b", {"jwt": None, "apiKeyAuth": by_key})
-    reason = "the caller has no JSON Web Token, and team-a/identity sets x-user-namespace from a claim of one"
+    reason = "the caller has no JSON Web Token, but team-a/identity sets x-user-namespace from one of its claims"
     wait_for_reason(metered, reason, "a-key-of-carol", "gateway-b")
 
 

@@ -129,7 +129,7 @@ class Identity:
             return f"{', '.join(dict.fromkeys(others))} can set {headers[0]}, and did not for this caller"
         names = self.setters.names(headers[0])
         if claims is None:
-            return f"the caller has no JSON Web Token, and {names} sets {headers[0]} from a claim of one"
+            return f"the caller has no JSON Web Token, but {names} sets {headers[0]} from one of its claims"
         for setter in setters:
             if isinstance(claim_at(claims, setter.claim), list):
                 return f"its claim {setter.shown} is an array, which {setter.name} cannot turn into one value"
@@ -243,7 +243,7 @@ def problems_of_caller(caller: Caller, missing: Mapping[str, str]) -> list[str]:
     if required in missing:
         found.append(f"The samples of {caller.name} carry no {required}: {missing[required]}.")
     if not caller.stored:
-        found.append(f"The tokens of {caller.name} are at the sidecar, but not in Prometheus.")
+        found.append(f"The sidecar has counted the tokens of {caller.name}, but Prometheus has not stored them.")
     return found
 
 

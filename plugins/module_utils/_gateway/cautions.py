@@ -28,7 +28,7 @@ def newer_generation(controller: str, version: str) -> list[str]:
         return []
     return [
         f"The controller {controller} is {version}, newer than v{_generations.TABLE[-1].version}, the newest that this "
-        "collection knows. Flags, ports and metrics are taken as they are found. Next: see that verify.yml is green, "
+        "collection has data for. It uses the flags, ports and metrics it finds. Next: check that verify.yml passes, "
         "and look for a newer release of aigateway.metering."
     ]
 
@@ -79,17 +79,17 @@ def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
     unset = [str(pair) for pair in pairs if not setters.of(pair.header)]
     if not unset:
         return []
-    hidden = f" Whether {', '.join(setters.opaque)} does cannot be told." if setters.opaque else ""
+    hidden = f" It is not known if {', '.join(setters.opaque)} sets it." if setters.opaque else ""
     return [
-        f"No policy or route is seen to set the header of {', '.join(unset)}.{hidden} Where nothing sets it, the label "
-        "stays empty, or carries what a caller writes there. Next: add claimToHeaders to the SecurityPolicy, or drop "
+        f"No policy or route was found to set the header of {', '.join(unset)}.{hidden} If nothing sets it, the label "
+        "stays empty, or has the value that the caller sends. Next: add claimToHeaders to the SecurityPolicy, or drop "
         "the pair."
     ]
 
 
 def unmetered_proxies(found: Iterable[Unmetered]) -> list[str]:
     """A warning for each proxy that serves and is metered by nobody."""
-    return [f"{item}. What it serves is in no bill. Next: {item.command}" for item in found]
+    return [f"{item}. The tokens that it serves are not billed. Next: {item.command}" for item in found]
 
 
 def per_user(pairs: Iterable[Pair]) -> list[str]:
@@ -99,7 +99,7 @@ def per_user(pairs: Iterable[Pair]) -> list[str]:
         return []
     return [
         f"The mapping has {', '.join(found)}, which makes one series for each user, model, token type and pod. It was "
-        "there before, so it stays. Next: check that Prometheus's retention bears it."
+        "there before, so this run keeps it. Next: check that Prometheus can hold these series for its retention."
     ]
 
 
@@ -108,7 +108,7 @@ def no_traffic(samples: Mapping[str, Sequence[Any]]) -> list[str]:
     if any(samples.values()):
         return []
     return [
-        "No sidecar has counted a token yet, so it cannot be shown that labels carry data. Next: send a request "
+        "No sidecar has counted a token yet, so it is not known if labels carry data. Next: send a request "
         "through the gateway and run this again."
     ]
 

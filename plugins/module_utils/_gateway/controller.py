@@ -87,10 +87,10 @@ class Controller:
             found[first][start:start] = [f"--{self.flag}={value}"]
         if mapping_of(flags_of(found), f"Deployment {self.name}") != tuple(pairs):
             raise MeteringError(
-                f"The flags of deployment {self.name} cannot be brought to --{self.flag}={value} safely.",
-                "They are written in a way in which another word would become the flag's value. Nothing was changed.",
+                f"The flag --{self.flag}={value} cannot be set safely in deployment {self.name}.",
+                "With the present arguments, another word would become the value of the flag. Nothing was changed.",
                 f"kubectl -n {self.namespace} edit deployment {self.deployment['metadata']['name']}: give the flag "
-                f"--{self.flag} a value of its own, before all words that are no flags",
+                f"--{self.flag} its own value, and put it before all arguments that are not flags",
             )
         return {name: words for name, words in found.items() if words != [*self.lists[name]]}
 
@@ -188,14 +188,14 @@ def find_controller(deployments: Iterable[Object], named: str = "") -> Controlle
         raise MeteringError(
             f"No AI gateway controller was found{' as ' + named if named else ''}: no Deployment has a container with "
             f"the flag --{_names.CONTROLLER_FLAG} or --{_generations.HEADER_FLAGS[0]}.",
-            "The mapping of headers to labels is set there and nowhere else.",
+            "The mapping of headers to labels is set only in the controller.",
             "check that Envoy AI Gateway is installed here: kubectl get deploy -A -l " + _names.CONTROLLER_LABELS,
         )
     if len(found) > 1:
         raise MeteringError(
             f"Several AI gateway controllers were found: {', '.join(sorted(c.name for c in found))}.",
             "Each has a flag of its own.",
-            "name the one that is meant with the variable labels_controller (namespace/name).",
+            "set labels_controller to the right one (namespace/name).",
         )
     return found[0]
 
@@ -213,7 +213,7 @@ def with_flag_of_its_generation(controller: Controller, sidecars: Iterable[Sidec
     if generation is not None and not generation.header_flag:
         raise MeteringError(
             f"The controller {controller.name} is v{generation.version} ({controller.image}), which maps no headers.",
-            "Its metrics carry no identity, whatever is set.",
+            "Its metrics cannot carry the identity of a caller.",
             "upgrade Envoy AI Gateway to v0.4 or later.",
         )
     if generation is not None:
@@ -233,7 +233,7 @@ def refuse_without_pods(controller: Controller) -> None:
     if controller.deployment["spec"].get("replicas", 1) == 0:
         raise MeteringError(
             f"Deployment {controller.name} is scaled to 0 (spec.replicas), so no controller runs.",
-            "It is what gives new proxy pods their sidecar and the mapping; without it they would serve unmetered or "
+            "The controller gives new proxy pods their sidecar and mapping. Without it, they would serve unmetered or "
             "not start. Nothing was changed.",
             f"kubectl -n {controller.namespace} scale deployment/{controller.deployment['metadata']['name']} "
             "--replicas=1, then run this again.",

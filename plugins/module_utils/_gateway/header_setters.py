@@ -68,7 +68,7 @@ class Setters:
         """A header that nothing is seen to set, for a person."""
         if not self.opaque:
             return f"no policy or route sets {header}"
-        return f"no policy or route is seen to set {header}; whether {', '.join(self.opaque)} does cannot be told"
+        return f"no policy or route was found to set {header}; it is not known if {', '.join(self.opaque)} does"
 
 
 def claim_at(claims: Mapping[str, Any], path: Sequence[str]) -> Any:

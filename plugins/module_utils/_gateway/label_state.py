@@ -65,7 +65,7 @@ def state_of(
     only_arrays = arrays(samples, [label])
     if only_arrays:
         return LabelState(False, False, f"{names} sets {header} from array claims only: {only_arrays[label][0]}")
-    what = "had that claim" if all(setter.claim for setter in setters.of(header)) else "came with a value for it"
+    what = "had that claim" if all(setter.claim for setter in setters.of(header)) else "had a value for it"
     return LabelState(False, False, f"{names} sets {header}, but no caller {what}")
 
 

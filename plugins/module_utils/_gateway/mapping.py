@@ -59,7 +59,7 @@ def parse_mapping(text: str, where: str) -> list[Pair]:
         if not (colon and header and label):
             raise MeteringError(
                 f"{where} has the element {element.strip()!r} in its mapping {text!r}.",
-                "Every element has to be header:label; the gateway does not start on anything else.",
+                "Every element must be header:label. With anything else, the gateway does not start.",
                 "correct that element, for example x-user-group:department.",
             )
         found[header] = label
@@ -109,7 +109,7 @@ def check_wanted(wanted: Sequence[Pair]) -> None:
             raise _refuse(
                 pair,
                 "has upper-case letters in its header",
-                "Envoy hands header names over in lower case and the gateway compares them exactly, so this would "
+                "Envoy passes header names in lower case, and the gateway compares them exactly. So this pair would "
                 "never match.",
                 f"write {header.lower()}:{label}.",
             )
@@ -117,8 +117,8 @@ def check_wanted(wanted: Sequence[Pair]) -> None:
             raise _refuse(
                 pair,
                 f"has {header!r} as its header",
-                "That is no HTTP field name (RFC 9110), so no request can carry it.",
-                "correct the header's name; letters, digits and hyphens are the usual ones.",
+                "It is not a valid HTTP field name (RFC 9110), so no request can carry it.",
+                "correct the header name; it usually has only letters, digits and hyphens.",
             )
         _check_label(pair)
         if header_of.setdefault(label, header) != header:
@@ -152,7 +152,7 @@ def _check_label(pair: Pair) -> None:
         raise _refuse(
             pair,
             f"has {label!r} as its label",
-            "The gateway sets that label, or others of its family, itself; this one would override it.",
+            "The gateway itself sets this label, or labels with its prefix. The pair would override them.",
             "choose another label.",
         )
 
@@ -209,8 +209,8 @@ def _refuse_clash(pair: Pair, source: str, known: Mapping[Pair, str]) -> None:
             raise MeteringError(
                 f"The header {pair.header!r} is mapped to the label {other.label!r} by {other_source} and to "
                 f"{pair.label!r} by {source}.",
-                "A header can fill one label only; taking either would lose the other.",
-                "decide for one, set it in the controller's flag and restart the proxies that emit the other.",
+                "A header can fill only one label, so one of the two labels would be lost.",
+                "choose one label, set it in the controller's flag and restart the proxies that emit the other.",
             )
         if other.label == pair.label and other.header != pair.header:
             raise MeteringError(
@@ -292,7 +292,7 @@ def _refuse_per_user(added: Iterable[Pair]) -> None:
                 pair,
                 "makes one series for each user",
                 "That is users x models x token types x pods series, which can exhaust Prometheus.",
-                "set labels_allow_per_user: true once retention and the number of users are known to bear it.",
+                "check the retention and the number of users, then set labels_allow_per_user: true.",
             )
 
 
@@ -307,8 +307,8 @@ def remove_pairs(controller: Sequence[Pair], base: Sequence[Pair], unwanted: Seq
             raise _refuse(
                 pair,
                 "comes from the base flag",
-                "Metrics carry it whatever the flag for metrics says.",
-                f"take it out of --{_names.BASE_FLAG} yourself; spans and logs lose it as well then.",
+                "Metrics carry it, whatever the value of the metrics flag.",
+                f"remove it from --{_names.BASE_FLAG} yourself; spans and logs then lose it as well.",
             )
     return Merge(tuple(pair for pair in controller if pair not in unwanted))
 

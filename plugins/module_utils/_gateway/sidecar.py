@@ -158,8 +158,8 @@ def scope_of(given: Sequence[str]) -> list[str]:
     for name in found:
         if not _NAMED.match(name):
             raise MeteringError(
-                f"{name!r} is named as a Gateway, and is not NAMESPACE/NAME.",
-                "A Gateway is told from others by both.",
+                f"The Gateway {name!r} is not written as NAMESPACE/NAME.",
+                "A Gateway is identified by both parts.",
                 "correct metering_gateways: a list of NAMESPACE/NAME, or a text a/b,c/d: kubectl get gateway -A",
             )
     return list(dict.fromkeys(found))
@@ -176,7 +176,7 @@ def require_sidecars(found: Sequence[Sidecar], scope: Sequence[str] = ()) -> Non
     if unknown:
         raise MeteringError(
             f"No running proxy pod with the container {_names.SIDECAR} belongs to the Gateway {', '.join(unknown)}.",
-            "It was named as one that is to be metered.",
+            "metering_gateways names it, but it has no sidecar to meter.",
             "correct metering_gateways (namespace/name): kubectl get gateway -A; kubectl get pod -A -l "
             f"{_names.PROXY_LABELS} -L {_names.GATEWAY_NAMESPACE_LABEL},{_names.GATEWAY_NAME_LABEL}",
         )

@@ -100,7 +100,7 @@ def unused_sidecars(pod: Object, gateway: str) -> Unmetered:
     return Unmetered(
         name_of(pod),
         gateway,
-        "no listener of it uses its sidecar: its statistics have no external processor",
+        "none of its listeners uses the sidecar: its statistics show no external processor",
         "install Envoy Gateway with the extensionManager of the AI gateway's envoy-gateway-values.yaml, and see that "
         "the AIGatewayRoute is accepted: kubectl get aigatewayroute -A",
     )

@@ -47,9 +47,9 @@ def refuse_what_would_wait_in_vain(
 def ignored_warning(controller: Controller, text: str) -> str:
     """What stands among the controller's flags and does not count."""
     return (
-        f"Deployment {controller.name} has {text} among its flags, which does not count: of a flag that stands twice "
-        "the last one does, and an older name of it only while the newer is empty. Its pairs are not in force. Next: "
-        "take it out, and name what is missing in labels_pairs."
+        f"Deployment {controller.name} has {text} in its flags, but the gateway ignores it: of a repeated flag it "
+        "uses the last value, and an older flag name only if the newer one is empty. Its pairs have no effect. Next: "
+        "remove it, and add the missing pairs to labels_pairs."
     )
 
 

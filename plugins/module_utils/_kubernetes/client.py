@@ -201,9 +201,9 @@ class Cluster:
             except HTTPError as error:
                 if last or method == "post":
                     raise self._unreachable(
-                        f"The API server {self.server} cannot be reached any more",
+                        f"The API server {self.server} can no longer be reached",
                         error,
-                        "What this run had done so far stands; the next run finishes it.",
+                        "The changes made so far are kept. The next run finishes the work.",
                     ) from error
                 _progress.tell(f"{path}: no answer ({type(error).__name__}), asking again")
             time.sleep(0.5 * 2**attempt)
@@ -383,9 +383,9 @@ class Cluster:
             if fields:
                 raise UnknownFieldsError(fields) from error
             raise MeteringError(
-                f"The API server {self.server} would refuse what this run is to write: {detail}.",
+                f"The API server {self.server} would reject a change that this run has to make: {detail}.",
                 "Nothing was changed.",
-                "correct the variable that has it; kubectl explain tells what the kind takes.",
+                "correct the variable that sets it; kubectl explain shows the fields of the kind.",
             ) from error
 
     def delete(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
@@ -421,7 +421,7 @@ class Cluster:
         if answer is None:
             raise MeteringError(
                 f"Pod {namespace}/{pod} does not serve {path} on port {port}, or is gone.",
-                "It was asked through the API server's pod proxy.",
+                "This run needs the answer, and sent the request through the API server's pod proxy.",
                 f"kubectl -n {namespace} get pod {pod}; if it was replaced meanwhile, run this again.",
             )
         return answer.decode("utf-8", "replace")
@@ -452,20 +452,20 @@ class Cluster:
             found = f"{where} answered {error.status} to {path}: {detail}."
             if _is_of_the_api_server(error) and error.status >= 500:
                 found = f"{where} cannot be reached by the API server {self.server}: {detail}."
-            raise BehindError(error.status, found, "It was asked for what this run has to know.", look) from error
+            raise BehindError(error.status, found, "This run needs the answer.", look) from error
         except MeteringError as error:
             if not isinstance(error.__cause__, ReadTimeoutError):
                 raise
             raise BehindError(
                 0,
-                f"{where} does not answer {path}, {PROXIED_ATTEMPTS} times within {seconds} s.",
-                "It hangs, or has too much to do; the API server, through which it was asked, answers.",
+                f"{where} did not answer {path} in {PROXIED_ATTEMPTS} attempts of {seconds} s.",
+                "It hangs or is overloaded. The API server, which forwarded the request, answers.",
                 look,
             ) from error
 
     def _refused(self, what: str, method: str, detail: str) -> RefusedError:
         return RefusedError(
-            f"The API server {self.server} does not allow to {method} {what}: {detail}.",
+            f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
             "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
         )

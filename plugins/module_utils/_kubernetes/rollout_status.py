@@ -47,7 +47,7 @@ def refuse_what_never_rolls(found: Iterable[tuple[str, Object]]) -> None:
     ]
     raise MeteringError(
         f"{'; '.join(f'{kind} {name_of(item)} {why}' for kind, item, why in held)}.",
-        "Its pods would keep the mapping that they have, and this run would wait in vain. Nothing was changed.",
+        "Its pods would keep their present mapping, and this run would wait until its timeout. Nothing was changed.",
         f"{'; '.join(commands)}; or set labels_restart: false and replace the proxies' pods yourself.",
     )
 

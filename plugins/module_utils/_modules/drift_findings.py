@@ -77,7 +77,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
                     "vanished",
                     controller.name,
                     f"The pair {pair} has vanished from the flag and from every sidecar{writer}.",
-                    "Its label is on no sample any more. An upgrade of the chart without the value does that.",
+                    "No sample has its label any more. A chart upgrade without the value causes this.",
                     f"{SITE} -e labels_pairs={mapping.render_mapping([*wished, *([] if pair in wished else [pair])])}",
                 )
             )
@@ -114,8 +114,8 @@ def of_scrape(plan: Plan) -> list[Drift]:
             Drift(
                 "monitor",
                 name_of(plan.create),
-                f"Nothing that {scraper} selects covers the sidecars.",
-                "Tokens are counted and not collected.",
+                f"No monitor that {scraper} selects covers the sidecars.",
+                "The sidecars count tokens, but nothing collects them.",
                 SITE,
             )
         )
@@ -125,7 +125,7 @@ def of_scrape(plan: Plan) -> list[Drift]:
                 "monitor",
                 name_of(plan.update),
                 "The monitor is ours and was edited.",
-                "It no longer scrapes what it should, or not as it should.",
+                "It no longer scrapes the right targets, or not with the right settings.",
                 f"{SITE} --diff",
             )
         )
@@ -145,8 +145,8 @@ def of_scrape(plan: Plan) -> list[Drift]:
             Drift(
                 "uncovered",
                 ", ".join(plan.uncovered),
-                f"Nothing that {scraper} selects covers these pods.",
-                "Their tokens are counted by nobody.",
+                f"No monitor that {scraper} selects covers these pods.",
+                "Their tokens are not collected.",
                 f"{SITE} names the PodMonitor that has to be widened",
             )
         )
@@ -163,8 +163,8 @@ def of_targets(verdicts: Mapping[str, Verdict]) -> list[Drift]:
                 "unscraped",
                 pod,
                 f"Prometheus {replica} has no target for it.",
-                "Its tokens are counted by nobody.",
-                f"{SITE}; a Prometheus that has not reloaded says why in its log",
+                "Its tokens are not collected.",
+                f"{SITE}; if Prometheus has not reloaded, its log shows why",
             )
             for pod in verdict.missing
         ]
@@ -182,8 +182,8 @@ def of_targets(verdicts: Mapping[str, Verdict]) -> list[Drift]:
             Drift(
                 "target down",
                 pod,
-                f"Prometheus {replica} says {error}.",
-                "Its tokens are not collected meanwhile; they are lost if it restarts before it is back.",
+                f"Prometheus {replica} reports its target as {error}.",
+                "Its tokens are not collected now. They are lost if it restarts before the target is up again.",
                 logs.format(*pod.split("/")),
             )
             for pod, error in verdict.down.items()
@@ -197,8 +197,8 @@ def of_unmetered(found: Iterable[Unmetered]) -> list[Drift]:
         Drift(
             "unmetered",
             item.pod,
-            f"Of gateway {item.gateway}: {item.why}.",
-            "What it serves is in no bill.",
+            f"The pod belongs to Gateway {item.gateway}: {item.why}.",
+            "The tokens that it serves are not billed.",
             item.command,
         )
         for item in found
@@ -218,7 +218,7 @@ def of_unstored(found: Mapping[str, tuple[int, int]], scraper: str) -> list[Drif
             pod,
             f"It exposes {exposed} tokens, of which {lacking} are not stored, although {scraper} scrapes it with "
             "success.",
-            "What is not stored can be billed to nobody.",
+            "Tokens that are not stored cannot be billed.",
             "look for what drops or renames the samples: metricRelabelings of its monitor, the scrape class, limits",
         )
         for pod, (exposed, lacking) in sorted(found.items())
@@ -242,8 +242,8 @@ def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[T
             "unbilled",
             pod,
             f"{tokens:.0f} tokens since its start carry no {label}" + (f": {reason}." if reason else "."),
-            "They can be billed to nobody.",
-            "find the callers whose token has no such claim, or who come with an API key: ansible-playbook "
+            "They cannot be billed.",
+            "find the callers whose token has no such claim, or who use an API key: ansible-playbook "
             "aigateway.metering.verify",
         )
         for pod, tokens in sorted(unbilled.items())

@@ -62,7 +62,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"The flag --{controller.flag} of deployment {controller.name} is {controller.value!r}, not "
             f"{merged.value!r}.",
-            "It was to be set by somebody else before this, and only to be verified here.",
+            "The method is verify: something else has to set the flag before this task.",
             "check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
         )
     if not module.check_mode:
@@ -148,7 +148,7 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
         raise MeteringError(
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
             f"{namespace}/{name}.",
-            "Cost Management bills by the label user_namespace; without it nobody is billed.",
+            "Cost Management bills by the label user_namespace. Without it, nothing can be billed.",
             f"remove the chargeback first (kubectl -n {namespace} delete configmap {name}), or keep the pair.",
         )
 
@@ -204,7 +204,7 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
     if still:
         raise MeteringError(
             f"The controller {controller.name} did not roll out within {timeout:.0f} s; it still waits for {still}.",
-            "Proxies are not restarted meanwhile: they could get the old mapping from an old controller pod.",
+            "Proxies were not restarted: an old controller pod could give them the old mapping.",
             f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events; then run this again.",
         )
 
@@ -220,7 +220,7 @@ def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
         raise MeteringError(
             f"The pairs {mapping.render_mapping(gone)} were written into the flag of deployment {current.name} and are "
             f"gone again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
-            "What owns the Deployment reverts each change of it, so the labels would not last.",
+            "The owner of the Deployment reverts each change, so the labels would be lost again.",
             f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
             "Helm values), then run this again.",
         )
@@ -231,7 +231,7 @@ def roll_back_flag(
 ) -> MeteringError:
     """The error, with what became of the flag: put back as it was, or left as the user chose."""
     if on_failure == "keep":
-        return MeteringError(error.found, f"{error.why} The new flag was left, as on_failure says.", error.command)
+        return MeteringError(error.found, f"{error.why} The new flag was kept (on_failure: keep).", error.command)
     namespace, name = controller.name.split("/")
     for dummy in range(ROLLBACK_ATTEMPTS):
         deployment = cluster.get(reader.APPS, "deployments", namespace, name)
@@ -246,7 +246,7 @@ def roll_back_flag(
         return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
     return MeteringError(
         error.found,
-        f"{error.why} The previous flag could not be put back: somebody else keeps changing the Deployment.",
+        f"{error.why} The previous flag could not be put back: another writer keeps changing the Deployment.",
         f"{error.command} The flag was {controller.value!r}.",
     )
 
@@ -264,7 +264,7 @@ def helm_warning(controller: Controller, value: str) -> str:
     release = controller.helm
     return (
         f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
-        f"next upgrade writes the flag anew from its values. Next: set {_generations.VALUES_KEYS[controller.flag]} to "
+        f"next upgrade overwrites the flag with its values. Next: set {_generations.VALUES_KEYS[controller.flag]} to "
         f"{value} in them, or run with labels_method: helm."
     )
 

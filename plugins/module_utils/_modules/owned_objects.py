@@ -92,15 +92,15 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
         wrong += [f"metadata.{name}" for name in ("namespace", "name") if not _is_text(metadata.get(name))]
     if wrong:
         raise MeteringError(
-            f"Definition {number} has no {', '.join(wrong)}, or not as a text.",
-            "Which object is meant is not known. Nothing was changed.",
-            "complete the option definitions; put quotes around a name that is made of digits.",
+            f"Definition {number} has no {', '.join(wrong)}, or the value is not a string.",
+            "The object cannot be identified. Nothing was changed.",
+            "complete the option definitions; put quotes around a name that has only digits.",
         )
     if document["kind"] not in PLURALS:
         raise MeteringError(
             f"Definition {number} is a {document['kind']}.",
-            f"Only these can be ours: {', '.join(PLURALS)}. Nothing was changed.",
-            "correct the option definitions; other kinds are kubernetes.core.k8s's.",
+            f"This collection can own only these kinds: {', '.join(PLURALS)}. Nothing was changed.",
+            "correct the option definitions; for other kinds use kubernetes.core.k8s.",
         )
 
 
@@ -117,8 +117,8 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
     ]
     if foreign:
         raise MeteringError(
-            f"{', '.join(foreign)}: there already, and not ours.",
-            "It would be overwritten, and removed with the metering later. Nothing was changed.",
+            f"{', '.join(foreign)}: already in the cluster, and not ours.",
+            "This run would overwrite it, and remove.yml would later delete it. Nothing was changed.",
             "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
         )
     for document, found in zip(wanted, there, strict=True):
@@ -215,9 +215,9 @@ def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
     except UnknownFieldsError as error:
         raise MeteringError(
             f"The cluster's {document['kind']} does not have the field {error}, which "
-            f"{name_in_result(document)} is to have.",
-            "It would be dropped in silence. Nothing was changed.",
-            "upgrade the operator that brings the kind.",
+            f"{name_in_result(document)} needs.",
+            "The API server would drop it silently. Nothing was changed.",
+            "upgrade the operator that installs this kind.",
         ) from error
 
 

@@ -63,7 +63,7 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     ]
     if names and not ours:
         module.warn(
-            f"Nothing is removed: no monitor of ours is called {', '.join(sorted(names))}. Those that are ours: "
+            f"Nothing is removed: no monitor of ours has the name {', '.join(sorted(names))}. Next: list ours: "
             f"kubectl get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
         )
     if not module.check_mode:
@@ -105,17 +105,17 @@ def problems_of_plan(plan: Plan) -> list[MeteringError]:
                 f"{source.title} scrapes sidecars "
                 + ("more than once by itself." if keeper else f"that {plan.after} scrapes already."),
                 "Every token is counted twice. "
-                + ("It was left because scrape_prune says so." if ours else "It is not ours, so it was left."),
+                + ("It was left because of scrape_prune." if ours else "It is not ours, so it was left."),
                 f"{command}{may}",
             )
         )
     if plan.uncovered:
         found.append(
             MeteringError(
-                f"Nothing that {plan.prometheus.name} selects covers {', '.join(plan.uncovered)}.",
-                f"Their tokens are counted by nobody; {plan.after} covers others of the same Gateway, and no labels "
-                "tell them apart.",
-                f"widen the selector of {plan.after}, or remove it so that one is made for all.",
+                f"No monitor that {plan.prometheus.name} selects covers {', '.join(plan.uncovered)}.",
+                f"Their tokens are not collected. {plan.after} covers other pods of the same Gateway, and no labels "
+                "distinguish them.",
+                f"widen the selector of {plan.after}, or remove it: the next run then creates one for all pods.",
             )
         )
     return found

@@ -52,14 +52,14 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         module.warn(f"{problem}. Its tokens are counted that many times in every sum.")
     if seen.by_series:
         module.warn(
-            f"{view.scraper.name} serves no targets, so its series `up` were judged: a target that has never been "
-            "scraped, and one whose instance label was rewritten, do not show in them."
+            f"{view.scraper.name} serves no targets, so its series `up` were used. They do not show a target that was "
+            "never scraped, or a target whose instance label was rewritten."
         )
     tails = live_targets.tails(next(iter(seen.verdicts.values())), seen.sidecars)
     for gateway, (interval, drain) in sorted(tails.items()):
         module.warn(
-            f"Proxies of {gateway} may end {drain:g} s after they are told to, and are scraped every {interval:g} s. "
-            f"What they count in up to {interval - drain:g} s before each restart is lost to the bill. Next: set "
+            f"Proxies of {gateway} may end {drain:g} s after the stop signal, but are scraped every {interval:g} s. "
+            f"The tokens of up to {interval - drain:g} s before each restart are not billed. Next: set "
             f"spec.shutdown.minDrainDuration of its EnvoyProxy to {interval + DRAIN_MARGIN:g}s or more."
         )
     replica, names, token_types = backend.stored_form(view.backend, seen.replicas)
@@ -107,7 +107,7 @@ def no_samples(module: Any, prometheus: Scraper) -> None:
     """Warn that nothing is stored yet, or fail where samples are required."""
     error = MeteringError(
         f"Prometheus {prometheus.name} has stored no token sample of these proxies yet.",
-        "The scrape works; a sidecar has nothing to tell before its first request.",
+        "The scrape works, but a sidecar exposes no token samples before its first request.",
         "send a request through the gateway, and run this again.",
     )
     if module.params["require_samples"]:

@@ -119,8 +119,8 @@ def order_proxies(found: Sequence[Proxy], first: str) -> list[Proxy]:
     """
     if first and first not in {proxy.gateway for proxy in found}:
         raise MeteringError(
-            f"The Gateway {first} has no proxy among those that are to be rolled out.",
-            "It was named as the one to begin with.",
+            f"The Gateway {first} has no proxy among the proxies to roll out.",
+            "labels_first_gateway names it as the first one to restart.",
             "correct labels_first_gateway (namespace/name): kubectl get gateway -A",
         )
     return sorted(found, key=lambda proxy: (proxy.gateway != first, proxy.name))
@@ -190,7 +190,7 @@ def _bring_up_to_date(
         controller = reader.read_controller(cluster, options["controller"])
         current = next((item for item in reader.read_proxies(cluster) if item.name == first.name), None)
         if current is None:
-            return "a pod of it to carry the sidecar"
+            return "one of its pods to have the sidecar"
         proxy = current
         stale = proxy.stale(controller)
         if proxy.unsettled():
@@ -203,7 +203,7 @@ def _bring_up_to_date(
             try:
                 restart(cluster, proxy)
             except ConflictError:
-                return "somebody else's change of it"
+                return "another writer's change of it"
             restarted = True
         return f"stale pods to be replaced: {', '.join(sidecar.name for sidecar in stale)}"
 
@@ -215,13 +215,13 @@ def _bring_up_to_date(
         raise MeteringError(
             f"The proxy {first.name} of gateway {first.gateway} was not settled within {timeout:.0f} s; it still "
             f"waits for {still}.",
-            "The proxies after it were left alone; its old pods go on serving where the rollout strategy keeps them.",
+            "The proxies after it were not restarted. Its old pods keep serving if the rollout strategy keeps them.",
             f"{describe}; then run this again",
         )
     if still:
         result.warnings.append(
             f"The proxy {first.name} of gateway {first.gateway} has the controller's mapping in every running pod, but "
-            f"still waits for {still}. That is none of this run's doing. Next: {describe}"
+            f"still waits for {still}. This run did not cause that. Next: {describe}"
         )
     elif restarted or stale_before or unsettled_before:
         # Before the next one is touched: what was made new has to answer.

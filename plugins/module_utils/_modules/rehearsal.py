@@ -103,16 +103,16 @@ def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
             lacking.append(write.permission)
         except UnknownFieldsError as error:
             raise MeteringError(
-                f"{write.where} was to be written with {error}, which its kind does not have.",
-                "It would be dropped in silence. Nothing was changed.",
-                "upgrade the operator that brings the kind.",
+                f"{write.where} needs the field {error}, which its kind does not have.",
+                "The API server would drop it silently. Nothing was changed.",
+                "upgrade the operator that installs this kind.",
             ) from error
         except MeteringError as error:
             raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
     refuse(lacking)
     return [
-        f"Whether the API server would take the change of {where} is not known: an admission webhook does not support "
-        "dry runs, or somebody has just changed it. The run goes on. Next: kubectl get "
+        f"It is not known if the API server would accept the change of {where}: an admission webhook does not support "
+        "dry runs, or the object has just changed. The run continues. Next: kubectl get "
         "validatingwebhookconfigurations,mutatingwebhookconfigurations"
         for where in unknown
     ]

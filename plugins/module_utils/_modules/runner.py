@@ -130,7 +130,7 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
         for own in secrets:
             text = own.hide(text)
         module.fail_json(
-            msg=f"{text}. This is a defect of the module; nothing more is known. "
+            msg=f"{text}. This is a bug in the module; its cause is not known. "
             "Next: run it again with -vvv and report what it prints."
         )
     module.exit_json(server=cluster.server, **result)
@@ -146,7 +146,7 @@ def _until_no_conflict(
         except ConflictError as conflict:
             last = conflict
     raise MeteringError(
-        f"Somebody else kept changing the same object: {last}.",
-        f"After {ATTEMPTS} attempts this run gave way; what it had done so far stands.",
-        "find out who writes it (kubectl get --show-managed-fields -o yaml), then run this again.",
+        f"Another writer kept changing the same object: {last}.",
+        f"This run stopped after {ATTEMPTS} attempts. The changes made so far are kept.",
+        "find out what writes it (kubectl get --show-managed-fields -o yaml), then run this again.",
     )

@@ -61,18 +61,18 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         if not re.fullmatch(r"[a-zA-Z_]\w*", name):
             raise MeteringError(
                 f"{name!r} among the matchers is not a valid label name.",
-                "It cannot be asked for.",
+                "Prometheus cannot select series by it.",
                 "correct report_matchers.",
             )
     unknown = [name for name in options["by"] if name not in DIMENSIONS]
     if unknown:
         raise MeteringError(
-            f"by has {', '.join(unknown)}, which is none of {', '.join(DIMENSIONS)}.",
-            "Rows can be told apart by these only.",
+            f"by has {', '.join(unknown)}. Its valid values are {', '.join(DIMENSIONS)}.",
+            "Rows can be grouped only by these.",
             "correct report_by.",
         )
     if not options["by"]:
-        raise MeteringError("by is empty.", "Nothing would tell the rows apart.", "set report_by, or leave it out.")
+        raise MeteringError("by is empty.", "Rows must be grouped by something.", "set report_by, or leave it out.")
     days = _calendar.days_of_period(start, end, options["zone"])
     replicas = backend.storing()
     now = time.time()
@@ -99,6 +99,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "days": [{"date": day[0], **usage_to_result(own)} for day, own in zip(days, sums.days, strict=True)],
         **usage_to_result(sums.whole),
         "doubts": gravest_first(found),
+        "doubtful_tokens": round(sum(doubt.tokens for doubt in found)),
     }
 
 
@@ -143,9 +144,7 @@ def present_doubts(
     samples, silent = _reader.read_readable_token_sums(cluster, asked)
     counted = [item for item in asked if samples.get(item.name)]
     found = [
-        Doubt(
-            f"{name} could not be asked what it has counted, so it is not known whether that is stored: {error.found}"
-        )
+        Doubt(f"The counters of {name} could not be read, so it is not known if they are stored: {error.found}")
         for name, error in silent.items()
     ]
     if not counted:
@@ -160,8 +159,8 @@ def present_doubts(
             found.append(
                 Doubt(
                     f"{sidecar.name} shows {shows} tokens at present, of which {lacking} are not stored: they are not "
-                    "in this bill. The next scrape may bring them; else ansible-playbook aigateway.metering.check "
-                    "says more.",
+                    "in this report. The next scrape may store them. If not, ansible-playbook aigateway.metering.check "
+                    "shows more.",
                     lacking,
                 )
             )

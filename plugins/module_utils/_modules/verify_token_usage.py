@@ -63,7 +63,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     if not tokens:
         raise MeteringError(
             "No token was given.",
-            "A caller is known by its token.",
+            "The gateway identifies a caller by its token.",
             "set verify_tokens to a list with one token for each tenant.",
         )
     check_address(options["address"], "verify_address", "verify_tokens, or verify_headers")
@@ -101,7 +101,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             " ".join(problems),
             "These tokens cannot be billed as they are.",
-            "mend what is named; ansible-playbook aigateway.metering.check says whether anything else has drifted.",
+            "fix these problems; ansible-playbook aigateway.metering.check shows whether anything else has drifted.",
             **result,
         )
     return result

@@ -140,9 +140,9 @@ class Address:
             detail = error.read().decode("utf-8", "replace")
             if error.code in (401, 403):
                 raise NotLetInError(
-                    f"{self.name} does not let this run in: it answered {error.code}.",
+                    f"{self.name} refused the request of this run: it answered {error.code}.",
                     "Its targets and series cannot be judged without it.",
-                    "set what it asks for in scrape_api: username and password, token, client_cert and client_key, or "
+                    "set what it requires in scrape_api: username and password, token, client_cert and client_key, or "
                     "headers such as X-Scope-OrgID.",
                 ) from error
             if error.code in (404, 405, 410, 501):
@@ -152,7 +152,7 @@ class Address:
         except ValueError as error:  # its text may hold a header
             raise MeteringError(
                 f"A request to {self.name} could not be made: the address or a header is not valid.",
-                "Nothing was asked.",
+                "No request was sent.",
                 "correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
             ) from error
         except (URLError, OSError) as error:
@@ -165,7 +165,7 @@ class Address:
 
 def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
     """Why something behind the API server refuses to be asked this way; None where its answer does not say that."""
-    why = "The API server hands on no credentials, so it cannot be asked this way."
+    why = "The API server forwards no credentials, so it cannot be queried this way."
     command = (
         "set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
         "password, or client_cert and client_key; scrape_api.targets_urls has the address of each replica."
@@ -181,8 +181,8 @@ def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
         return NotLetInError(f"{name} asks for a client certificate.", why, command)
     if "HTTP request to an HTTPS server" in error.found:
         return NotLetInError(
-            f"{name} speaks HTTPS, and the object that runs it does not say so.",
-            "It was asked in plain HTTP.",
+            f"{name} uses HTTPS, but the object that runs it does not show that.",
+            "The request was sent in plain HTTP, so it failed.",
             "set spec.web.tlsConfig of that object, or scrape_api.service to NAMESPACE/https:SERVICE:PORT.",
         )
     return None
@@ -195,7 +195,7 @@ def _seconds(path: str) -> int:
 def _not_served(name: str, path: str, status: str) -> NotServedError:
     return NotServedError(
         f"{name} does not serve {path}: it answered {status}.",
-        "It speaks another API than was expected, or is reached at another prefix.",
+        "It has a different API than expected, or its API has a different path prefix.",
         "correct scrape_api: url is the address before /api/v1 (Mimir's ends with /prometheus).",
     )
 
@@ -214,7 +214,7 @@ def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str) -> 
     raise MeteringError(
         f"Prometheus {api.name} answered {path} with an error: {detail}.",
         "Its targets and series cannot be judged without it.",
-        "look at its log; an address of a proxy may answer for it with a page of its own.",
+        "look at its log; if the address is that of a proxy, the proxy may have answered with its own page.",
     )
 
 
@@ -232,9 +232,9 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
     beside = [key for key in ("username", "password", "token", "headers", "client_cert") if options.get(key)]
     if options.get("service") and beside:
         raise MeteringError(
-            f"scrape_api has service, and {', '.join(beside)} beside it.",
-            "The API server hands on nothing of that: it uses the credentials itself.",
-            "reach the service at an address with scrape_api.url, or leave those out.",
+            f"scrape_api has service together with {', '.join(beside)}.",
+            "The API server does not forward these to the service: it uses credentials itself.",
+            "set scrape_api.url to an address of the service instead, or remove the others.",
         )
     if not options.get("feature"):
         return options
@@ -242,8 +242,8 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
     database = (((found or {}).get("spec") or {}).get("accessInfo") or {}).get("database") or {}
     if not database.get("address"):
         raise MeteringError(
-            f"The platform does not say where its monitoring is: feature {FEATURE} is absent or has no address.",
-            "scrape_api.feature says that it does.",
+            f"The platform shows no address of its monitoring: feature {FEATURE} is absent or has no address.",
+            "scrape_api.feature is set, so the address is read from there.",
             f"kubectl get features.infrastructure.alauda.io {FEATURE} -o yaml; or set scrape_api.url.",
         )
     options["url"] = database["address"]
@@ -252,8 +252,8 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
     secret = cluster.get("v1", "secrets", SECRETS_NAMESPACE, name) if name else None
     if name and secret is None:
         raise MeteringError(
-            f"The platform names the secret {SECRETS_NAMESPACE}/{name} for its monitoring, and it is not there.",
-            "Without it nobody is let in.",
+            f"The platform names the secret {SECRETS_NAMESPACE}/{name} for its monitoring, but it does not exist.",
+            "Without it, this run has no credentials for the monitoring.",
             f"kubectl -n {SECRETS_NAMESPACE} get secret {name}; or set scrape_api.url, username and password.",
         )
     if secret is not None:

@@ -62,7 +62,7 @@ def estimated_series(pair: str, stored: StoredSeries) -> str:
     counted = stored.counted
     kept = f"Prometheus {stored.name} has {counted['series']} series of the metric and keeps them {stored.retention}."
     if not counted["sums"]:
-        return f"How many series {pair} would make cannot be told: no sample is stored. {kept}"
+        return f"The number of series that {pair} would make is not known: no sample is stored. {kept}"
     # A histogram is stored as its buckets, its count and its sum.
     histogram = ceil(counted["series"] / counted["sums"])
     number = counted["models"] * counted["types"] * counted["pods"] * histogram

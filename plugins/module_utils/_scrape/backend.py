@@ -84,9 +84,9 @@ class Backend:
         """
         if not self.has_a_store:
             raise MeteringError(
-                f"{self.scraper.kind} {self.scraper.name} scrapes and keeps nothing.",
-                "What is stored has to be asked where it writes to.",
-                f"set scrape_api.url to the address for queries of what it writes to: kubectl -n "
+                f"{self.scraper.kind} {self.scraper.name} scrapes, but stores nothing.",
+                "Queries must go to the store that it writes to.",
+                f"set scrape_api.url to the query address of that store: kubectl -n "
                 f"{self.scraper.namespace} get {self.scraper.kind.lower()} -o yaml",
             )
 
@@ -131,14 +131,14 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
     found = [Replica(tuple(own)) for own in by_ordinal.values() if len(own) >= shards]
     if by_ordinal and not found:
         raise MeteringError(
-            f"{scraper.kind} {scraper.name} has {shards} shards, and of no replica of it all of them run.",
-            "What the missing ones scrape, and have stored, is not known; it would be missing in every sum.",
+            f"{scraper.kind} {scraper.name} has {shards} shards, but no replica has all its shards running.",
+            "The samples of the missing shards cannot be read. They would be missing in every sum.",
             f"kubectl -n {scraper.namespace} get pod -l {labels}",
         )
     if not found:
         raise MeteringError(
             f"{scraper.kind} {scraper.name} has no running pod.",
-            "Nothing is scraped meanwhile, and nothing can be asked.",
+            "It scrapes nothing now, and cannot be queried.",
             f"kubectl -n {scraper.namespace} get pod -l {labels}",
         )
     return found

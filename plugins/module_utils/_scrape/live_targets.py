@@ -45,7 +45,7 @@ class Verdict:
 
     def losses(self) -> list[str]:
         """Where tokens are lost, one sentence for each pod."""
-        found = [f"{pod} is scraped by nobody" for pod in self.missing]
+        found = [f"{pod} is not scraped" for pod in self.missing]
         return found + [f"{pod} is not up: {error}" for pod, error in self.down.items()]
 
     def doubles(self) -> list[str]:

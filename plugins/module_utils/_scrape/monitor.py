@@ -119,8 +119,8 @@ def _refuse_others(scope: Sequence[str], others: Sequence[Sidecar]) -> None:
     if beyond:
         raise MeteringError(
             f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
-            "Labels select by namespace and by name, not by pairs of these.",
-            "run this once for each of the Gateways, or name those as well in metering_gateways.",
+            "The selector matches namespaces and names separately, not as pairs.",
+            "run this once for each Gateway, or add the other Gateways to metering_gateways.",
         )
 
 
@@ -131,7 +131,7 @@ def _choose_namespace(prometheus: Scraper, candidates: Sequence[str]) -> str:
     if namespace is None:
         raise MeteringError(
             f"Prometheus {prometheus.name} takes PodMonitors neither from {' nor from '.join(named)}.",
-            "A PodMonitor in any other namespace would surprise whoever owns that.",
+            "Other namespaces have other owners, so this run creates no PodMonitor there.",
             f"label one of these namespaces so that its podMonitorNamespaceSelector selects it: kubectl -n "
             f"{prometheus.namespace} get prometheus {prometheus.document['metadata']['name']} -o yaml",
         )
@@ -148,7 +148,7 @@ def _choose_labels(prometheus: Scraper, name: str) -> dict[str, str]:
         raise MeteringError(
             f"The selector of {prometheus.kind} {prometheus.name} selects nothing with the label "
             f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}.",
-            "By that label the next run knows what is ours; without it nothing could be taken back.",
+            "The next run finds our objects by this label. Without it, they could not be removed.",
             f"widen the selector: kubectl -n {prometheus.namespace} edit prometheus "
             f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
         )

@@ -250,8 +250,8 @@ def _standing(monitoring: Monitoring, prometheus: Scraper, wish: Object) -> Obje
             if is_ours(item):
                 return item
             raise MeteringError(
-                f"{prometheus.monitor} {name_of(item)} is there, does not cover the sidecars, and is not ours.",
-                "The one to be created would have to overwrite it.",
+                f"{prometheus.monitor} {name_of(item)} already exists, does not cover the sidecars, and is not ours.",
+                "This run would have to overwrite it.",
                 "choose another name with scrape_monitor_name, or remove it: kubectl -n "
                 f"{item['metadata']['namespace']} delete {prometheus.monitor.lower()} {item['metadata']['name']}",
             )
@@ -314,7 +314,7 @@ def removal_command(source: Source) -> str:
 def next_command(source: Source, begun: Plan, monitoring: Monitoring) -> str:
     """What the owner of something redundant does about it."""
     if source.document is None:
-        return f"take the job {source.name} out of the scrape configuration of {source.scraper.name}"
+        return f"remove the job {source.name} from the scrape configuration of {source.scraper.name}"
     namespace, name = source.document["metadata"]["namespace"], source.document["metadata"]["name"]
     edit = f"kubectl -n {namespace} edit {source.kind.lower()} {name}"
     if source in begun.keepers:
@@ -322,7 +322,7 @@ def next_command(source: Source, begun: Plan, monitoring: Monitoring) -> str:
     if any(source.document is item.document for item in begun.keepers) or source.document is begun.own:
         return f"let only one of {begun.prometheus.name} and {source.scraper.name} select it: {source.scraper.edit}"
     if not source.is_only_for_sidecars:
-        return f"{edit}: take the endpoint of the sidecars out; it scrapes other things as well"
+        return f"{edit}: remove the endpoint of the sidecars; the monitor scrapes other targets as well"
     command = removal_command(source)
     # The VictoriaMetrics operator makes it anew as long as the PodMonitor is there, and leaves it when that goes.
     origin = source.kind == "VMPodScrape" and source.name in map(name_of, monitoring.monitors.get("PodMonitor", ()))

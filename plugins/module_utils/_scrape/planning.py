@@ -44,7 +44,7 @@ def refuse_interval(interval: str) -> None:
     if not _durations.is_prometheus(interval):
         raise MeteringError(
             f"The interval is {interval!r}.",
-            "That is no duration in Prometheus's syntax, with its units in order (1h30m); it would be rejected.",
+            "It is not a valid Prometheus duration, with its units in order (1h30m). It would be rejected.",
             "set scrape_interval to something like 30s or 1m.",
         )
 
@@ -155,7 +155,7 @@ def read_jobs(module: Any, view: View) -> list[Source]:
         configurations = replica.configurations()
         targets = unpredicted_targets(replica, configurations, view)
     except MeteringError as error:
-        module.warn(f"Whether a scrape job without any object scrapes the sidecars is not known: {error}")
+        module.warn(f"It is not known whether a scrape job without an object scrapes the sidecars: {error}")
         return []
     sidecars = [*view.sidecars, *view.others]
     rules = _replica.metric_rules(configurations)

@@ -69,7 +69,7 @@ def wait_until_scraped_once(
     if seen.still and seen.unmetered and not seen.problems(strict):
         raise MeteringError(
             f"{'; '.join(map(str, seen.unmetered))}.",
-            "What these proxies serve is counted by nobody, and is in no bill.",
+            "The tokens that these proxies serve are not counted and not billed.",
             "; ".join(dict.fromkeys(item.command for item in seen.unmetered)),
         )
     if seen.still and seen.silent is not None:
@@ -85,7 +85,7 @@ def wait_until_scraped_once(
             f"Prometheus {view.scraper.name} does not scrape each sidecar once; after {timeout} s it still waits for "
             f"{seen.still.rstrip('.')}.",
             f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
-            f"take the job {', '.join(by_hand)}, which no object explains, out of the scrape configuration of "
+            f"remove the job {', '.join(by_hand)}, which comes from no object, from the scrape configuration of "
             f"{view.scraper.name}"
             if by_hand
             else "a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get "
@@ -98,9 +98,9 @@ def not_known(view: View, seen: Seen) -> MeteringError:
     """The error where nobody answered: what is scraped is not known, and not said to be wrong."""
     where = f"kubectl -n {view.scraper.namespace} get pod; then run this again." if view.scraper.namespace else ""
     return MeteringError(
-        f"{view.scraper.kind} {view.scraper.name} could not be asked: {seen.still.rstrip('.')}.",
+        f"{view.scraper.kind} {view.scraper.name} could not be queried: {seen.still.rstrip('.')}.",
         "Whether each sidecar is scraped once is not known.",
-        where or "see that it answers; then run this again.",
+        where or "check that it answers; then run this again.",
     )
 
 
@@ -113,7 +113,7 @@ def not_stored(view: View, seen: Seen) -> MeteringError:
     pools = sorted({pool for verdict in seen.verdicts.values() for pool in verdict.pools})
     return MeteringError(
         f"{'; '.join(pods)}, although {view.scraper.kind} {view.scraper.name} scrapes them with success.",
-        "What is not stored can be billed to nobody.",
+        "Tokens that are not stored cannot be billed.",
         "look for what drops or renames samples named gen_ai_client_token_usage: metricRelabelings of "
         f"{', '.join(pools) or 'the scrape'}, the scrape class, a write filter, limits on samples and labels.",
     )
@@ -172,9 +172,9 @@ def withdrawn(cluster: Cluster, view: View, seen: Seen) -> list[str]:
         known = scrapers.MONITOR_KINDS[kind]
         monitor = cluster.get(known.api, known.plural, namespace, name)
         if monitor is None:
-            found.append(f"{kind} {namespace}/{name} is gone, and its targets go with the next reload")
+            found.append(f"{kind} {namespace}/{name} is gone; its targets disappear at the next reload")
         elif not view.scraper.selects(kind, monitor):
-            found.append(f"{kind} {namespace}/{name} is not selected any more, and its targets go with the next reload")
+            found.append(f"{kind} {namespace}/{name} is no longer selected; its targets disappear at the next reload")
     return found
 
 

@@ -69,20 +69,20 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
     found = [
         Doubt(
             f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
-            f"({shown_time(baseline.since)}). They may be older than the period, and than the metering: they are "
-            "billed in no period.",
+            f"({shown_time(baseline.since)}). They may be older than the period, or than the metering, so they are "
+            "not billed in any period.",
             baseline.tokens,
         )
         for (who, kind, pod), baseline in sorted(sums.baselines.items())
     ]
     if sums.nobody:
         label = _names.REQUIRED_PAIR[1]
-        found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they can be billed to nobody.", sums.nobody))
+        found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they cannot be billed.", sums.nobody))
     for (provider, kind), tokens in sorted(sums.unknown.items()):
         text = (
             f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or older, "
-            f"which counts them within {overlap.WHOLE_OF[kind]} for some upstreams and beside it for others; they are "
-            "taken to be within."
+            f"which counts them within {overlap.WHOLE_OF[kind]} for some upstreams and apart from it for others; they "
+            "are taken as part of it."
         )
         found.append(Doubt(text, tokens))
     unowned = {name: tokens for name, tokens in sums.of_pods.items() if not gateway(name)}
@@ -115,7 +115,7 @@ def of_idle(steps: Sequence[float]) -> list[Doubt]:
         if len(steps) == 1
         else (f"{len(steps)} pods that had counted nothing have ended")
     )
-    return [Doubt(f"{ended}: what each counted after its last scrape, in up to {max(steps):.0f} s, is lost.")]
+    return [Doubt(f"{ended}: the tokens of each after its last scrape, of up to {max(steps):.0f} s, are lost.")]
 
 
 def of_pod(
@@ -171,8 +171,8 @@ def _of_restart(name: str, span: tuple[float, float], rate: float) -> Doubt:
     begin, until = span
     seconds = until - begin
     text = (
-        f"The sidecar of {name} has begun anew between {shown_time(begin)} and {shown_time(until)}: "
-        f"{traffic_text(seconds, rate)} in between, before that, which is lost."
+        f"The sidecar of {name} has restarted between {shown_time(begin)} and {shown_time(until)}: "
+        f"{traffic_text(seconds, rate)} before the restart, which is lost."
     )
     return Doubt(text, rate * seconds, seconds)
 
@@ -183,8 +183,8 @@ def _of_late(history: PodHistory, late: Mapping[float, float], rate: float) -> I
         seconds = first - began
         if seconds > GAP_INTERVALS * history.presence.step and first > history.start:
             text = (
-                f"{history.name} was scraped first at {shown_time(first)}, {seconds:.0f} s after its sidecar began: "
-                "what it had counted by then is billed to that moment."
+                f"{history.name} was scraped first at {shown_time(first)}, {seconds:.0f} s after its sidecar started: "
+                "the tokens that it had counted by then are billed at that moment."
             )
             yield Doubt(text, rate * seconds, seconds)
 
@@ -196,7 +196,7 @@ def _of_twins(history: PodHistory) -> list[Doubt]:
         return []
     twice = duplicates.billed_twice(pairs)
     text = (
-        f"Up to {twice} tokens of {history.name} are billed twice: two scrape it, and one of them edits the sidecar's "
+        f"Up to {twice} tokens of {history.name} are billed twice: it is scraped twice, and one scrape edits its "
         f"labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
     )
     return [Doubt(text, twice)]

@@ -57,8 +57,8 @@ class Answers:
             self._database.commit()
         except (OSError, sqlite3.Error) as error:
             raise MeteringError(
-                f"{path} cannot be used to keep answers in: {error}.",
-                "A report that is interrupted would begin anew.",
+                f"{path} cannot be used as the cache of a report: {error}.",
+                "An interrupted report would start again from the beginning.",
                 "correct report_cache: the path of a file that this collection makes; remove it if it is broken.",
             ) from error
 

@@ -257,7 +257,7 @@ def _trends(usage: UsageQueries, department: bool) -> list[Panel]:
             "Output share per namespace, last hour",
             share,
             NAMESPACE,
-            f"The part of a namespace's tokens that is output, the expensive side. {ESTIMATE}",
+            f"Share of output tokens, the expensive type, in the tokens of a namespace. {ESTIMATE}",
             SHARE,
         ),
     ]

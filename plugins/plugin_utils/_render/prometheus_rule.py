@@ -181,7 +181,7 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             f"(count({lost}) > 0) or ({gone})",
             "critical",
             "Sidecars of the AI gateway are not scraped any more, or their token metric is not stored any more.",
-            "Nothing is metered meanwhile: what is used now will be missing in the bill, or be billed to a later hour.",
+            "Nothing is metered now: this usage will be missing in the bill, or be billed to a later hour.",
             CHECK,
         ),
         Alert(
@@ -189,7 +189,7 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             f"{targets} == 0",
             "critical",
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) cannot be scraped.",
-            "What it counts until it ends is lost if it is not scraped before that.",
+            "If it ends before the next successful scrape, the tokens that it has counted until then are lost.",
             f"{CHECK}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
         ),
         Alert(
@@ -200,15 +200,15 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             "critical",
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, "
             "and none of its tokens are stored.",
-            "A rule of the scrape drops them: what is used now will be missing in the bill.",
-            f"{CHECK} tells how many tokens it has counted; then look at the metricRelabelings of its monitor.",
+            "A rule of the scrape drops them, so this usage will be missing in the bill.",
+            f"{CHECK} shows how many tokens it has counted; then look at the metricRelabelings of its monitor.",
         ),
         Alert(
             "SidecarScrapedTwice",
             f"count by (instance) ({targets}) > 1",
             "warning",
             "The sidecar at {{ $labels.instance }} is scraped {{ $value }} times.",
-            "Whatever sums up without regard to the job counts its tokens as often.",
+            "A query that sums over all jobs counts its tokens that many times.",
             "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
         ),
     ]
@@ -222,8 +222,8 @@ def _token_alerts(over: Expressions, bounds: Bounds) -> list[Alert]:
             f"{over.rate(f'{NAMESPACE}=' + quoted(''))} / {over.rate()} > {bounds.nobody}",
             "warning",
             f"{{{{ $value | humanizePercentage }}}} of the tokens carry no {NAMESPACE}.",
-            "They can be billed to nobody.",
-            "ansible-playbook aigateway.metering.verify tells of which caller, and why.",
+            "They cannot be billed.",
+            "ansible-playbook aigateway.metering.verify shows which callers send them, and why.",
         ),
         Alert(
             "TooManyTokenSeries",
@@ -231,7 +231,7 @@ def _token_alerts(over: Expressions, bounds: Bounds) -> list[Alert]:
             "warning",
             f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
             "A label with a value for each user or request makes Prometheus large and slow.",
-            f"ask for count by (__name__, {NAMESPACE}) of the metric whose they are, and take that label's pair back.",
+            f"query count by (__name__, {NAMESPACE}) of the metric to find the source, and remove that label's pair.",
         ),
     ]
 
@@ -243,7 +243,7 @@ def _unmetered_alert(workloads: Sequence[str]) -> Alert:
         _without_sidecar(workloads),
         "critical",
         "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
-        "What it serves is counted by nobody, and is in no bill.",
+        "The tokens that it serves are not counted and not billed.",
         f"{CHECK}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
     )
 
@@ -260,7 +260,7 @@ def _label_alert(over: Expressions, name: str) -> Alert:
         "critical" if name == NAMESPACE else "warning",
         f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
         "last day some did.",
-        "Commonly an upgrade of the chart has reset the mapping. What is used now is billed to nobody, or unseen.",
+        "The usual cause is a chart upgrade that has reset the mapping. Usage is now not billed, or not shown.",
         f"{CHECK}; then ansible-playbook aigateway.metering.site",
         label=name,
     )

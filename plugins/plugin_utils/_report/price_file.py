@@ -40,5 +40,5 @@ def load_prices(text: str) -> prices.PriceList:
         # It makes texts, lists and mappings only.
         document = yaml.load(text, Loader=AsWritten)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise prices.price_error(f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise prices.price_error(f"it is not valid YAML: {' '.join(str(error).split())}") from error
     return prices.parse_prices(document)

@@ -146,7 +146,7 @@ class PriceList:
 
 def price_error(found: str) -> MeteringError:
     return MeteringError(
-        f"The price list is not right: {found}.",
+        f"The price list is not valid: {found}.",
         "A wrong price makes a wrong bill.",
         "correct it; docs/accounting.md has an example.",
     )
@@ -154,10 +154,10 @@ def price_error(found: str) -> MeteringError:
 
 def _decimal(text: Any, where: str) -> Decimal:
     if not isinstance(text, str) or not _NUMBER.match(text):
-        raise price_error(f"{where} is {text!r}, and no number such as 2.50")
+        raise price_error(f"{where} is {text!r}, which is not a number such as 2.50")
     found = Decimal(text)
     if found.is_signed():
-        raise price_error(f"{where} is {text}, and no price")
+        raise price_error(f"{where} is {text}, but a price has no minus sign")
     if found and (found.adjusted() >= DIGITS or -int(found.as_tuple().exponent) > DIGITS):
         raise price_error(f"{where} is {text}: it has more than {DIGITS} digits before or behind its point")
     return found
@@ -183,11 +183,11 @@ def _price(entry: Any, number: int) -> Price:
         )
     day = entry.get("valid_from", "1970-01-01")
     if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
-        raise price_error(f"{where} has valid_from {day!r}, and no day such as 2026-01-01")
+        raise price_error(f"{where} has valid_from {day!r}, which is not a date such as 2026-01-01")
     try:
         valid_from = datetime.date.fromisoformat(day)
     except ValueError as error:
-        raise price_error(f"{where} has valid_from {day!r}, which is in no calendar") from error
+        raise price_error(f"{where} has valid_from {day!r}, which is not a valid date") from error
     return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
 
 
@@ -223,10 +223,10 @@ def parse_prices(document: Any) -> PriceList:
         raise price_error(f"it has the unknown key {', '.join(unknown)}")
     currency = document.get("currency")
     if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
-        raise price_error(f"currency is {currency!r}, and not three letters such as EUR")
+        raise price_error(f"currency is {currency!r}, but it must be three letters such as EUR")
     digits = document.get("digits", "2")
     if not isinstance(digits, str) or not re.fullmatch(r"[0-9]", digits):
-        raise price_error(f"digits is {digits!r}, and no number from 0 to 9")
+        raise price_error(f"digits is {digits!r}, but it must be a number from 0 to 9")
     prices = [_price(entry, number) for number, entry in enumerate(document["prices"], start=1)]
     _refuse_ambiguity(prices)
     return PriceList(currency.upper(), int(digits), tuple(prices))

@@ -11,9 +11,12 @@ Pure: no input or output, no Ansible, no clock.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
+import hashlib
 import io
 import json
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -83,8 +86,8 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
     if prices is not None:
         if "model" not in by:
             raise MeteringError(
-                f"The report is by {', '.join(by)}, and has prices.",
-                "A price is a model's.",
+                f"The report has prices, but is grouped by {', '.join(by)}.",
+                "Each price belongs to a model.",
                 "add model to report_by, or leave report_prices out.",
             )
         _refuse_changes(prices, start, end)
@@ -104,13 +107,66 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
     return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone)
 
 
+def by_namespace(report: Report) -> dict[str, Report]:
+    """The report in parts: for each namespace what it has used, and nothing of any other.
+
+    The doubts name others' pods and callers: a part says how many there are, and no more.
+
+    Raises:
+        MeteringError: the report is not grouped by namespace.
+    """
+    if "namespace" not in report.by:
+        raise MeteringError(
+            f"The report is grouped by {', '.join(report.by)}, and a part for each namespace is wanted.",
+            "Without the namespace nobody's part is known.",
+            "add namespace to report_by, or leave report_per_namespace out.",
+        )
+    index = report.by.index("namespace")
+    parts: dict[str, list[Row]] = {}
+    for row in report.rows:
+        if row.key[index]:
+            parts.setdefault(row.key[index], []).append(row)
+    return {name: _part(report, rows) for name, rows in sorted(parts.items())}
+
+
+def _part(report: Report, rows: list[Row]) -> Report:
+    tokens: dict[str, int] = {}
+    beside: dict[str, int] = {}
+    for row in rows:
+        for found, own in ((tokens, row.tokens), (beside, row.beside)):
+            for kind, count in own.items():
+                found[kind] = found.get(kind, 0) + count
+    number = len(report.usage.get("doubts") or ())
+    doubts = [f"the report of the whole has {number} doubts: ask who runs the platform"] if number else []
+    usage = {
+        **{name: report.usage[name] for name in ("start", "end", "by")},
+        "days": [],
+        "tokens": tokens,
+        "beside": beside,
+        "total": sum(row.total for row in rows),
+        "requests": sum(row.requests for row in rows),
+        "doubts": doubts,
+        "doubtful_tokens": 0,
+    }
+    models = {row.key[report.by.index("model")] for row in rows} if "model" in report.by else set()
+    unpriced = tuple(model for model in report.unpriced if model in models)
+    return dataclasses.replace(report, usage=usage, rows=tuple(rows), unpriced=unpriced)
+
+
+def file_name(namespace: str) -> str:
+    """A name for a file, whatever a namespace is called: no path, and another for another namespace."""
+    quoted = urllib.parse.quote(namespace, safe="")
+    # Some file systems take 255 characters.
+    return f"namespace-{quoted if len(quoted) <= 200 else hashlib.sha256(namespace.encode()).hexdigest()}"
+
+
 def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.datetime) -> None:
     for price in prices.changes(start, end):
         raise MeteringError(
             f"The price of {price.model} changes on {price.valid_from}, within the period from {start.isoformat()} to "
             f"{end.isoformat()}.",
-            "Tokens of before and after that day cost differently.",
-            f"report the two parts: report_to={price.valid_from} and report_from={price.valid_from}.",
+            "Tokens before and after that day have different prices.",
+            f"make two reports: report_to={price.valid_from} and report_from={price.valid_from}.",
         )
 
 
@@ -166,14 +222,14 @@ def notes(report: Report) -> list[str]:
     found = ["total is input and output; the other types are parts of these"]
     apart = {kind: sum(row.beside.get(kind, 0) for row in report.rows) for kind in TYPES}
     found += [
-        f"but {count} {kind} tokens come beside, as v0.4 counts them for some upstreams, and are in the total as well"
+        f"but {count} {kind} tokens are counted apart, as v0.4 does for some upstreams, and are in the total as well"
         for kind, count in apart.items()
         if count
     ]
     if report.prices:
         found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
     if report.unpriced:
-        found.append(f"without a price, and in no amount: {', '.join(map(_visible, report.unpriced))}")
+        found.append(f"without a price, and not part of any amount: {', '.join(map(_visible, report.unpriced))}")
     found += map(_visible, _exceeded(report))
     return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
 

@@ -125,7 +125,7 @@ def test_an_address_with_credentials_is_refused_with_the_way_that_keeps_them(add
     "address", ["prometheus:9090", "ftp://a", "https://", "http://a:b", "http://a b", "", "http://a:0"]
 )
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(MeteringError, match="no address"):
+    with pytest.raises(MeteringError, match="not a valid address"):
         _secrets.check_address(address, "scrape_api.url", "")
 
 

@@ -181,7 +181,7 @@ FAILED = {"failed": True, "found": "PodMonitor ns/b scrapes what ns/a scrapes.",
 @pytest.mark.parametrize("where", ["monitor", "check"])
 class TestAScrapeThatIsNotRight:
     def test_is_said(self, where):
-        assert line(summary(**{where: FAILED}), "scrape by monitoring/main: ") == f"NOT RIGHT: {FAILED['found']}"
+        assert line(summary(**{where: FAILED}), "scrape by monitoring/main: ") == f"FAILED: {FAILED['found']}"
 
     def test_comes_with_the_command_that_mends_it(self, where):
         assert line(summary(**{where: FAILED}), "next: ") == FAILED["command"]

@@ -184,7 +184,7 @@ def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expecte
         pytest.param(
             Identity(MAPPING, Setters({}, ["EnvoyExtensionPolicy team-a/x"])),
             CLAIMS,
-            "no policy or route is seen to set x-user-group; whether EnvoyExtensionPolicy team-a/x does cannot be told",
+            "no policy or route was found to set x-user-group; it is not known if EnvoyExtensionPolicy team-a/x does",
             id="perhaps set by something that cannot be seen through",
         ),
         pytest.param(
@@ -208,7 +208,7 @@ def test_of_a_sidecar_that_has_ended_the_growth_has_to_be_stored(stored, expecte
         pytest.param(
             IDENTITY,
             None,
-            "the caller has no JSON Web Token, and team-a/jwt sets x-user-group from a claim of one",
+            "the caller has no JSON Web Token, but team-a/jwt sets x-user-group from one of its claims",
             id="API key",
         ),
         pytest.param(
@@ -266,7 +266,9 @@ def test_a_metered_caller_has_no_problem():
             id="no namespace",
         ),
         pytest.param(
-            {"stored": False}, "The tokens of caller 1 are at the sidecar, but not in Prometheus.", id="not stored"
+            {"stored": False},
+            "The sidecar has counted the tokens of caller 1, but Prometheus has not stored them.",
+            id="not stored",
         ),
     ],
 )

@@ -103,7 +103,7 @@ def test_hooks_or_nothing_to_judge_are_none(configuration):
 
 def test_headers_that_no_policy_sets_are_a_caution_by_pair():
     (said,) = cautions.unset_headers(pairs("x-a:a,x-b:b,x-c:c"), Setters({"x-b": [Setter("ns/jwt", ("b",))]}))
-    assert said.startswith("No policy or route is seen to set the header of x-a:a, x-c:c.")
+    assert said.startswith("No policy or route was found to set the header of x-a:a, x-c:c.")
 
 
 def test_headers_that_a_policy_sets_are_none():

@@ -512,7 +512,7 @@ def test_gateways_are_named_in_any_form_of_a_list(given, found):
 
 @pytest.mark.parametrize("name", ["chat", "a/b/c", "A/b", "a/*"])
 def test_what_names_no_gateway_is_refused(name):
-    with pytest.raises(MeteringError, match="is named as a Gateway"):
+    with pytest.raises(MeteringError, match="is not written as NAMESPACE/NAME"):
         _sidecar.scope_of([name])
 
 

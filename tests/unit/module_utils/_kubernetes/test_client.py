@@ -45,7 +45,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_client.Cluster, Hanging]:
 def test_who_hangs_behind_the_api_server_is_named_and_not_the_api_server(hanging):
     cluster, dummy = hanging
     with pytest.raises(
-        MeteringError, match=r"^pod monitoring/p:9090 does not answer /api/v1/targets, 2 times within 15 s\."
+        MeteringError, match=r"^pod monitoring/p:9090 did not answer /api/v1/targets in 2 attempts of 15 s\."
     ):
         cluster.proxied("monitoring", "p", 9090, "/api/v1/targets")
 
@@ -59,7 +59,7 @@ def test_who_hangs_behind_the_api_server_is_not_waited_for_long(hanging):
 
 def test_an_api_server_that_hangs_is_named(hanging):
     cluster, client = hanging
-    with pytest.raises(MeteringError, match="The API server https://api cannot be reached any more"):
+    with pytest.raises(MeteringError, match="The API server https://api can no longer be reached"):
         cluster.get("v1", "configmaps", "ns", "name")
     assert client.allowed == [60, 60, 60, 60]
 
@@ -96,7 +96,7 @@ BEHIND = {
         400,
         b"Client sent an HTTP request to an HTTPS server.\n",
         NotLetInError,
-        "speaks HTTPS",
+        "uses HTTPS",
     ),
     "an auth proxy": (401, b"Unauthorized\n", NotLetInError, "something in front of it"),
     "kube-rbac-proxy": (403, b"Forbidden (user=system:anonymous)\n", NotLetInError, "something in front of it"),
@@ -110,7 +110,7 @@ BEHIND = {
         403,
         b'{"kind":"Status","message":"pods is forbidden"}',
         MeteringError,
-        "does not allow to",
+        "does not allow this account to",
     ),
     "a pod that listens nowhere": (
         503,
@@ -241,7 +241,7 @@ def test_fields_that_a_kind_lacks_are_told():
     ],
 )
 def test_what_the_api_server_would_refuse_is_told_before_anything_is_changed(status, text):
-    with pytest.raises(MeteringError, match=r"would refuse what this run is to write: .*Nothing was changed"):
+    with pytest.raises(MeteringError, match=r"would reject a change that this run has to make: .*Nothing was changed"):
         rehearsed(status, text)
 
 

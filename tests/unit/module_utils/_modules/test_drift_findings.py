@@ -147,7 +147,7 @@ def test_live_targets_are_held_against_once_and_up(targets, expected):
 def test_a_target_that_is_down_comes_with_its_last_error():
     verdict = live_targets.judge_targets([target(health="down", error="refused")], [sidecar("p")])
     (found,) = drift_findings.of_targets({"monitoring/p-0": verdict})
-    assert found.found == "Prometheus monitoring/p-0 says down, refused."
+    assert found.found == "Prometheus monitoring/p-0 reports its target as down, refused."
 
 
 # --- samples without a namespace --------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_writes_that_would_be_taken_are_not_mentioned():
 
 def test_a_write_of_which_nothing_is_known_is_a_caution():
     (caution,) = rehearsed(lambda: {"spec": {}}, lambda: None)
-    assert caution.startswith("Whether the API server would take the change of Deployment n1/m is not known")
+    assert caution.startswith("It is not known if the API server would accept the change of Deployment n1/m")
 
 
 def test_all_permissions_that_lack_are_named_at_once():
@@ -155,5 +155,5 @@ def test_a_write_that_would_be_refused_is_named():
 
 
 def test_a_field_that_the_kind_lacks_is_named():
-    with pytest.raises(MeteringError, match=r"Deployment n0/m was to be written with spec\.a"):
+    with pytest.raises(MeteringError, match=r"Deployment n0/m needs the field spec\.a"):
         rehearsed(unknown_field)

@@ -48,7 +48,7 @@ def test_without_such_a_label_the_series_of_one_user_are_told():
 
 
 def test_without_a_sample_nothing_is_estimated():
-    assert "cannot be told: no sample is stored" in estimate(sums=0, series=0)
+    assert "is not known: no sample is stored" in estimate(sums=0, series=0)
 
 
 def test_what_there_is_and_how_long_it_is_kept_stands_beside():

@@ -75,7 +75,7 @@ def test_a_replica_that_lacks_a_shard_is_not_asked():
 
 
 def test_where_every_replica_lacks_a_shard_nothing_can_be_said():
-    with pytest.raises(MeteringError, match="has 2 shards, and of no replica of it all of them run"):
+    with pytest.raises(MeteringError, match="has 2 shards, but no replica has all its shards running"):
         sharded(*SHARDED[:2])
 
 

@@ -45,7 +45,7 @@ class TestASidecarWithoutATarget:
         assert not live_targets.judge_targets(targets, [P]).is_right
 
     def test_is_said_to_be_scraped_by_nobody(self, targets):
-        assert live_targets.judge_targets(targets, [P]).problems() == ["gateways/p is scraped by nobody"]
+        assert live_targets.judge_targets(targets, [P]).problems() == ["gateways/p is not scraped"]
 
 
 # What others than Prometheus answer: vmagent (lib/promscrape/targetstatus.go), and Thanos Querier, which adds the

@@ -180,8 +180,10 @@ def test_a_prometheus_is_chosen(found, named, chosen):
         pytest.param([], "", "there is no Prometheus object", id="none"),
         pytest.param([UNABLE], "", r"monitoring/unable \(its selector", id="none that is able"),
         pytest.param([OTHER, ABLE], "", "Several .*monitoring/able, monitoring/other.*scrape_prometheus", id="several"),
-        pytest.param([ABLE], "ns/x", "no Prometheus ns/x; there is monitoring/able", id="the named one is not there"),
-        pytest.param([], "ns/x", "there is none at all", id="the named one, and none is there"),
+        pytest.param(
+            [ABLE], "ns/x", r"Prometheus ns/x does not exist\. Found: monitoring/able", id="the named one is not there"
+        ),
+        pytest.param([], "ns/x", "Found: none at all", id="the named one, and none is there"),
         pytest.param(
             [ABLE, UNABLE], "monitoring/unable", "its selector for these is absent", id="the named one is unable"
         ),
@@ -368,7 +370,7 @@ class TestWhereNothingCoversTheSidecars:
             planned(by=nowhere)
 
     def test_a_foreign_monitor_of_its_name_is_not_overwritten(self):
-        with pytest.raises(MeteringError, match=r"PodMonitor gateways/ai-gateway-metrics is there.*not ours"):
+        with pytest.raises(MeteringError, match=r"PodMonitor gateways/ai-gateway-metrics already exists.*not ours"):
             planned(pod_monitor("ai-gateway-metrics", endpoints=[{"portNumber": 80}]))
 
     def test_one_of_ours_in_another_namespace_is_widened_where_it_stands(self):

@@ -64,7 +64,7 @@ def view(**known: Any) -> View:
         pytest.param(
             pod_monitor("monitor"),
             {"selector": {"matchLabels": {"team": "other"}}},
-            "PodMonitor gateways/monitor is not selected any more",
+            "PodMonitor gateways/monitor is no longer selected",
             id="it is not selected any more",
         ),
     ],
@@ -72,7 +72,7 @@ def view(**known: Any) -> View:
 def test_a_target_whose_monitor_has_just_been_withdrawn_proves_nothing(monitor, scraper, said):
     cluster: Any = Cluster(monitor)
     found = proof.withdrawn(cluster, view(scraper=scraper), proof.Seen([P], RIGHT))
-    assert [text.partition(", and")[0] for text in found] == ([said] if said else [])
+    assert [text.partition("; its targets")[0] for text in found] == ([said] if said else [])
 
 
 def test_a_store_that_does_not_answer_is_named_and_no_scrape_is_blamed(monkeypatch):
@@ -92,7 +92,7 @@ def test_a_second_scrape_that_is_allowed_hides_no_unmetered_proxy(monkeypatch):
     seen = proof.Seen([P], {"main-0": doubled}, still="gateways/q", unmetered=[unmetered])
     monkeypatch.setattr(proof, "seen_within", lambda *_: seen)
     cluster: Any = Cluster()
-    with pytest.raises(MeteringError, match="What these proxies serve is counted by nobody"):
+    with pytest.raises(MeteringError, match="The tokens that these proxies serve are not counted"):
         proof.wait_until_scraped_once(cluster, view(), 0, strict=False)
 
 

@@ -196,7 +196,7 @@ def test_a_job_beside_a_monitor_of_others_is_named_with_what_to_do():
     two = [sidecar("p"), sidecar("q")]
     plan = _plan.plan_scrape(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
     assert [command for dummy, command in plan.left] == [
-        "take the job by-hand out of the scrape configuration of monitoring/main"
+        "remove the job by-hand from the scrape configuration of monitoring/main"
     ]
 
 

@@ -344,7 +344,7 @@ def test_tokens_of_nobody_are_told():
     store = Replica()
     store.scrape(ONE, *WHOLE, rising, own={"gen_ai_token_type": "input"})
     dummy, doubts = read(store)
-    assert "3600 tokens carry no user_namespace: they can be billed to nobody." in doubts
+    assert "3600 tokens carry no user_namespace: they cannot be billed." in doubts
 
 
 def test_both_names_of_the_metric_are_one_counter():
@@ -657,7 +657,7 @@ def test_what_a_restart_in_place_has_lost_is_told():
     store = Replica()
     store.scrape(ONE, *WHOLE, lambda time: rising(time) if time < MIDDLE else max(time - MIDDLE - 60, 0) or None)
     dummy, doubts = read(store)
-    assert [doubt for doubt in doubts if doubt.startswith("The sidecar of gateways/p has begun anew between")] != []
+    assert [doubt for doubt in doubts if doubt.startswith("The sidecar of gateways/p has restarted between")] != []
     assert not any("its tokens were not stored" in doubt for doubt in doubts)
 
 
@@ -875,7 +875,7 @@ def test_a_sidecar_that_was_scraped_late_is_billed_and_told():
     store.scrape(ONE, MIDDLE, END, rising)
     tokens, doubts = read(store, pods=[running("p", START - 600)])
     assert tokens == {"team-a": 1_003_600}
-    assert any("was scraped first at" in doubt and "2400 s after its sidecar began" in doubt for doubt in doubts), (
+    assert any("was scraped first at" in doubt and "2400 s after its sidecar started" in doubt for doubt in doubts), (
         doubts
     )
 

@@ -192,12 +192,15 @@ def test_a_bound_of_which_an_alert_makes_no_use_is_refused(bounds):
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"apiVersion": "v1", "kind": "ConfigMap"}, "Definition 1 has no metadata, or not as a text"),
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, "Definition 1 has no metadata, or the value is not a string"),
         ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}, "has no metadata.namespace"),
         ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "y"}}, "has no apiVersion"),
         ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "y"}}, "is a Secret"),
         ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": "x"}, "has no metadata"),
-        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": 5, "namespace": "y"}}, "metadata.name, or not"),
+        (
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": 5, "namespace": "y"}},
+            "metadata.name, or the value is",
+        ),
         ({"apiVersion": "v1", "kind": ["a"], "metadata": {"name": "x", "namespace": "y"}}, "has no kind"),
         ({"apiVersion": 1, "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "y"}}, "has no apiVersion"),
     ],
@@ -209,7 +212,7 @@ def test_what_is_no_definition_is_refused(document, said):
 
 @pytest.mark.parametrize("metadata", [{"name": ""}, {"namespace": "y"}, {"name": "", "namespace": "y"}])
 def test_a_name_that_is_empty_does_not_stand_for_every_object(metadata):
-    with pytest.raises(MeteringError, match="Which object is meant is not known"):
+    with pytest.raises(MeteringError, match="The object cannot be identified"):
         owned_objects.check_definition(
             1, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, all_of_a_kind=True
         )
