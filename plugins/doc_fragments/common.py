@@ -86,7 +86,7 @@ options:
         description:
           - Names of further O(api.headers) whose values are secret and are in no output.
           - Those whose names have auth, cookie, token, secret, pass, key, credential, session, signature or bearer in
-            them are so anyway.
+            them are always secret.
         type: list
         elements: str
         default: []

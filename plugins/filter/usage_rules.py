@@ -30,11 +30,11 @@ options:
     type: str
     default: 1m
   hold:
-    description: For how long something has to be so before an alert fires.
+    description: How long a condition must last before an alert fires.
     type: str
     default: 15m
   window:
-    description: Over which time rates are taken.
+    description: The time range of rates.
     type: str
     default: 15m
   series:
@@ -42,7 +42,7 @@ options:
     type: int
     default: 10000
   nobody:
-    description: Which share of tokens without a namespace is not yet too much.
+    description: Alert above this share of tokens without a namespace.
     type: float
     default: 0.05
 """
@@ -80,7 +80,7 @@ def usage_rules(
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
         if not _durations.is_prometheus(text, may_be_none=option == "for"):
             raise AnsibleFilterError(
-                f"chargeback_rules_{option} is {text!r}. That is no duration in Prometheus's syntax, and the rules "
+                f"chargeback_rules_{option} is {text!r}. It is not a valid Prometheus duration, so the rules "
                 "would be refused. Next: write it like 30s, 5m or 1h30m."
             )
     for option, number, fits in (

@@ -221,7 +221,7 @@ def test_a_dashboard_of_somebody_else_is_not_touched(metered: Stand) -> None:
     try:
         run = metered.site()
         assert run.code != 0
-        assert f"ConfigMap upstream/{NAME}: there already, and not ours" in run.text
+        assert f"ConfigMap upstream/{NAME}: already in the cluster, and not ours" in run.text
         assert elsewhere(metered) == {}
         assert metered.play("remove").code == 0
         assert metered.get("configmaps", "upstream", name=NAME)
@@ -274,7 +274,7 @@ def test_a_dashboard_of_that_name_that_is_not_ours_is_not_overwritten(metered: S
     try:
         run = metered.site()
         assert run.code != 0
-        assert "MonitorDashboard cpaas-system/ai-gateway-token-usage: there already, and not ours" in run.text
+        assert "MonitorDashboard cpaas-system/ai-gateway-token-usage: already in the cluster, and not ours" in run.text
         assert "dashboard: not created" in run.text
         assert dashboard(metered)["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "somebody"
     finally:

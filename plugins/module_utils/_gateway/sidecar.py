@@ -176,7 +176,7 @@ def require_sidecars(found: Sequence[Sidecar], scope: Sequence[str] = ()) -> Non
     if unknown:
         raise MeteringError(
             f"No running proxy pod with the container {_names.SIDECAR} belongs to the Gateway {', '.join(unknown)}.",
-            "metering_gateways names it, but it has no sidecar to meter.",
+            "metering_gateways has it, but without a sidecar nothing of it can be metered.",
             "correct metering_gateways (namespace/name): kubectl get gateway -A; kubectl get pod -A -l "
             f"{_names.PROXY_LABELS} -L {_names.GATEWAY_NAMESPACE_LABEL},{_names.GATEWAY_NAME_LABEL}",
         )

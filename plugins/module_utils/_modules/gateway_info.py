@@ -42,7 +42,7 @@ from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
 from . import dashboard_providers
 from .dashboard_providers import Provider
-from .rehearsal import refuse_lacking, rehearse, writes_of
+from .rehearsal import refuse, refuse_lacking, rehearse, writes_of
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     stored = problems.of(_backend.stored_form, look.backend) if look.backend else None
     expected = _unmetered.gateways_of(look.routes)
     unmetered = _unmetered.unmetered_pods(look.pods, expected, look.scope)
-    shown_by, dashboards = look_for_dashboards(cluster, options["dashboards"], problems)
+    shown_by, dashboards, unshown = look_for_dashboards(module, cluster, problems)
     result: dict[str, Any] = {
         "changed": False,
         "scope": look.scope,
@@ -154,7 +154,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(look.workloads, expected),
         "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
-        "cautions": [],
+        "cautions": unshown,
     }
     merged = None
     if look.controller is not None:
@@ -175,7 +175,6 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             by_us = options["method"] == "patch"
             writes = writes_of(cluster, look.controller, merged, proxies, plan, sets_flag=by_us)
             result["cautions"] += problems.of(rehearse, cluster, writes) or []
-            problems.of(refuse_lacking, cluster, dashboard_providers.lacking_permissions(shown_by, dashboards))
     for warning in result["cautions"]:
         module.warn(warning)
     return result | {"problems": problems.found}
@@ -246,13 +245,34 @@ def controller_to_result(controller: Controller) -> dict[str, Any]:
 
 
 def look_for_dashboards(
-    cluster: Cluster, wishes: dict[str, Any] | None, problems: Problems
-) -> tuple[list[Provider], list[dict[str, Any]]]:
-    """What shows dashboards, and those of our names that are there; nothing where nobody asks."""
+    module: Any, cluster: Cluster, problems: Problems
+) -> tuple[list[Provider], list[dict[str, Any]], list[str]]:
+    """What shows dashboards, those of our names that are there, and cautions; nothing where nobody asks.
+
+    What was found by itself, and may not be written to, is left out with a caution: a run is not to fail for it.
+    """
+    wishes = module.params["dashboards"]
     if wishes is None:
-        return [], []
+        return [], [], []
     found = problems.of(dashboard_providers.find_providers, cluster, wishes) or []
-    return found, problems.of(dashboard_providers.read_dashboards, cluster, found, wishes["name"]) or []
+    there = problems.of(dashboard_providers.read_dashboards, cluster, found, wishes["name"]) or []
+    if not module.params["check_permissions"]:
+        return found, there, []
+    needed = {item.provider: dashboard_providers.lacking_permissions([item], there) for item in found}
+    lacking = set(problems.of(cluster.lacking, [own for group in needed.values() for own in group]) or ())
+    refused = [item for item in found if lacking & set(needed[item.provider])]
+    named = [item for item in refused if item.provider in wishes["providers"]]
+    problems.of(refuse, sorted(lacking & {own for item in named for own in needed[item.provider]}))
+    cautions = [
+        f"The dashboards for {item.provider} are left out: this account may not write {item.plural} in "
+        f"{item.namespace}. Next: bind the permissions of docs/rbac.yml and docs/rbac-grafana.yml, or set "
+        "dashboard_providers."
+        for item in refused
+        if item not in named
+    ]
+    left = [item for item in found if item not in refused]
+    kinds = {item.kind for item in left}
+    return left, [item for item in there if item["kind"] in kinds], cautions
 
 
 def read_programs(cluster: Cluster) -> list[str]:

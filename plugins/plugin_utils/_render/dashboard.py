@@ -212,7 +212,7 @@ def _numbers(usage: UsageQueries, everything: UsageQueries) -> list[Panel]:
         _number(
             "Output share",
             f"sum({usage.tokens('24h', ('output',))}) / {total}",
-            "The part of the tokens that is output, the expensive side.",
+            "Share of output tokens, the expensive type.",
             SHARE,
             width=4,
         ),
@@ -226,7 +226,7 @@ def _numbers(usage: UsageQueries, everything: UsageQueries) -> list[Panel]:
         _number(
             "Share without a namespace",
             f"(sum({nobody}) or vector(0)) / sum({everything.tokens('24h')})",
-            "Tokens that can be billed to nobody. verify.yml reports of which caller, and why.",
+            "These tokens cannot be billed. verify.yml shows which callers send them, and why.",
             SHARE,
             width=5,
         ),

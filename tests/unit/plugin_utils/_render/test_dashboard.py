@@ -430,13 +430,16 @@ PROVIDERS = [
 ]
 
 
-def gateway(*there, providers=PROVIDERS, department_stored=True, expected=True):
+def gateway(*there, providers=None, department_stored=True, expected=True):
     return {
         "names": [UNDERSCORED],
         "ports": [1064],
         "department_stored": department_stored,
         "labels": {"department": {"expected": expected}},
-        "dashboard_providers": [{**provider, "namespace": "monitoring", "plural": "x"} for provider in providers],
+        "dashboard_providers": [
+            {**provider, "namespace": "monitoring", "plural": "x"}
+            for provider in (PROVIDERS if providers is None else providers)
+        ],
         "dashboards": list(there),
     }
 
