@@ -196,7 +196,7 @@ def _of_twins(history: PodHistory) -> list[Doubt]:
         return []
     twice = duplicates.billed_twice(pairs)
     text = (
-        f"Up to {twice} tokens of {history.name} are billed twice: it is scraped twice, and one scrape edits the sidecar's "
-        f"labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
+        f"Up to {twice} tokens of {history.name} are billed twice: it is scraped twice, and one scrape edits the "
+        f"sidecar's labels ({', '.join(duplicates.differing(pairs))}). Remove that one, or its metricRelabelings."
     )
     return [Doubt(text, twice)]
