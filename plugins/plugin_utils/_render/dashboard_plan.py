@@ -12,7 +12,7 @@ Pure: no input or output, no Ansible.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...module_utils import _names
@@ -107,11 +107,11 @@ def _identity(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _manifest(provider: Mapping[str, Any], dashboard: Dashboard, name: str, folder: str) -> dict[str, Any]:
-    namespace = provider["namespace"]
-    if provider["provider"] == "monitor":
-        return monitor_dashboard(dashboard, name, namespace, folder)
-    if provider["provider"] == "grafana":
-        return config_map(dashboard, name, namespace, provider["labels"])
-    if provider["provider"] == "grafana_operator":
-        return grafana_dashboard(dashboard, name, namespace, provider["labels"], GRAFANA_FOLDER)
-    return perses_dashboard(dashboard, name, namespace, provider["api"])
+    namespace, labels = provider["namespace"], provider["labels"]
+    renderers: dict[str, Callable[[], dict[str, Any]]] = {
+        "monitor": lambda: monitor_dashboard(dashboard, name, namespace, folder),
+        "grafana": lambda: config_map(dashboard, name, namespace, labels),
+        "grafana_operator": lambda: grafana_dashboard(dashboard, name, namespace, labels, GRAFANA_FOLDER),
+        "perses": lambda: perses_dashboard(dashboard, name, namespace, provider["api"]),
+    }
+    return renderers[provider["provider"]]()

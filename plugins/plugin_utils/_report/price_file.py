@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
 
-from . import prices
+from . import catalogs, prices
 
 
 class AsWritten(yaml.BaseLoader):
@@ -30,15 +31,35 @@ class AsWritten(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
+def _json_as_written(text: str) -> Any:
+    """A JSON document with every number as the text that was written, and no key a second time."""
+
+    def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, dummy in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise prices.price_error(f"it has the key {twice} a second time")
+        return found
+
+    return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=without_doubles)
+
+
 def load_prices(text: str) -> prices.PriceList:
-    """A price list out of the text of a YAML file.
+    """A price list out of the text of a file: our own in YAML, or LiteLLM's in JSON; or that of a package by its name.
 
     Raises:
         MeteringError: it is none, or can be read in two ways.
     """
+    if text.strip() == catalogs.GENAI_PRICES:
+        return catalogs.genai_prices()
     try:
+        if text.lstrip().startswith("{"):
+            # A catalogue is large, and YAML's reader would take minutes.
+            document = _json_as_written(text)
+            return catalogs.litellm_prices(document) if catalogs.is_litellm(document) else prices.parse_prices(document)
         # It makes texts, lists and mappings only.
         document = yaml.load(text, Loader=AsWritten)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise prices.price_error(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+        raise prices.price_error(f"it is not valid YAML or JSON: {' '.join(str(error).split())}") from error
     return prices.parse_prices(document)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -51,16 +51,33 @@ class Price:
     valid_from: datetime.date
     per_million: Mapping[str, Decimal]
     """By type; input and output at least."""
+    provider: str = ""
+    """The provider whose price it is; empty for any."""
+    others: tuple[Mapping[str, Decimal], ...] = ()
+    """Rates that may have held instead, depending on what nobody stores, such as the length of a context."""
+    is_literal: bool = False
+    """Whether the model is a name and no pattern."""
 
-    def matches(self, model: str) -> bool:
-        """Whether it is the price of a model, by its name."""
-        return _matches(self.model, model)
+    def matches(self, model: str, provider: str = "") -> bool:
+        """Whether it is the price of a model, by its name and its provider's."""
+        if self.provider not in ("", provider):
+            return False
+        return self.model == model if self.is_literal else _matches(self.model, model)
+
+    @property
+    def range(self) -> tuple[Price, Price]:
+        """The price at the lowest and at the highest rates that may have held."""
+        every = (self.per_million, *self.others)
+        rates = {kind: [own[kind] for own in every if kind in own] for kind in self.per_million}
+        low = {kind: min(own) for kind, own in rates.items()}
+        high = {kind: max(own) for kind, own in rates.items()}
+        return replace(self, per_million=low, others=()), replace(self, per_million=high, others=())
 
     def hides(self, later: Price) -> bool:
         """Whether a price that stands below this one in the list can never be used."""
         # What its `*` may be, a `?` of this one cannot.
         covers = self.model != later.model and _matches(self.model, later.model, not_one="*")
-        return covers and self.valid_from <= later.valid_from
+        return covers and self.valid_from <= later.valid_from and self.provider in ("", later.provider)
 
     def charges(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> list[Charge]:
         """What is charged for tokens by type, of which some are parts of others: each token once.
@@ -121,10 +138,15 @@ class PriceList:
     """How many digits an amount is rounded to."""
     prices: tuple[Price, ...]
 
-    def of(self, model: str, day: datetime.date) -> Price | None:
+    @property
+    def needs_provider(self) -> bool:
+        """Whether some price is that of one provider."""
+        return any(item.provider for item in self.prices)
+
+    def of(self, model: str, day: datetime.date, provider: str = "") -> Price | None:
         """The price of a model on a day: of the patterns that it matches the first in the list, at its latest price."""
-        fitting = [item for item in self.prices if item.matches(model) and item.valid_from <= day]
-        same = [item for item in fitting if item.model == fitting[0].model]
+        fitting = [item for item in self.prices if item.matches(model, provider) and item.valid_from <= day]
+        same = [item for item in fitting if (item.model, item.provider) == (fitting[0].model, fitting[0].provider)]
         return max(same, key=lambda item: item.valid_from) if same else None
 
     def changes(self, start: datetime.datetime, end: datetime.datetime) -> list[Price]:
@@ -170,7 +192,7 @@ def _price(entry: Any, number: int) -> Price:
     where = f"entry {number} ({entry['model']})"
     if entry["model"] != entry["model"].strip():
         raise price_error(f"{where} has a blank before or after the model's name")
-    unknown = sorted(set(entry) - {"model", "valid_from", "per_million"})
+    unknown = sorted(set(entry) - {"model", "valid_from", "per_million", "provider"})
     if unknown:
         raise price_error(f"{where} has the unknown key {', '.join(map(str, unknown))}")
     rates = entry.get("per_million")
@@ -188,7 +210,11 @@ def _price(entry: Any, number: int) -> Price:
         valid_from = datetime.date.fromisoformat(day)
     except ValueError as error:
         raise price_error(f"{where} has valid_from {day!r}, which is not a valid date") from error
-    return Price(entry["model"], valid_from, {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()})
+    provider = entry.get("provider", "")
+    if not isinstance(provider, str) or provider != provider.strip():
+        raise price_error(f"{where} has the provider {provider!r}, which is not a name")
+    own = {kind: _decimal(rate, f"{where}, {kind}") for kind, rate in rates.items()}
+    return Price(entry["model"], valid_from, own, provider)
 
 
 def _refuse_ambiguity(prices: Sequence[Price]) -> None:
@@ -199,7 +225,7 @@ def _refuse_ambiguity(prices: Sequence[Price]) -> None:
     """
     for number, later in enumerate(prices, start=1):
         for earlier_number, earlier in enumerate(prices[: number - 1], start=1):
-            if (earlier.model, earlier.valid_from) == (later.model, later.valid_from):
+            if (earlier.model, earlier.valid_from, earlier.provider) == (later.model, later.valid_from, later.provider):
                 raise price_error(
                     f"entries {earlier_number} and {number} both price {later.model} from {later.valid_from} on"
                 )

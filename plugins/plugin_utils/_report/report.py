@@ -61,6 +61,10 @@ class Report:
     """The models without a price."""
     zone: str = "UTC"
     """The time zone in which its days begin."""
+    priced_as: Mapping[str, str] = field(default_factory=dict)
+    """By model, the name that it has in a public list of prices."""
+    range: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
+    """What all of it costs at the lowest and the highest rates that may have held."""
 
     @property
     def amount(self) -> Decimal | None:
@@ -90,21 +94,35 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
                 "Each price belongs to a model.",
                 "add model to report_by, or leave report_prices out.",
             )
+        if prices.needs_provider and "provider" not in by:
+            raise MeteringError(
+                f"The price list has prices of some providers, but the report is grouped by {', '.join(by)}.",
+                "Without the provider it is not known which price holds.",
+                "add provider to report_by, or leave the providers out of the price list.",
+            )
         _refuse_changes(prices, start, end)
     unpriced: dict[str, None] = {}
+    named: dict[str, str] = {}
+    low = high = Decimal(0)
     day = _calendar.day_of(start.timestamp(), place)
     rows = []
     for item in sorted(usage["rows"], key=lambda item: [item[name] for name in by]):
-        price = prices.of(item["model"], day) if prices else None
+        price = prices.of(item["model"], day, item.get("provider", "")) if prices else None
         if prices and price is None:
             unpriced[item["model"]] = None
-        charges = tuple(price.charges(item["tokens"], item.get("beside"))) if price else ()
+        beside = item.get("beside")
+        charges = tuple(price.charges(item["tokens"], beside)) if price else ()
+        if price is not None and price.is_literal:
+            named[item["model"]] = price.model
+        if price is not None:
+            low += price.range[0].cost(item["tokens"], beside)
+            high += price.range[1].cost(item["tokens"], beside)
         amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
         key = tuple(item[name] for name in by)
         rows.append(
             Row(key, item["tokens"], item["total"], item["requests"], amount, charges, item.get("beside") or {})
         )
-    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone)
+    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone, named, (low, high))
 
 
 def by_namespace(report: Report) -> dict[str, Report]:
@@ -150,7 +168,8 @@ def _part(report: Report, rows: list[Row]) -> Report:
     }
     models = {row.key[report.by.index("model")] for row in rows} if "model" in report.by else set()
     unpriced = tuple(model for model in report.unpriced if model in models)
-    return dataclasses.replace(report, usage=usage, rows=tuple(rows), unpriced=unpriced)
+    # The range is that of the whole.
+    return dataclasses.replace(report, usage=usage, rows=tuple(rows), unpriced=unpriced, range=(Decimal(0), Decimal(0)))
 
 
 def file_name(namespace: str) -> str:
@@ -228,6 +247,17 @@ def notes(report: Report) -> list[str]:
     ]
     if report.prices:
         found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
+    found += [
+        f"{_shown(model)} is priced as {_visible(name)}"
+        for model, name in sorted(report.priced_as.items())
+        if model != name
+    ]
+    if report.prices and report.range[0] != report.range[1]:
+        low, high = map(report.prices.rounded, report.range)
+        found.append(
+            "prices are taken at their base; with long contexts, batches or priority, of which nothing is stored, the "
+            f"amounts may be from {low} to {high} {report.prices.currency}"
+        )
     if report.unpriced:
         found.append(f"without a price, and not part of any amount: {', '.join(map(_visible, report.unpriced))}")
     found += map(_visible, _exceeded(report))
