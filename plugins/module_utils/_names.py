@@ -118,8 +118,8 @@ OPERATION_LABELS = (
 )
 # What the caller asked for, and what it was routed to: an override makes them differ.
 MODEL_LABELS = ("gen_ai_original_model", "gen_ai_request_model")
-# The types overlap: input contains the cached parts, output the reasoning. These two add up to a total; _overlap.py has
-# the exceptions.
+# The types overlap: input contains the cached parts, output the reasoning. These two add up to a total;
+# _prometheus/token_types.py has the parts and the exceptions.
 TOTAL_TOKEN_TYPES = ("input", "output")
 
 # --- chargeback ---------------------------------------------------------------------------------------------------

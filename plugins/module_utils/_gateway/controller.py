@@ -19,8 +19,8 @@ from .. import _generations, _names
 from .._errors import MeteringError
 from .._kubernetes.objects import Object, containers, name_of
 from . import go_flags, mapping
-from .header_flag import LISTS, flag_and_value, flags_of, mapping_of, split_program_of
 from .mapping import Pair, Record
+from .mapping_flag import LISTS, flag_and_value, flags_of, mapping_of, split_program_of
 from .sidecar import Sidecar
 
 

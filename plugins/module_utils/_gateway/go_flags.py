@@ -107,18 +107,3 @@ def with_value(words: Sequence[str], name: str, new: str | None) -> list[list[st
         else:
             result[last.index] = [words[last.index], new]
     return result
-
-
-def without_flag(words: Sequence[str], name: str) -> list[str]:
-    """The words without the flag, however often and in whichever spelling it stands there."""
-    return [word for kept in with_value(words, name, None) for word in kept]
-
-
-def with_replaced(words: Sequence[str], name: str, new: str) -> list[str]:
-    """The words with the flag set to a value.
-
-    An absent flag goes to the front: there it counts whatever follows, a stray positional included.
-    """
-    if not flag_places(words, name):
-        return [f"--{name}={new}", *words]
-    return [word for kept in with_value(words, name, new) for word in kept]

@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Reads what the domain files judge: the gateway, its proxies, the monitoring objects."""
+"""Reads the gateway: its controller, proxies, sidecars, routes and policies."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from .. import _durations, _generations, _lists, _names
 from .._errors import MeteringError
 from .._kubernetes.objects import Object, containers, name_of
 from . import go_flags, mapping
-from .header_flag import flags_of, mapping_of
 from .mapping import Pair
+from .mapping_flag import flags_of, mapping_of
 
 _NAMED = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+\Z")
 

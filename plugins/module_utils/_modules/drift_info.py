@@ -13,7 +13,7 @@ from typing import Any
 from .. import _names
 from .._gateway import label_state, mapping, reader
 from .._kubernetes.client import Cluster
-from .._scrape import context, planning, proof, stored_tokens
+from .._scrape import cluster_plan, context, proof, stored_tokens
 from . import drift_findings
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
@@ -36,7 +36,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     controller = reader.read_controller(cluster, options["controller"])
     view = context.read_context(module, cluster)
     sidecars = view.sidecars
-    plan = planning.plan_accepted_scrape(
+    plan = cluster_plan.plan_accepted_scrape(
         module, cluster, view, name=options["monitor_name"], interval=options["interval"]
     )
     seen = proof.seen_within(cluster, view, options["timeout"], strict=True, scope=options["gateways"])

@@ -33,7 +33,7 @@ from .._prometheus import cardinality
 from .._prometheus import replica as _replica
 from .._prometheus.cardinality import StoredSeries
 from .._scrape import backend as _backend
-from .._scrape import planning, scrapers, sources
+from .._scrape import cluster_plan, scrapers, sources
 from .._scrape import reader as _reader
 from .._scrape.backend import Backend
 from .._scrape.context import View
@@ -73,7 +73,7 @@ OPTIONS: dict[str, Any] = {
     "check_permissions": {"type": "bool", "default": True},
     "method": {"type": "str", "choices": ["patch", "verify"], "default": "patch"},
     "restart": {"type": "bool", "default": False},
-    "monitor": {"type": "dict", "options": planning.WISHES},
+    "monitor": {"type": "dict", "options": cluster_plan.WISHES},
     "dashboards": {"type": "dict", "options": dashboard_providers.WISHES},
     "cost_management": {"type": "bool", "default": False},
 }
@@ -149,7 +149,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "dashboard_providers": [provider.as_result() for provider in shown_by],
         "dashboards": dashboards,
         "cost_management": (problems.of(read_programs, cluster) if options["cost_management"] else None) or [],
-        "monitor": planning.plan_to_result(plan, applied=False) if plan else {},
+        "monitor": cluster_plan.plan_to_result(plan, applied=False) if plan else {},
         "rules": problems.of(rule_place, look.prometheus),
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(look.workloads, expected),
@@ -185,14 +185,14 @@ def plan_monitor(module: Any, cluster: Cluster, look: ClusterState, problems: Pr
     wishes = module.params["monitor"]
     if wishes is None:
         return None
-    problems.of(planning.refuse_interval, wishes["interval"])
+    problems.of(cluster_plan.refuse_interval, wishes["interval"])
     if problems.found or look.backend is None:
         return None
     sidecars = look.sidecars
     inside = {sidecar.name for sidecar in sidecars}
     others = [sidecar for proxy in look.proxies for sidecar in proxy.sidecars if sidecar.name not in inside]
     view = View(sidecars, others, look.monitoring, look.backend.scraper, look.backend)
-    return problems.of(planning.plan_accepted_scrape, module, cluster, view, **wishes)
+    return problems.of(cluster_plan.plan_accepted_scrape, module, cluster, view, **wishes)
 
 
 def plan_merge(look: ClusterState, wanted: list[Pair], options: dict[str, Any], problems: Problems) -> Merge | None:

@@ -14,7 +14,7 @@ from typing import Any
 from .. import _generations, _names, _progress
 from .._errors import ConflictError, MeteringError
 from .._gateway import controller as _controller
-from .._gateway import header_flag, mapping, reader
+from .._gateway import mapping, mapping_flag, reader
 from .._gateway import sidecar as _sidecar
 from .._gateway.controller import Controller
 from .._gateway.mapping import Merge, Pair, Record
@@ -254,7 +254,7 @@ def roll_back_flag(
 def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bool:
     for container in objects.containers(pod["spec"]):
         if container["name"] == controller.container:
-            found = header_flag.mapping_of(header_flag.flags_of(container), f"Pod {objects.name_of(pod)}")
+            found = mapping_flag.mapping_of(mapping_flag.flags_of(container), f"Pod {objects.name_of(pod)}")
             return found == tuple(wanted)
     return False
 

@@ -17,8 +17,15 @@ from .._kubernetes.client import Cluster
 from .._kubernetes.ownership import is_ours
 from .._scrape import context, scrapers
 from .._scrape import monitor as _monitor
+from .._scrape.cluster_plan import (
+    WISHES,
+    _fields,
+    monitor_to_diff,
+    plan_accepted_scrape,
+    plan_to_result,
+    refuse_interval,
+)
 from .._scrape.plan import Plan
-from .._scrape.planning import WISHES, _fields, monitor_to_diff, plan_accepted_scrape, plan_to_result, refuse_interval
 from .runner import API_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {

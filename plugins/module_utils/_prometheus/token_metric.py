@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import _names
-from . import overlap
+from . import token_types
 from .promql import LEGACY_NAME, label, quoted, with_label_from
 
 # What the present generation exposes, for a dashboard that is made before the first request.
@@ -43,7 +43,7 @@ class Form:
     @property
     def is_old(self) -> bool:
         """Whether it is of a generation that may count parts beside their whole."""
-        return any(map(overlap.is_old, self.metrics))
+        return any(map(token_types.is_old, self.metrics))
 
     def selector(self, *matchers: str) -> str:
         """A series selector for the metric under all names of this form."""
@@ -78,17 +78,17 @@ class Form:
         sign = "=" if len(types) == 1 else "=~"
         return f'{label(self.token_type)}{sign}"{"|".join(types)}"'
 
-    def totals(self, wholes: Sequence[str] = overlap.TOTAL) -> list[tuple[str, ...]]:
+    def totals(self, wholes: Sequence[str] = _names.TOTAL_TOKEN_TYPES) -> list[tuple[str, ...]]:
         """Matchers, each alternative for itself: what adds up to the whole of some types, each token once."""
         found: list[tuple[str, ...]] = [(self.of_types(wholes),)]
-        parts = [part for part in overlap.MAY_BE_BESIDE if overlap.WHOLE_OF[part] in wholes]
+        parts = [part for part in token_types.MAY_BE_BESIDE if token_types.WHOLE_OF[part] in wholes]
         if self.is_old and parts:
             provider, operation = (
                 label(names[self.family]) for names in (_names.PROVIDER_LABELS, _names.OPERATION_LABELS)
             )
             own = self.of_types(parts)
-            beside = quoted("|".join(map(re.escape, overlap.BESIDE_PROVIDERS)))
-            apart = quoted("|".join(map(re.escape, overlap.BESIDE_OPERATIONS)))
+            beside = quoted("|".join(map(re.escape, token_types.BESIDE_PROVIDERS)))
+            apart = quoted("|".join(map(re.escape, token_types.BESIDE_OPERATIONS)))
             found.append((own, f"{operation}=~{apart}"))
             found.append((own, f"{operation}!~{apart}", f"{provider}=~{beside}"))
         return found

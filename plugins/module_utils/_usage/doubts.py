@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .. import _names
-from .._prometheus import overlap
+from .._prometheus import token_types
 from . import duplicates
 from .pod_history import PodHistory
 from .scrape_history import GAP_INTERVALS
@@ -81,8 +81,8 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
     for (provider, kind), tokens in sorted(sums.unknown.items()):
         text = (
             f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or older, "
-            f"which counts them within {overlap.WHOLE_OF[kind]} for some upstreams and apart from it for others; they "
-            "are taken as part of it."
+            f"which counts them within {token_types.WHOLE_OF[kind]} for some upstreams and apart from it for "
+            "others; they are taken as part of it."
         )
         found.append(Doubt(text, tokens))
     unowned = {name: tokens for name, tokens in sums.of_pods.items() if not gateway(name)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import _names
-from .._prometheus import overlap
+from .._prometheus import token_types
 from .._prometheus.identity import Identity
 from .counter import Counter
 
@@ -108,8 +108,8 @@ class Sums:
         kind = labels.get(_names.TOKEN_TYPE_LABELS[0], "")
         who = labels.get(_names.REQUIRED_PAIR[1], "")
         apart = False
-        if not requests and kind in overlap.MAY_BE_BESIDE:
-            told = [overlap.is_beside(name, labels) for name in names]
+        if not requests and kind in token_types.MAY_BE_BESIDE:
+            told = [token_types.is_beside(name, labels) for name in names]
             apart = any(told)
             if None in told and not apart and counter.total:
                 provider = (labels.get(_names.PROVIDER_LABELS[0], ""), kind)

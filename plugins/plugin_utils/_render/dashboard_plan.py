@@ -19,7 +19,7 @@ from ...module_utils import _names
 from ...module_utils._kubernetes.objects import is_contained, name_of
 from ...module_utils._kubernetes.ownership import is_ours
 from ...module_utils._prometheus.token_metric import forms
-from .dashboard import DEPARTMENT, Dashboard, dashboards
+from .dashboard_model import DEPARTMENT, Dashboard, dashboards
 from .grafana import config_map, grafana_dashboard, grafana_model
 from .monitor_dashboard import monitor_dashboard
 from .perses import perses_dashboard, perses_model

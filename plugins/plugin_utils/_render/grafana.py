@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils import _names
-from .dashboard import (
+from .dashboard_model import (
     BARS,
     COUNT,
     LINES,

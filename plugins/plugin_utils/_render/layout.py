@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .dashboard import COLUMNS, Dashboard, Panel, PanelRow
+from .dashboard_model import COLUMNS, Dashboard, Panel, PanelRow
 
 
 class GridPlace(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...module_utils import _names
-from .dashboard import Dashboard, Panel, PanelRow, Variable
+from .dashboard_model import Dashboard, Panel, PanelRow, Variable
 from .grafana import LETTERS, TYPES, UNITS, variable_pattern
 from .layout import GridPlace, place_rows
 

@@ -11,7 +11,20 @@ from __future__ import annotations
 from typing import Any
 
 from ...module_utils import _names
-from .dashboard import BARS, COUNT, LINES, NUMBER, SECONDS, SHARE, TOKENS, Dashboard, Panel, PanelRow, Query, Variable
+from .dashboard_model import (
+    BARS,
+    COUNT,
+    LINES,
+    NUMBER,
+    SECONDS,
+    SHARE,
+    TOKENS,
+    Dashboard,
+    Panel,
+    PanelRow,
+    Query,
+    Variable,
+)
 from .layout import place_panels
 
 GROUP = "perses.dev"

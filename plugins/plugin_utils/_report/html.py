@@ -22,7 +22,7 @@ import jinja2
 
 from ...module_utils import _calendar
 from ...module_utils._gateway import exposition
-from ...module_utils._prometheus.overlap import TYPES, WHOLE_OF
+from ...module_utils._prometheus.token_types import TYPES, WHOLE_OF
 from .report import Report, Row, notes
 
 # So many rows of a section are shown at once, and the others on demand.

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...module_utils import _calendar
 from ...module_utils._errors import MeteringError
-from ...module_utils._prometheus.overlap import PARTS, TYPES
+from ...module_utils._prometheus.token_types import PARTS, TYPES
 
 MILLION = Decimal(1_000_000)
 # A rate has no more digits before or behind its point: so amounts stay exact.

@@ -25,7 +25,7 @@ from typing import Any
 from ...module_utils import _calendar
 from ...module_utils._errors import MeteringError
 from ...module_utils._gateway import exposition
-from ...module_utils._prometheus.overlap import PARTS, TYPES
+from ...module_utils._prometheus.token_types import PARTS, TYPES
 from ...module_utils._tables import in_columns
 from .prices import Charge, PriceList
 

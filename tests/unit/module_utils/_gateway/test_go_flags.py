@@ -20,6 +20,13 @@ SPELLINGS = {
 }
 
 
+def with_replaced(words, name, new):
+    """The words with the flag set to a value, wherever it stands; an absent one goes to the front."""
+    if not go_flags.flag_places(words, name):
+        return [f"--{name}={new}", *words]
+    return [word for kept in go_flags.with_value(words, name, new) for word in kept]
+
+
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize(
     ("before", "after"),
@@ -37,13 +44,13 @@ class TestAFlagInAnySpellingAndPosition:
 
     def test_is_replaced_in_its_spelling(self, spelled, before, after):
         words = [*before, *spelled("flag", "v"), *after]
-        assert go_flags.with_replaced(words, "flag", "new") == [*before, *spelled("flag", "new"), *after]
+        assert with_replaced(words, "flag", "new") == [*before, *spelled("flag", "new"), *after]
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize("value", ["", "a=b", "=a", "x-a:a,x-b:b", "-dash", "--dashes", " blank ", "two\nlines"])
 def test_a_value_may_be_anything(spelled, value):
-    assert go_flags.flag_value(go_flags.with_replaced(spelled("flag", "old"), "flag", value), "flag") == value
+    assert go_flags.flag_value(with_replaced(spelled("flag", "old"), "flag", value), "flag") == value
 
 
 @pytest.mark.parametrize(
@@ -86,30 +93,30 @@ class TestOfARepeatedFlag:
         assert go_flags.flag_value(words, "flag") == "two"
 
     def test_the_one_that_counts_is_replaced(self, words):
-        assert go_flags.flag_value(go_flags.with_replaced(words, "flag", "new"), "flag") == "new"
+        assert go_flags.flag_value(with_replaced(words, "flag", "new"), "flag") == "new"
 
     def test_those_that_do_not_count_go(self, words):
-        result = go_flags.with_replaced(words, "flag", "new")
+        result = with_replaced(words, "flag", "new")
         assert [place.value for place in go_flags.flag_places(result, "flag")] == ["new"]
 
     def test_what_is_no_such_flag_stays(self, words):
         """Words behind the end of the flags may look like one, and are none."""
-        gone = [word for word in words if word not in go_flags.with_replaced(words, "flag", "two")]
+        gone = [word for word in words if word not in with_replaced(words, "flag", "two")]
         assert [word for word in gone if "flag" not in word and word != "one"] == []
 
 
 @pytest.mark.parametrize("words", [[], ["-other", "w"], ["stray"], ["-other=w", "--", "-flag=v"]])
 def test_an_absent_flag_goes_to_the_front(words):
-    assert go_flags.with_replaced(words, "flag", "new") == ["--flag=new", *words]
+    assert with_replaced(words, "flag", "new") == ["--flag=new", *words]
 
 
 def test_a_flag_that_lacks_its_value_gets_one():
-    assert go_flags.with_replaced(["-flag"], "flag", "new") == ["-flag", "new"]
+    assert with_replaced(["-flag"], "flag", "new") == ["-flag", "new"]
 
 
 def test_the_words_that_came_in_are_left_alone():
     words = ["-flag", "v"]
-    go_flags.with_replaced(words, "flag", "new")
+    with_replaced(words, "flag", "new")
     assert words == ["-flag", "v"]
 
 
@@ -146,10 +153,11 @@ def test_a_flag_is_read_as_go_reads_it(words, name):
 
 @given(command_lines(), st.sampled_from(NAMES), VALUES)
 def test_a_replaced_flag_has_the_new_value_and_every_other_its_own(words, name, new):
-    assert read_by_go(go_flags.with_replaced(words, name, new)) == read_by_go(words) | {name: new}
+    assert read_by_go(with_replaced(words, name, new)) == read_by_go(words) | {name: new}
 
 
 @given(command_lines(), st.sampled_from(NAMES))
 def test_a_removed_flag_is_gone_and_every_other_has_its_own(words, name):
-    before, after = read_by_go(words), read_by_go(go_flags.without_flag(words, name))
+    without = [word for kept in go_flags.with_value(words, name, None) for word in kept]
+    before, after = read_by_go(words), read_by_go(without)
     assert after == {key: value for key, value in before.items() if key != name}

@@ -16,9 +16,9 @@ from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes imp
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import cluster_plan, scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import monitor as _monitor
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import planning, scrapers
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -715,7 +715,7 @@ def test_a_second_plan_is_tried_like_the_first():
         """It refuses one field at a time."""
 
         def rehearse(self, dummy, api, plural, wish):
-            unknown = sorted(planning._fields(wish) - self.has)
+            unknown = sorted(cluster_plan._fields(wish) - self.has)
             if unknown:
                 raise UnknownFieldsError(frozenset(unknown[:1]))
             return super().rehearse(dummy, api, plural, wish)
@@ -724,9 +724,9 @@ def test_a_second_plan_is_tried_like_the_first():
         return _plan.plan_scrape(monitoring(), prometheus(), TWO, lacking=lacking)
 
     served: Any = Twice(set(), "strict")
-    created = planning.accepted_plan(served, plan).create
+    created = cluster_plan.accepted_plan(served, plan).create
     assert created is not None
-    assert planning._fields(created) == set()
+    assert cluster_plan._fields(created) == set()
 
 
 class Served:
@@ -745,7 +745,7 @@ class Served:
         self.asked += 1
         if self.how in ("forbidden", "blind"):
             return None
-        unknown = planning._fields(wish) - self.has
+        unknown = cluster_plan._fields(wish) - self.has
         if unknown and self.how == "strict":
             raise UnknownFieldsError(frozenset(f"spec.podMetricsEndpoints[0].{name}" for name in unknown))
         spec = {name: value for name, value in wish["spec"].items() if name not in unknown}
@@ -762,12 +762,12 @@ def test_a_run_on_any_operator_settles_and_the_next_one_changes_nothing(how, has
         return _plan.plan_scrape(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(has, how if how == "pruning" else "strict")
-    first = planning.accepted_plan(served, plan)
+    first = cluster_plan.accepted_plan(served, plan)
     assert first.create is not None
-    assert planning._fields(first.create) == has
+    assert cluster_plan._fields(first.create) == has
     standing = served.rehearse(None, "", "", first.create)
     again: Any = Served(has, how)
-    second = planning.accepted_plan(again, functools.partial(plan, standing))
+    second = cluster_plan.accepted_plan(again, functools.partial(plan, standing))
     assert (second.create, second.update) == (None, None)
     # Where all is as it is wanted nothing is tried.
     assert again.asked == (0 if has == _monitor.OPTIONAL_FIELDS else 1)
@@ -779,7 +779,7 @@ def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_r
         return _plan.plan_scrape(monitoring(*monitors), prometheus(), TWO, lacking=lacking)
 
     served: Any = Served(set(_monitor.OPTIONAL_FIELDS), "strict")
-    standing: Any = planning.accepted_plan(served, plan).create
+    standing: Any = cluster_plan.accepted_plan(served, plan).create
     edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
     again: Any = Served(set(_monitor.OPTIONAL_FIELDS), how)
-    assert planning.accepted_plan(again, functools.partial(plan, edited)).update is not None
+    assert cluster_plan.accepted_plan(again, functools.partial(plan, edited)).update is not None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Relabeling, rule by rule; tests/e2e/test_overlap.py holds it against a real Prometheus."""
+"""Relabeling, rule by rule; tests/e2e/test_double_scrape.py holds it against a real Prometheus."""
 
 from __future__ import annotations
 

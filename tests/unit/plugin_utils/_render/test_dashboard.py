@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import promql
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.token_metric import forms
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard as _dashboard
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard_model as _dashboard
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard_plan, grafana, perses
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render.monitor_dashboard import monitor_dashboard
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import token_types
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
 
 BY = ["namespace", "model"]
@@ -34,7 +34,7 @@ def used(**tokens):
 
 def usage(*rows, doubts=()):
     rows = rows or (row(),)
-    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in overlap.TYPES}
+    tokens = {kind: sum(item["tokens"].get(kind, 0) for item in rows) for kind in token_types.TYPES}
     return {
         "start": "2026-11-01T00:00:00+00:00",
         "end": "2026-12-01T00:00:00+00:00",

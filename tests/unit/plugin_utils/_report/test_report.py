@@ -23,7 +23,7 @@ from ansible_collections.aigateway.metering.plugins.filter.usage_report import u
 from ansible_collections.aigateway.metering.plugins.module_utils import _calendar
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import token_types
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus as _focus
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _html
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import prices as _prices
@@ -372,10 +372,10 @@ def test_focus_charges_every_token_once_at_its_rate():
     }
 
 
-@given(st.dictionaries(st.sampled_from(overlap.TYPES), st.integers(0, 10**12)))
+@given(st.dictionaries(st.sampled_from(token_types.TYPES), st.integers(0, 10**12)))
 def test_focus_adds_up_to_the_exact_cost(tokens):
     price = prices_of(LIST).prices[0]
-    lines = focus(row(**dict.fromkeys(overlap.TYPES, 0) | tokens))
+    lines = focus(row(**dict.fromkeys(token_types.TYPES, 0) | tokens))
     assert sum(Decimal(line["BilledCost"]) for line in lines) == price.cost(tokens)
 
 

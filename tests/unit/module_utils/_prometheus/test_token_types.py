@@ -9,7 +9,8 @@ from __future__ import annotations
 import promql_parser
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import overlap, token_metric
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import token_metric, token_types
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import counter as _counter
 from ansible_collections.aigateway.metering.plugins.module_utils._usage import totals
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import cost_management, prometheus_rule
@@ -41,7 +42,7 @@ def labels(provider, operation="chat"):
     ],
 )
 def test_whether_a_part_is_beside_its_whole(metric, provider, operation, beside):
-    assert overlap.is_beside(metric, labels(provider, operation)) is beside
+    assert token_types.is_beside(metric, labels(provider, operation)) is beside
 
 
 def summed(metric, provider, **tokens):
@@ -135,3 +136,7 @@ def test_every_query_counts_each_token_of_the_total_once(metric, kind, provider,
     nobody = next(rule["expr"] for rule in rules if rule["alert"] == "AIGatewayTokensOfNobody")
     queries.append(nobody.rpartition(" / ")[2].rpartition(" > ")[0])
     assert [taken(query, item) for query in queries] == [times] * 3
+
+
+def test_the_wholes_of_the_table_are_the_types_that_add_up_to_a_total():
+    assert tuple(token_types.PARTS) == _names.TOTAL_TOKEN_TYPES

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tests/overlap.py says of each case, shown by the live targets of a real operator and real Prometheuses."""
+"""What tests/double_scrape.py says of each case, shown by the live targets of a real operator and real Prometheuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from standlib.settings import VERSIONS
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import live_targets, scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import sources as _sources
-from ansible_collections.aigateway.metering.tests import overlap
+from ansible_collections.aigateway.metering.tests import double_scrape
 
 MONITORING = platform.MONITORING_NAMESPACE
 PODS = {"overlap": "prometheus-overlap-0", "apart": "prometheus-apart-0", "agent": "prom-agent-agent-0"}
@@ -113,8 +113,8 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(stand: Stand) -> Iterator[Live]:
-    cases = [overlap.FIRST, *(case.document for case in overlap.CASES)]
-    for scraper in overlap.SCRAPERS:
+    cases = [double_scrape.FIRST, *(case.document for case in double_scrape.CASES)]
+    for scraper in double_scrape.SCRAPERS:
         stand.apply({**scraper, "spec": {**scraper["spec"], **RUNNING}})
     for document in cases:
         stand.apply(document)
@@ -124,7 +124,7 @@ def live(stand: Stand) -> Iterator[Live]:
         stand.kubectl.run(stand.step, "wait", "--for=condition=Ready", f"pod/{pod}", "-n", MONITORING, "--timeout=120s")
         wait_until(f"the targets of {name}", lambda name=name: found.shown(name) >= found.predicted(name), 120)
     yield found
-    for document in [*cases, *overlap.SCRAPERS]:
+    for document in [*cases, *double_scrape.SCRAPERS]:
         stand.delete(document["kind"].lower(), document["metadata"]["namespace"], document["metadata"]["name"])
 
 
@@ -133,11 +133,11 @@ def test_the_live_targets_are_those_that_were_predicted_label_by_label(live: Liv
     assert live.shown(scraper) == live.predicted(scraper)
 
 
-@pytest.mark.parametrize("case", overlap.CASES, ids=lambda case: case.rule)
-def test_the_live_targets_show_whether_tokens_are_doubled(live: Live, case: overlap.Case) -> None:
+@pytest.mark.parametrize("case", double_scrape.CASES, ids=lambda case: case.rule)
+def test_the_live_targets_show_whether_tokens_are_doubled(live: Live, case: double_scrape.Case) -> None:
     # What stores apart doubles nothing of the other's.
     sources = [("overlap", "first")] if case.seen_by != "apart" else []
-    verdict = live.verdict(*sources, (case.seen_by, overlap.name_of(case.rule)))
+    verdict = live.verdict(*sources, (case.seen_by, double_scrape.name_of(case.rule)))
     assert bool(verdict.doubled) is case.doubles
 
 
@@ -165,7 +165,9 @@ SITUATIONS = {
 def test_our_verdict_is_right_where_the_procedures_check_is_wrong(live: Live, situation: str) -> None:
     rules, right = SITUATIONS[situation]
     with_first = not rules or situation.endswith("once by number")
-    sources = [("overlap", overlap.name_of(rule)) for rule in rules] + ([("overlap", "first")] if with_first else [])
+    sources = [("overlap", double_scrape.name_of(rule)) for rule in rules] + (
+        [("overlap", "first")] if with_first else []
+    )
     wait_until(
         "the first scrapes", lambda: not [it for it in live.restricted(*sources) if it["health"] == "unknown"], 60
     )

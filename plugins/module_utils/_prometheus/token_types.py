@@ -20,7 +20,6 @@ from .. import _names
 # The parts that a type contains.
 PARTS = {"input": ("cached_input", "cache_creation_input"), "output": ("reasoning",)}
 TYPES = tuple(kind for whole, parts in PARTS.items() for kind in (whole, *parts))
-TOTAL = tuple(PARTS)
 # Those that some generation counts beside their whole; reasoning came with v0.6, which counts it within output.
 MAY_BE_BESIDE = PARTS["input"]
 WHOLE_OF = {part: whole for whole, parts in PARTS.items() for part in parts}
