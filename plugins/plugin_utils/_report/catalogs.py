@@ -70,8 +70,9 @@ class LiteLLM(PriceList):
 
     def _named(self, model: str, provider: str) -> list[str]:
         of_provider = [name for name, owner in self.providers.items() if not provider or owner == provider]
-        if model in self.models and (model in of_provider or not provider):
-            return [model]
+        for name in (model, f"{provider}/{model}"):
+            if name in self.models and name in of_provider:
+                return [name]
         ends = f"/{model}"
         return sorted(name for name in of_provider if name in self.models and (name == model or name.endswith(ends)))
 

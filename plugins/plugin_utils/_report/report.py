@@ -27,7 +27,7 @@ from ...module_utils._errors import MeteringError
 from ...module_utils._gateway import exposition
 from ...module_utils._prometheus.token_types import PARTS, TYPES
 from ...module_utils._tables import in_columns
-from .prices import Charge, PriceList
+from .prices import Charge, Price, PriceList
 
 # What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -65,6 +65,8 @@ class Report:
     """By model, the name that it has in a public list of prices."""
     range: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
     """What all of it costs at the lowest and the highest rates that may have held."""
+    ambiguous: tuple[str, ...] = ()
+    """Why some models have no price although there are several."""
 
     @property
     def amount(self) -> Decimal | None:
@@ -101,28 +103,59 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
                 "add provider to report_by, or leave the providers out of the price list.",
             )
         _refuse_changes(prices, start, end)
-    unpriced: dict[str, None] = {}
-    named: dict[str, str] = {}
-    low = high = Decimal(0)
-    day = _calendar.day_of(start.timestamp(), place)
-    rows = []
-    for item in sorted(usage["rows"], key=lambda item: [item[name] for name in by]):
-        price = prices.of(item["model"], day, item.get("provider", "")) if prices else None
-        if prices and price is None:
-            unpriced[item["model"]] = None
-        beside = item.get("beside")
-        charges = tuple(price.charges(item["tokens"], beside)) if price else ()
-        if price is not None and price.is_literal:
-            named[item["model"]] = price.model
-        if price is not None:
-            low += price.range[0].cost(item["tokens"], beside)
-            high += price.range[1].cost(item["tokens"], beside)
-        amount = prices.rounded(sum((charge.cost for charge in charges), Decimal(0))) if prices and price else None
-        key = tuple(item[name] for name in by)
-        rows.append(
-            Row(key, item["tokens"], item["total"], item["requests"], amount, charges, item.get("beside") or {})
-        )
-    return Report(usage, by, tuple(rows), prices, tuple(sorted(unpriced)), zone, named, (low, high))
+    pricing = _Pricing(prices, _calendar.day_of(start.timestamp(), place))
+    rows = tuple(pricing.row(item, by) for item in sorted(usage["rows"], key=lambda item: [item[name] for name in by]))
+    return Report(
+        usage,
+        by,
+        rows,
+        prices,
+        tuple(sorted(pricing.unpriced)),
+        zone,
+        pricing.priced_as,
+        (pricing.low, pricing.high),
+        tuple(sorted(pricing.ambiguous)),
+    )
+
+
+@dataclass
+class _Pricing:
+    """Prices rows one after another, and notes what is to be said of the prices."""
+
+    prices: PriceList | None
+    day: datetime.date
+    unpriced: set[str] = field(default_factory=set)
+    priced_as: dict[str, str] = field(default_factory=dict)
+    ambiguous: set[str] = field(default_factory=set)
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(0)
+
+    def row(self, item: Mapping[str, Any], by: tuple[str, ...]) -> Row:
+        """A row of the report."""
+        key, beside = tuple(item[name] for name in by), item.get("beside") or {}
+        price = self._price_of(item)
+        if self.prices is None or price is None:
+            return Row(key, item["tokens"], item["total"], item["requests"], None, (), beside)
+        if price.is_literal:
+            self.priced_as[item["model"]] = price.model
+        self.low += price.range[0].cost(item["tokens"], beside)
+        self.high += price.range[1].cost(item["tokens"], beside)
+        charges = tuple(price.charges(item["tokens"], beside))
+        amount = self.prices.rounded(sum((charge.cost for charge in charges), Decimal(0)))
+        return Row(key, item["tokens"], item["total"], item["requests"], amount, charges, beside)
+
+    def _price_of(self, item: Mapping[str, Any]) -> Price | None:
+        if self.prices is None:
+            return None
+        price = None
+        try:
+            price = self.prices.of(item["model"], self.day, item.get("provider", ""))
+        except MeteringError as error:
+            # A period that took long to read is not thrown away for one model.
+            self.ambiguous.add(str(error))
+        if price is None:
+            self.unpriced.add(item["model"])
+        return price
 
 
 def by_namespace(report: Report) -> dict[str, Report]:
@@ -260,6 +293,7 @@ def notes(report: Report) -> list[str]:
         )
     if report.unpriced:
         found.append(f"without a price, and not part of any amount: {', '.join(map(_visible, report.unpriced))}")
+    found += map(_visible, report.ambiguous)
     found += map(_visible, _exceeded(report))
     return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
 

@@ -89,6 +89,13 @@ def test_several_that_cost_differently_are_ambiguous():
         prices().of("other", DAY)
 
 
+def test_a_model_with_an_ambiguous_price_has_none_and_the_report_says_why():
+    found = usage_report(usage(row(model="other"), row(model="gpt")), json.dumps(LIST))["table"]
+    assert "without a price, and not part of any amount: other" in found
+    (said,) = [line for line in found if "ambiguous" in line]
+    assert "add provider to report_by" in said
+
+
 def test_a_price_is_a_decimal_to_the_digit():
     assert str(rate("gpt", "cached_input")) == "1.25"
 
