@@ -141,7 +141,6 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "label": variable.title,
         "type": "query",
         "datasource": SOURCE,
-        "definition": query,
         "query": {"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": 3},
         "regex": variable_pattern(variable),
         "includeAll": variable.takes_all,

@@ -15,6 +15,9 @@ import jsonschema  # type: ignore[import-untyped]
 import promql_parser
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder as GrafanaEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import dashboard as grafana_types
 
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import objects
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import promql
@@ -23,6 +26,7 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils._render import 
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render import dashboard_plan, grafana, perses
 from ansible_collections.aigateway.metering.plugins.plugin_utils._render.monitor_dashboard import monitor_dashboard
 
+register_default_plugins()
 UNDERSCORED = "gen_ai_client_token_usage_sum"
 DOTTED = "gen_ai.client.token.usage_token_sum"
 FORMS = {
@@ -533,3 +537,12 @@ def test_files_can_be_imported_by_hand_also_where_nothing_shows_dashboards():
         "perses-import-team.json",
     ]
     assert all(json.loads(file["text"]) for file in files)
+
+
+@every_form
+@pytest.mark.parametrize("which", [0, 1], ids=["platform", "team"])
+def test_grafanas_published_types_know_every_field(metrics, which):
+    model = grafana.grafana_model(models(metrics)[which], "usage")
+    read = grafana_types.Dashboard.from_json(model)
+    # What its types do not know is lost on the way.
+    assert objects.is_contained(model, json.loads(GrafanaEncoder().encode(read)))

@@ -55,7 +55,7 @@ LIST: dict[str, Any] = {
 }
 
 
-def prices(document=None):
+def prices(document=None) -> Any:
     return load_prices(json.dumps(LIST if document is None else document))
 
 
@@ -134,7 +134,7 @@ def test_a_key_that_stands_twice_is_refused():
 
 def test_our_own_list_may_be_json():
     own = {"currency": "EUR", "prices": [{"model": "a", "per_million": {"input": 2.5, "output": 10}}]}
-    assert load_prices(json.dumps(own)).of("a", DAY).per_million["input"] == Decimal("2.5")
+    assert prices(own).of("a", DAY).per_million["input"] == Decimal("2.5")
 
 
 # --- providers in our own list ----------------------------------------------------------------------------------------
@@ -149,7 +149,9 @@ prices:
 
 @pytest.mark.parametrize(("provider", "expected"), [("azure", "3"), ("openai", "2.5"), ("", "2.5")])
 def test_a_price_of_a_provider_holds_for_its_rows_alone(provider, expected):
-    assert load_prices(BY_PROVIDER).of("gpt", DAY, provider).per_million["input"] == Decimal(expected)
+    found = load_prices(BY_PROVIDER).of("gpt", DAY, provider)
+    assert found is not None
+    assert found.per_million["input"] == Decimal(expected)
 
 
 def test_prices_of_providers_need_the_provider_in_the_report():
