@@ -41,6 +41,9 @@ options:
   before:
     description: The result of M(aigateway.metering.token_usage_info) for the period before, for the page.
     type: dict
+  budgets:
+    description: Budgets as the text of a YAML file; see docs/accounting.md.
+    type: str
   per_namespace:
     description: Whether there is a page and a CSV file for each namespace, with its own rows alone.
     type: bool
@@ -70,10 +73,11 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import budgets as _budgets
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _html
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
-from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_prices
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_budgets, load_prices
 
 
 def usage_report(
@@ -86,24 +90,29 @@ def usage_report(
     price_list: str = "",
     before: Mapping[str, Any] | None = None,
     per_namespace: bool = False,
+    budgets: str | None = None,
 ) -> dict[str, Any]:
     head = _html.PageHead(cluster, account, price_list)
     try:
         report = _report.build_report(usage, None if prices is None else load_prices(prices), zone)
         parts = _report.by_namespace(report) if per_namespace else {}
+        wanted = load_budgets(budgets) if budgets else ()
+        _budgets.check_budgets(wanted, report.by, has_prices=report.prices is not None)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
+    statuses = _budgets.budget_statuses(report, wanted)
+    unsaid = [] if statuses or not wanted else [_budgets.NO_MONTH]
     return {
-        "table": _report.report_table(report),
+        "table": [*_report.report_table(report), *_budgets.budget_lines(statuses), *unsaid],
         "csv": _report.to_csv(report),
-        "json": _report.to_json(report),
-        "html": _html.to_html(report, head, before),
+        "json": _report.to_json(report, _budgets.budgets_as_json(statuses)),
+        "html": _html.to_html(report, head, before, statuses),
         "focus": focus.to_focus_csv(report, account) if report.prices else "",
         "by_namespace": [
             {"name": f"{_report.file_name(name)}.{kind}", "text": text}
             for name, part in parts.items()
             for kind, text in (
-                ("html", _html.to_html(part, replace(head, about=name))),
+                ("html", _html.to_html(part, replace(head, about=name), None, _budgets.of_namespace(statuses, name))),
                 ("csv", _report.to_csv(part)),
             )
         ],

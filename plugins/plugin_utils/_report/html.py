@@ -23,6 +23,7 @@ import jinja2
 from ...module_utils import _calendar
 from ...module_utils._gateway import exposition
 from ...module_utils._prometheus.token_types import TYPES, WHOLE_OF
+from .budgets import TOKENS, BudgetStatus
 from .report import Report, Row, notes
 
 # So many rows of a section are shown at once, and the others on demand.
@@ -59,15 +60,24 @@ class UsageGroup:
     """The tokens of the period before."""
 
 
-def to_html(report: Report, head: PageHead | None = None, before: Mapping[str, Any] | None = None) -> str:
+def to_html(
+    report: Report,
+    head: PageHead | None = None,
+    before: Mapping[str, Any] | None = None,
+    budgets: Sequence[BudgetStatus] = (),
+) -> str:
     """The page.
 
     Args:
         report: the report.
         head: what the page says of itself.
         before: the result of token_usage_info for the period before, summed by the same.
+        budgets: what became of budgets.
     """
-    return _template().render(page=_page(report, head or PageHead(), before)) + "\n"
+    page = _page(report, head or PageHead(), before) | {"budgets": list(map(_budget, budgets))}
+    if budgets:
+        page["links"] = [("budgets", "Budgets"), *page["links"]]
+    return _template().render(page=page) + "\n"
 
 
 @functools.cache
@@ -117,6 +127,27 @@ def _page(report: Report, head: PageHead, before: Mapping[str, Any] | None) -> d
         "has_unpriced": bool(whole.unpriced),
         "before_name": _name_before(before, report.zone),
         "notes": notes(report),
+    }
+
+
+def _budget(status: BudgetStatus) -> dict[str, Any]:
+    """A budget as the page shows it."""
+
+    def shown(number: Decimal) -> str:
+        return _number(int(number)) if status.unit == TOKENS else f"{number:f}"
+
+    used, budget = int(status.used * 100), int(status.budget * 100)
+    state = "is spent" if status.left <= 0 else "may not last" if status.forecast > status.budget else ""
+    return {
+        "name": _shown(status.name),
+        "unit": status.unit,
+        "budget": shown(status.budget),
+        "used": shown(status.used),
+        "left": shown(status.left),
+        "forecast": shown(status.forecast),
+        "share": _share(used, budget),
+        "width": _share(min(used, budget), budget),
+        "state": state,
     }
 
 

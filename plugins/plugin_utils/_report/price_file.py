@@ -4,7 +4,7 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""A price list as a file has it, read as its author wrote it."""
+"""Price lists and budgets as files have them, read as their authors wrote them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from . import catalogs, prices
+from . import budgets, catalogs, prices
 
 
 class AsWritten(yaml.BaseLoader):
@@ -29,6 +29,19 @@ class AsWritten(yaml.BaseLoader):
                 line = node.value[number][0].start_mark.line + 1
                 raise prices.price_error(f"line {line} has the key {key} a second time")
         return super().construct_mapping(node, deep)
+
+
+def load_budgets(text: str) -> tuple[budgets.Budget, ...]:
+    """Budgets out of the text of a file in YAML or JSON.
+
+    Raises:
+        MeteringError: it has none, or two for the same.
+    """
+    try:
+        document = yaml.load(text, Loader=AsWritten)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise budgets.budget_error(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+    return budgets.parse_budgets(document)
 
 
 def _json_as_written(text: str) -> Any:

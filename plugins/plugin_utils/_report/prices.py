@@ -62,7 +62,7 @@ class Price:
         """Whether it is the price of a model, by its name and its provider's."""
         if self.provider not in ("", provider):
             return False
-        return self.model == model if self.is_literal else _matches(self.model, model)
+        return self.model == model if self.is_literal else matches_pattern(self.model, model)
 
     @property
     def range(self) -> tuple[Price, Price]:
@@ -76,7 +76,7 @@ class Price:
     def hides(self, later: Price) -> bool:
         """Whether a price that stands below this one in the list can never be used."""
         # What its `*` may be, a `?` of this one cannot.
-        covers = self.model != later.model and _matches(self.model, later.model, not_one="*")
+        covers = self.model != later.model and matches_pattern(self.model, later.model, not_one="*")
         return covers and self.valid_from <= later.valid_from and self.provider in ("", later.provider)
 
     def charges(self, tokens: Mapping[str, int], beside: Mapping[str, int] | None = None) -> list[Charge]:
@@ -104,7 +104,7 @@ class Price:
         return sum((charge.cost for charge in self.charges(tokens, beside)), Decimal(0))
 
 
-def _matches(pattern: str, text: str, not_one: str = "") -> bool:
+def matches_pattern(pattern: str, text: str, not_one: str = "") -> bool:
     """Whether a pattern matches a whole text. A regular expression of many `*` may take for ever.
 
     Args:

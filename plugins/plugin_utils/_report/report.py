@@ -17,7 +17,7 @@ import hashlib
 import io
 import json
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from ...module_utils import _calendar
 from ...module_utils._errors import MeteringError
 from ...module_utils._gateway import exposition
+from ...module_utils._lists import words_of
 from ...module_utils._prometheus.token_types import PARTS, TYPES
 from ...module_utils._tables import in_columns
 from .prices import Charge, Price, PriceList
@@ -86,7 +87,8 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
     Raises:
         MeteringError: the price list changes within the period, or the model is not summed by.
     """
-    by = tuple(usage["by"])
+    # As a survey gives it, it may be a text.
+    by = tuple(words_of(usage["by"]))
     place = _calendar.zone_of(zone)
     start, end = (_calendar.parse_time(usage[name], name).astimezone(place) for name in ("start", "end"))
     if prices is not None:
@@ -201,8 +203,16 @@ def _part(report: Report, rows: list[Row]) -> Report:
     }
     models = {row.key[report.by.index("model")] for row in rows} if "model" in report.by else set()
     unpriced = tuple(model for model in report.unpriced if model in models)
-    # The range is that of the whole.
-    return dataclasses.replace(report, usage=usage, rows=tuple(rows), unpriced=unpriced, range=(Decimal(0), Decimal(0)))
+    return dataclasses.replace(
+        report,
+        usage=usage,
+        rows=tuple(rows),
+        unpriced=unpriced,
+        # Others' models are not named, and the range is that of the whole.
+        priced_as={model: name for model, name in report.priced_as.items() if model in models},
+        range=(Decimal(0), Decimal(0)),
+        ambiguous=(),
+    )
 
 
 def file_name(namespace: str) -> str:
@@ -233,7 +243,7 @@ def _exceeded(report: Report) -> list[str]:
     ]
 
 
-def _shown(text: str) -> str:
+def visible_name(text: str) -> str:
     """A name for a terminal: an encoded array as what it has in it."""
     return _visible(exposition.shown_value(text))
 
@@ -250,7 +260,9 @@ def report_table(report: Report) -> list[str]:
     for row in report.rows:
         amount = [] if report.prices is None else ["unpriced" if row.amount is None else str(row.amount)]
         tokens = [str(row.tokens.get(kind, 0)) for kind in TYPES]
-        lines.append((*(_shown(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount))
+        lines.append(
+            (*(visible_name(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount)
+        )
     whole = [str(report.usage["tokens"].get(kind, 0)) for kind in TYPES]
     lines.append(
         (
@@ -281,7 +293,7 @@ def notes(report: Report) -> list[str]:
     if report.prices:
         found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
     found += [
-        f"{_shown(model)} is priced as {_visible(name)}"
+        f"{visible_name(model)} is priced as {_visible(name)}"
         for model, name in sorted(report.priced_as.items())
         if model != name
     ]
@@ -319,7 +331,7 @@ def to_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = ()) -> str:
     """The whole report as JSON; amounts are texts, because a number of JSON may become a binary float."""
     document = {
         "start": report.usage["start"],
@@ -343,5 +355,6 @@ def to_json(report: Report) -> str:
         **({"amount": str(report.amount), "currency": report.prices.currency} if report.prices else {}),
         "unpriced": list(report.unpriced),
         "doubts": list(report.usage["doubts"]),
+        **({"budgets": list(budgets)} if budgets else {}),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
