@@ -45,6 +45,14 @@ options:
     description: Alert above this share of tokens without a namespace.
     type: float
     default: 0.05
+  budgets:
+    description: Budgets as the text of a YAML file; see docs/accounting.md. Those in money have no alert.
+    type: str
+  shares:
+    description: The shares of a budget at which an alert fires.
+    type: list
+    elements: float
+    default: [0.8, 1.0]
 """
 
 EXAMPLES = r"""
@@ -59,13 +67,16 @@ _value:
   type: dict
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _durations
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import prometheus_rule
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import budget_rules, prometheus_rule
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_budgets
 
 
 def usage_rules(
@@ -76,6 +87,8 @@ def usage_rules(
     window: str = "15m",
     series: int = 10_000,
     nobody: float = 0.05,
+    budgets: str | None = None,
+    shares: Sequence[Any] = ("0.8", "1"),
 ) -> dict[str, Any]:
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
         if not _durations.is_prometheus(text, may_be_none=option == "for"):
@@ -92,6 +105,13 @@ def usage_rules(
                 f"chargeback_rules_{option} is {number!r}. The alert would be of no use. Next: set a number of series "
                 "above 0, and a share of nobody's tokens between 0 and 1."
             )
+    try:
+        wanted = load_budgets(budgets) if budgets else ()
+    except MeteringError as error:
+        raise AnsibleFilterError(str(error)) from None
+    of_tokens = [
+        budget_rules.TokenBudget(it.dimension, it.pattern, it.tokens) for it in wanted if it.tokens is not None
+    ]
     identity = [
         label for label, state in sorted(gateway["labels"].items()) if state["carries_data"] or state["expected"]
     ]
@@ -104,7 +124,22 @@ def usage_rules(
         interval=interval,
         bounds=prometheus_rule.Bounds(hold, window, int(series), float(nobody)),
         workloads=gateway.get("workloads", ()),
+        budgets=of_tokens,
+        shares=list(map(_share, shares)),
     )
+
+
+def _share(given: Any) -> Decimal:
+    try:
+        found = Decimal(str(given).strip())
+    except InvalidOperation:
+        found = Decimal(0)
+    if not (found.is_finite() and Decimal(0) < found <= Decimal(10)):
+        raise AnsibleFilterError(
+            f"chargeback_budget_shares has {given!r}, which is not a share of a budget. The alert would be of no "
+            "use. Next: write it like 0.8 for 80 %."
+        )
+    return found
 
 
 class FilterModule:

@@ -15,12 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...module_utils import _names
 from ...module_utils._prometheus.promql import label, quoted, with_label_from
 from ...module_utils._prometheus.token_metric import Form, deduplicated, forms, of_sidecars
 from ...module_utils._scrape.scrapers import COREOS
+from .budget_rules import TokenBudget, budget_groups
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
 # How far back it is looked for what has gone.
@@ -292,6 +294,8 @@ def prometheus_rule(
     interval: str,
     bounds: Bounds,
     workloads: Sequence[str] = (),
+    budgets: Sequence[TokenBudget] = (),
+    shares: Sequence[Decimal] = (),
 ) -> dict[str, Any]:
     """The PrometheusRule.
 
@@ -304,6 +308,8 @@ def prometheus_rule(
         interval: how often the rules are evaluated.
         bounds: when alerts fire.
         workloads: the workloads (namespace/name) whose pods are to have a sidecar.
+        budgets: those of tokens.
+        shares: of a budget, at which an alert fires.
     """
     stored = forms(metrics)
     return {
@@ -326,6 +332,7 @@ def prometheus_rule(
                     "interval": interval,
                     "rules": alerts(stored, ports, identity, bounds, workloads),
                 },
+                *budget_groups(stored, ports, budgets, shares, bounds.hold),
             ]
         },
     }

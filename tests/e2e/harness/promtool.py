@@ -83,17 +83,20 @@ def up(values: str, job: str = "a", **other: str) -> dict[str, str]:
 class Promtool:
     """Runs tests of the rules for one form."""
 
-    def __init__(self, naming: Naming, directory: Path) -> None:
-        self._directory = directory
+    def __init__(
+        self, naming: Naming, directory: Path, *, pace: str = "1m", scrape: str = "1m", **options: Any
+    ) -> None:
+        self._directory, self._pace, self._scrape = directory, pace, scrape
         rule = prometheus_rule.prometheus_rule(
             naming.metrics,
             name="r",
             place={"namespace": "n", "labels": {}},
             ports=[1064],
             identity=["user_namespace", "department"],
-            interval="1m",
+            interval=pace,
             bounds=BOUNDS,
             workloads=["gateways/envoy", "gateways/ai.gw"],
+            **options,
         )
         (directory / "rules.json").write_text(json.dumps(rule["spec"]))
 
@@ -116,6 +119,12 @@ class Promtool:
         assert bool(found) == bool(done.returncode), done.stdout + done.stderr
         return found
 
+    def alerts_of(self, name: str, *series: dict[str, str], at: str) -> list[str]:
+        """The labels of the alerts of a name that fire at a time, as promtool writes them."""
+        expected = [{"alertname": name, "eval_time": at, "exp_alerts": []}]
+        done = self._test(series, {"alert_rule_test": expected})
+        return re.findall(r"Labels:(\{.*?\})", done.stdout + done.stderr)
+
     def value(self, query: str, *series: dict[str, str], at: str, labels: str, value: float) -> str:
         """What promtool has to say against a query's only answer."""
         sample = {"labels": labels, "value": value}
@@ -123,7 +132,7 @@ class Promtool:
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def _test(self, series: tuple[dict[str, str], ...], wanted: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        test = {"interval": "1m", "input_series": list(series), **wanted}
-        document = {"rule_files": ["rules.json"], "evaluation_interval": "1m", "tests": [test]}
+        test = {"interval": self._scrape, "input_series": list(series), **wanted}
+        document = {"rule_files": ["rules.json"], "evaluation_interval": self._pace, "tests": [test]}
         (self._directory / "test.json").write_text(json.dumps(document))
         return self._run("test", "rules", "test.json")
