@@ -130,7 +130,7 @@ def test_it_is_said_which_generation_was_found(metered: Metered) -> None:
 
 
 def test_the_dashboard_reads_the_name_that_is_stored(metered: Metered) -> None:
-    (dashboard,) = metered.stand.all("monitordashboards")
+    dashboard, dummy = metered.stand.all("monitordashboards")
     assert f"{metered.shape.generation.usage}_sum" in json.dumps(dashboard["spec"])
 
 
@@ -180,7 +180,7 @@ def test_an_upgrade_in_place_leaves_one_scrape_pool(upgraded: tuple[Metered, Met
 
 
 def test_after_an_upgrade_in_place_the_dashboard_reads_both_names(upgraded: tuple[Metered, Metered]) -> None:
-    (dashboard,) = upgraded[1].stand.all("monitordashboards")
+    dashboard, dummy = upgraded[1].stand.all("monitordashboards")
     text = json.dumps(dashboard["spec"])
     assert [
         name for name in ("gen_ai.client.token.usage_token_sum", "gen_ai_client_token_usage_sum") if name not in text

@@ -101,7 +101,7 @@ def test_rendering_changes_nothing_and_what_it_renders_makes_the_audit_green(fre
     run = fresh.play("render", render_dir=str(tmp_path))
     assert run.code == 0, run.output
     assert fresh.state() == before
-    for name in ("podmonitor.yaml", "monitordashboard.json"):
+    for name in ("podmonitor.yaml", "monitordashboard.json", "monitordashboard-team.json"):
         fresh.kubectl.apply(fresh.step, tmp_path / name)
     values = yaml.safe_load((tmp_path / "ai-gateway-values.yaml").read_text())
     fresh.set_flag(values["controller"]["metricsRequestHeaderAttributes"])

@@ -104,7 +104,7 @@ def test_for_some_gateways_only_their_monitor_goes(fresh: Stand) -> None:
     assert fresh.site(**scope).code == 0
     run = fresh.play("remove", **scope)
     assert run.code == 0, run.output
-    assert (fresh.monitors(), fresh.flag(), len(fresh.all("monitordashboards"))) == (set(), METERED, 1)
+    assert (fresh.monitors(), fresh.flag(), len(fresh.all("monitordashboards"))) == (set(), METERED, 2)
 
 
 def test_check_mode_says_what_would_go_and_removes_nothing(metered: Stand, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_duplicate_fails_the_run_after_everything_else_has_been_done_and_told(
         by_hand.delete("monitordashboard", dashboard["metadata"]["namespace"], dashboard["metadata"]["name"])
     run = by_hand.site()
     assert run.code != 0
-    assert len(by_hand.all("monitordashboards")) == 1
+    assert len(by_hand.all("monitordashboards")) == 2
     assert f"next: kubectl -n {NAMESPACE} delete podmonitor by-hand" in run.text
 
 
