@@ -30,6 +30,8 @@ ESTIMATE = "An estimate for the eye, not a bill: increase() extrapolates. report
 WHY_EMPTY = "Empty where nothing was used in the time, where the label has no data, or where no sidecar is scraped."
 NOBODY = "Callers without one, or with an array for one, are left out."
 INPUT_OUTPUT = _names.TOTAL_TOKEN_TYPES
+# What stands for no value in a legend.
+NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Dashboard:
     description: str
     variables: tuple[Variable, ...]
     rows: tuple[PanelRow, ...]
+
+
+def by_name(label_name: str, expression: str) -> str:
+    """A sum for each value of a label; what carries none has a name, too, so that a legend shows it."""
+    return f'label_replace(sum by ({label_name}) ({expression}), "{label_name}", "{NO_VALUE}", "{label_name}", "")'
 
 
 def plain_values(name: str) -> tuple[str, str]:
@@ -188,8 +195,10 @@ def _model_variable(usage: UsageQueries) -> Variable:
     return Variable("model", "Model", MODEL, " or ".join(counted))
 
 
-def _lines(title: str, expression: str, by: str, description: str = ESTIMATE, unit: str = TOKENS) -> Panel:
-    return Panel(title, f"{description} {WHY_EMPTY}", LINES, (Query(expression, by=by),), unit)
+def _lines(
+    title: str, expression: str, by: str, description: str = ESTIMATE, unit: str = TOKENS, width: int = 12
+) -> Panel:
+    return Panel(title, f"{description} {WHY_EMPTY}", LINES, (Query(expression, by=by),), unit, width)
 
 
 def _number(title: str, expression: str, description: str = "", unit: str = TOKENS, width: int = 6) -> Panel:
@@ -235,22 +244,25 @@ def _numbers(usage: UsageQueries, everything: UsageQueries) -> list[Panel]:
 
 def _tops(usage: UsageQueries, department: bool) -> list[Panel]:
     """Who used the most in a day, and of what."""
+    width = 8 if department else 12
+    tokens = usage.tokens("24h")
     found = [
-        _bars("Top 10 namespaces", f"topk(10, sum by ({NAMESPACE}) ({usage.tokens('24h')}))", NAMESPACE),
-        _bars("Top 5 models, last 24 hours", f"topk(5, sum by ({MODEL}) ({usage.tokens('24h')}))", MODEL),
+        _bars("Top 10 namespaces", f"topk(10, {by_name(NAMESPACE, tokens)})", NAMESPACE, width=width),
+        _bars("Top 5 models, last 24 hours", f"topk(5, sum by ({MODEL}) ({tokens}))", MODEL, width=width),
     ]
     if department:
         expression = usage.tokens("24h", INPUT_OUTPUT, *plain_values(DEPARTMENT))
-        found.append(_bars("Top 10 departments", f"topk(10, sum by ({DEPARTMENT}) ({expression}))", DEPARTMENT, NOBODY))
+        top = f"topk(10, sum by ({DEPARTMENT}) ({expression}))"
+        found.append(_bars("Top 10 departments", top, DEPARTMENT, NOBODY, width))
     return found
 
 
 def _trends(usage: UsageQueries, department: bool) -> list[Panel]:
     """What an hour had, at each point."""
-    by_namespace = f"sum by ({NAMESPACE})"
-    share = f"{by_namespace} ({usage.tokens('1h', ('output',))}) / {by_namespace} ({usage.tokens('1h')})"
+    tokens = by_name(NAMESPACE, usage.tokens("1h"))
+    share = f"{by_name(NAMESPACE, usage.tokens('1h', ('output',)))} / {tokens}"
     found = [
-        _lines("Tokens per namespace, last hour", f"{by_namespace} ({usage.tokens('1h')})", NAMESPACE),
+        _lines("Tokens per namespace, last hour", tokens, NAMESPACE),
         _lines("Tokens per model, last hour", f"sum by ({MODEL}) ({usage.tokens('1h')})", MODEL),
         _input_and_output(usage),
         _lines(
@@ -262,9 +274,11 @@ def _trends(usage: UsageQueries, department: bool) -> list[Panel]:
         ),
     ]
     if department:
-        tokens = usage.tokens("1h", INPUT_OUTPUT, *plain_values(DEPARTMENT))
+        plain = usage.tokens("1h", INPUT_OUTPUT, *plain_values(DEPARTMENT))
         text = f"Input and output tokens by the caller's department. {NOBODY} {ESTIMATE}"
-        found.append(_lines("Tokens per department, last hour", f"sum by ({DEPARTMENT}) ({tokens})", DEPARTMENT, text))
+        found.append(
+            _lines("Tokens per department, last hour", f"sum by ({DEPARTMENT}) ({plain})", DEPARTMENT, text, width=24)
+        )
     return found
 
 
@@ -284,10 +298,10 @@ def _months(usage: UsageQueries) -> list[Panel]:
     text = "30 days, not a month of the calendar, of which PromQL knows nothing."
     now, before = usage.tokens("30d"), usage.tokens("60d")
     return [
-        _bars("Tokens per namespace, last 30 days", f"sum by ({NAMESPACE}) ({now})", NAMESPACE, text),
+        _bars("Tokens per namespace, last 30 days", by_name(NAMESPACE, now), NAMESPACE, text),
         _bars(
             "Tokens per namespace, the 30 days before",
-            f"sum by ({NAMESPACE}) ({before}) - (sum by ({NAMESPACE}) ({now}) or sum by ({NAMESPACE}) ({before}) * 0)",
+            f"{by_name(NAMESPACE, before)} - ({by_name(NAMESPACE, now)} or {by_name(NAMESPACE, before)} * 0)",
             NAMESPACE,
             f"{text} Prometheus keeps 15 days unless it is told otherwise: what is not stored is not counted.",
         ),
@@ -297,7 +311,7 @@ def _months(usage: UsageQueries) -> list[Panel]:
 def _latencies(usage: UsageQueries) -> list[Panel]:
     text = "By model, as the gateway has measured it; 95 % of the requests were faster. An estimate out of buckets."
     return [
-        _lines(title, usage.latency(name, 0.95, "5m"), MODEL, text, SECONDS)
+        _lines(title, usage.latency(name, 0.95, "5m"), MODEL, text, SECONDS, width=8)
         for title, name in (
             ("Time to first token (95 %)", "time_to_first_token"),
             ("Time per output token (95 %)", "time_per_output_token"),
@@ -311,8 +325,8 @@ def _health(everything: UsageQueries) -> list[Panel]:
     targets = f"up{{{of_sidecars(everything.ports)}}}"
     check = "check.yml reports more."
 
-    def number(title: str, expression: str, text: str, unit: str = COUNT) -> Panel:
-        return Panel(title, f"{text} {check}", NUMBER, (Query(expression, title),), unit, 4)
+    def number(title: str, expression: str, text: str, unit: str = COUNT, width: int = 5) -> Panel:
+        return Panel(title, f"{text} {check}", NUMBER, (Query(expression, title),), unit, width)
 
     return [
         number("Sidecars scraped", f"count(count by (instance) ({targets} == 1))", "Empty where none is scraped."),
@@ -323,13 +337,15 @@ def _health(everything: UsageQueries) -> list[Panel]:
             "These dashboards count each token once all the same; other queries may not.",
         ),
         number("Oldest last scrape", f"max(time() - timestamp({targets}))", "How long ago it was.", SECONDS),
-        number("Series of the token metric", f"count({everything.now()})", "Many series make Prometheus slow."),
+        number(
+            "Series of the token metric", f"count({everything.now()})", "Many series make Prometheus slow.", width=4
+        ),
         Panel(
             "Names under which tokens are stored",
             f"Series by name; several names after an upgrade of the gateway or of Prometheus. {check}",
             BARS,
             (Query(f"count by (__name__) ({everything.now()})", by="__name__"),),
             COUNT,
-            4,
+            24,
         ),
     ]

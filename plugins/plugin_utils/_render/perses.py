@@ -105,7 +105,7 @@ def _query(query: Query) -> dict[str, Any]:
 def _drawing(panel: Panel) -> dict[str, Any]:
     unit = {"unit": UNITS[panel.unit], **({"shortValues": True} if panel.unit == TOKENS else {})}
     if panel.kind == LINES:
-        legend = {"position": "bottom", "mode": "table", "values": ["last-number", "max"]}
+        legend = {"position": "bottom", "mode": "list", "size": "small"}
         return {"legend": legend, "yAxis": {"format": unit, "min": 0}, "visual": {"areaOpacity": 0.1}}
     return {"calculation": "last-number", "format": unit}
 
