@@ -111,8 +111,10 @@ WANTED = f"{platform.PLATFORM_MAPPING},x-user-group:department"
 def first_sample(stand: Stand, meter: Callable[[], None]) -> float:
     """How many seconds after a beginning the first sample with the new label is stored, under steady traffic."""
     stand.reset()
-    promql = 'count(gen_ai_client_token_usage_sum{department!=""})'
     with traffic.SteadyTraffic(stand.gateways(), traffic.mix(1)):
+        # What was scraped before that is not of this beginning.
+        since = traffic.now()
+        promql = f'count(timestamp(gen_ai_client_token_usage_sum{{department!=""}}) > {since:.3f})'
         began = time.monotonic()
         # A run ends later than this: it also waits until each target is scraped, to prove it.
         with ThreadPoolExecutor(1) as beside:
