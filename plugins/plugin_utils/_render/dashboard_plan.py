@@ -58,7 +58,7 @@ def plan_dashboards(gateway: Mapping[str, Any], *, name: str, folder: str) -> di
             for item in manifests
             if _identity(item) in there and not is_ours(there[_identity(item)])
         ],
-        "where": "; ".join(f"{item['kind']} {name_of(item)}" for item in manifests) or NOTHING_SHOWS,
+        "where": "; ".join(_where(provider, name) for provider in gateway["dashboard_providers"]) or NOTHING_SHOWS,
     }
 
 
@@ -100,6 +100,12 @@ def _has_department(gateway: Mapping[str, Any]) -> bool:
     is_expected = ((gateway.get("labels") or {}).get(DEPARTMENT) or {}).get("expected", False)
     ours = [json.dumps(document) for document in gateway["dashboards"] if is_ours(document)]
     return bool(is_expected) and (not ours or any(f"${DEPARTMENT}" in text for text in ours))
+
+
+def _where(provider: Mapping[str, Any], name: str) -> str:
+    """The dashboards of a provider for a person."""
+    first, *others = (_names.dashboard_name(name, key) for key in _names.DASHBOARD_KEYS)
+    return f"{provider['kind']} {provider['namespace']}/{first} and {' and '.join(others)}"
 
 
 def _identity(document: Mapping[str, Any]) -> tuple[str, str]:

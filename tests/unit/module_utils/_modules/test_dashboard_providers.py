@@ -29,7 +29,7 @@ class Cluster:
     def serves(self, api: str, kind: str) -> bool:
         return f"{api} {kind}" in self.served
 
-    def list(self, api: str, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
+    def list(self, api: str, kind: str, *, labels: str = "") -> Any:
         del api, labels
         return self.objects.get(kind, [])
 
@@ -38,16 +38,14 @@ class Cluster:
         own = self.objects.get(kind, [])
         return next((it for it in own if it["metadata"] == {"namespace": namespace, "name": name}), None)
 
-    def lacking(self, permissions: Any) -> list[Any]:
+    def lacking(self, permissions: Any) -> Any:
         return [item for item in permissions if item[2] in self._lacking]
 
 
 def found(*served: str, namespace: str = "", providers: Any = ("auto",), **objects: Any) -> dict[str, tuple[str, dict]]:
     cluster: Any = Cluster(*served, objects=objects)
     wishes = {"name": "usage", "namespace": namespace, "providers": list(providers)}
-    return {
-        it.provider: (it.namespace, dict(it.labels)) for it in dashboard_providers.find_providers(cluster, wishes)
-    }
+    return {it.provider: (it.namespace, dict(it.labels)) for it in dashboard_providers.find_providers(cluster, wishes)}
 
 
 def grafana(namespace: str = "monitoring", name: str = "grafana-sc-dashboard", **environment: str) -> dict[str, Any]:
