@@ -96,12 +96,12 @@ def usage_report(
     try:
         report = _report.build_report(usage, None if prices is None else load_prices(prices), zone)
         parts = _report.by_namespace(report) if per_namespace else {}
-        wanted = load_budgets(budgets) if budgets else ()
+        wanted = () if budgets is None else load_budgets(budgets)
         _budgets.check_budgets(wanted, report.by, has_prices=report.prices is not None)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     statuses = _budgets.budget_statuses(report, wanted)
-    unsaid = [] if statuses or not wanted else [_budgets.NO_MONTH]
+    unsaid = [_budgets.NO_MONTH] if wanted and _budgets.elapsed_share(report) is None else []
     return {
         "table": [*_report.report_table(report), *_budgets.budget_lines(statuses), *unsaid],
         "csv": _report.to_csv(report),

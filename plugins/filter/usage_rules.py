@@ -106,7 +106,7 @@ def usage_rules(
                 "above 0, and a share of nobody's tokens between 0 and 1."
             )
     try:
-        wanted = load_budgets(budgets) if budgets else ()
+        wanted = () if budgets is None else load_budgets(budgets)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
     of_tokens = [

@@ -11,6 +11,8 @@ Pure: no input or output, no Ansible.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -40,9 +42,13 @@ def pairs_of(given: Any) -> list[str]:
         given: the pairs. A text may have commas or lines between them, or be written as JSON or YAML.
     """
     if isinstance(given, Mapping):
-        return [f"{header}:{label}" for header, label in given.items()]
+        # A label is a text; what is none, as nothing at all or a truth, is no pair.
+        return [f"{header}:{label if isinstance(label, str) else ''}" for header, label in given.items()]
     if isinstance(given, (list, tuple)):
         return [pair for item in given for pair in pairs_of(item)]
+    if isinstance(given, str) and given.strip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):  # YAML's own way of writing the same
+            return pairs_of(json.loads(given))
     found = (element.partition(":") for element in _elements(str(given)) if element)
     return [f"{header.strip(AROUND)}{colon}{label.strip(AROUND)}" for header, colon, label in found]
 

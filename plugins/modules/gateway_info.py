@@ -267,6 +267,12 @@ dashboards:
       description: Namespace, name and labels.
       type: dict
       sample: {namespace: monitoring, name: ai-gateway-token-usage}
+dashboards_left_out:
+  description: The providers that were found and may not be read or written, so that they get no dashboards.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 monitor:
   description:
     - What M(aigateway.metering.podmonitor_dedupe) would return in check mode; empty where O(monitor) is not given, or

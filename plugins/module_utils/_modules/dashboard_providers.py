@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import _names
-from .._errors import MeteringError
+from .._errors import MeteringError, RefusedError
 from .._kubernetes.client import Cluster, Permission
 from .._kubernetes.objects import Object, containers, without_server_fields
 
@@ -63,8 +63,13 @@ class Provider:
         return asdict(self)
 
 
-def find_providers(cluster: Cluster, wishes: Mapping[str, Any]) -> list[Provider]:
+def find_providers(cluster: Cluster, wishes: Mapping[str, Any], unreadable: dict[str, str]) -> list[Provider]:
     """What shows dashboards: what is wished for, or all that is found.
+
+    Args:
+        cluster: the cluster.
+        wishes: as WISHES.
+        unreadable: takes, by provider, why one that nobody has named could not be looked for.
 
     Raises:
         MeteringError: something is wished for, and it is not known where its dashboards are to be put.
@@ -77,8 +82,18 @@ def find_providers(cluster: Cluster, wishes: Mapping[str, Any]) -> list[Provider
         GRAFANA_OPERATOR: lambda: _grafana_operator(cluster, namespace),
         PERSES: lambda: _perses(cluster, namespace),
     }
-    found = [finders[name]() for name in PROVIDERS if AUTO in named or name in named]
-    there = [provider for provider in found if provider is not None]
+    there = []
+    for name in PROVIDERS:
+        if AUTO not in named and name not in named:
+            continue
+        try:
+            provider = finders[name]()
+        except RefusedError as error:
+            if name in named:
+                raise
+            unreadable[name] = error.found
+            continue
+        there += [provider] if provider is not None else []
     homeless = [provider.provider for provider in there if not provider.namespace and provider.provider in named]
     if homeless:
         raise MeteringError(

@@ -42,7 +42,7 @@ from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
 from . import dashboard_providers
 from .dashboard_providers import Provider
-from .rehearsal import refuse, refuse_lacking, rehearse, writes_of
+from .rehearsal import refuse_lacking, rehearse, writes_of
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     stored = problems.of(_backend.stored_form, look.backend) if look.backend else None
     expected = _unmetered.gateways_of(look.routes)
     unmetered = _unmetered.unmetered_pods(look.pods, expected, look.scope)
-    shown_by, dashboards, unshown = look_for_dashboards(module, cluster, problems)
+    shown_by, dashboards, left_out = look_for_dashboards(module, cluster, problems)
     result: dict[str, Any] = {
         "changed": False,
         "scope": look.scope,
@@ -154,7 +154,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "unmetered": [item.as_result() for item in unmetered],
         "workloads": _unmetered.workloads_of(look.workloads, expected),
         "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
-        "cautions": unshown,
+        "dashboards_left_out": sorted(left_out),
+        "cautions": left_out_cautions(left_out),
     }
     merged = None
     if look.controller is not None:
@@ -246,33 +247,41 @@ def controller_to_result(controller: Controller) -> dict[str, Any]:
 
 def look_for_dashboards(
     module: Any, cluster: Cluster, problems: Problems
-) -> tuple[list[Provider], list[dict[str, Any]], list[str]]:
-    """What shows dashboards, those of our names that are there, and cautions; nothing where nobody asks.
+) -> tuple[list[Provider], list[dict[str, Any]], dict[str, str]]:
+    """What shows dashboards, those of our names that are there, and by provider why it is left out.
 
-    What was found by itself, and may not be written to, is left out with a caution: a run is not to fail for it.
+    Nothing where nobody asks. What was found by itself, and may not be read or written, is left out: a run is not to
+    fail for it.
     """
     wishes = module.params["dashboards"]
     if wishes is None:
-        return [], [], []
-    found = problems.of(dashboard_providers.find_providers, cluster, wishes) or []
-    there = problems.of(dashboard_providers.read_dashboards, cluster, found, wishes["name"]) or []
-    if not module.params["check_permissions"]:
-        return found, there, []
-    needed = {item.provider: dashboard_providers.lacking_permissions([item], there) for item in found}
-    lacking = set(problems.of(cluster.lacking, [own for group in needed.values() for own in group]) or ())
-    refused = [item for item in found if lacking & set(needed[item.provider])]
-    named = [item for item in refused if item.provider in wishes["providers"]]
-    problems.of(refuse, sorted(lacking & {own for item in named for own in needed[item.provider]}))
-    cautions = [
-        f"The dashboards for {item.provider} are left out: this account may not write {item.plural} in "
-        f"{item.namespace}. Next: bind the permissions of docs/rbac.yml and docs/rbac-grafana.yml, or set "
-        "dashboard_providers."
-        for item in refused
-        if item not in named
+        return [], [], {}
+    left_out: dict[str, str] = {}
+    found, there = [], []
+    for provider in problems.of(dashboard_providers.find_providers, cluster, wishes, left_out) or []:
+        is_named = provider.provider in wishes["providers"]
+        try:
+            own = dashboard_providers.read_dashboards(cluster, [provider], wishes["name"])
+            if module.params["check_permissions"]:
+                refuse_lacking(cluster, dashboard_providers.lacking_permissions([provider], own))
+        except MeteringError as error:
+            if is_named or not isinstance(error, RefusedError):
+                problems.found.append(str(error))
+            else:
+                left_out[provider.provider] = error.found
+            continue
+        found.append(provider)
+        there += own
+    return found, there, left_out
+
+
+def left_out_cautions(left_out: dict[str, str]) -> list[str]:
+    """A caution for each platform that gets no dashboards."""
+    return [
+        f"The dashboards for {name} are left out: {why} Next: bind the permissions of docs/rbac.yml and "
+        "docs/rbac-grafana.yml, or set dashboard_providers."
+        for name, why in left_out.items()
     ]
-    left = [item for item in found if item not in refused]
-    kinds = {item.kind for item in left}
-    return left, [item for item in there if item["kind"] in kinds], cautions
 
 
 def read_programs(cluster: Cluster) -> list[str]:

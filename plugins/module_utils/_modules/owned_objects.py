@@ -88,6 +88,8 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
     wrong = [name for name in ("apiVersion", "kind") if not _is_text(document.get(name))]
     if not isinstance(metadata, Mapping):
         wrong.append("metadata")
+    elif not isinstance(metadata.get("labels") or {}, Mapping):
+        wrong.append("metadata.labels")
     elif set(metadata) - {"labels"} or not all_of_a_kind:
         wrong += [f"metadata.{name}" for name in ("namespace", "name") if not _is_text(metadata.get(name))]
     if wrong:

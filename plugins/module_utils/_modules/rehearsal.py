@@ -131,14 +131,14 @@ def refuse(lacking: Sequence[Permission]) -> None:
     """Name the permissions that are lacking.
 
     Raises:
-        MeteringError: some are.
+        RefusedError: some are.
     """
     if lacking:
         listed = "; ".join(
             f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
             for verb, group, resource, namespace in lacking
         )
-        raise MeteringError(
+        raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",
             "The run would stop half-way.",
             "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",

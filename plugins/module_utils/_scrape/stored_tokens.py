@@ -67,14 +67,16 @@ class StoredTokens:
 def read_stored_tokens(replica: Replica, sidecars: Sequence[Sidecar], within: str = "") -> StoredTokens:
     """What a replica has stored of some sidecars, last: within such a time, or as it is at present."""
     name = f'__name__=~"{_names.STORED_SUM_PATTERN}"'
-    found: list[Item] = []
+    # One pod's name may be in two parts, in two namespaces.
+    found: dict[frozenset[tuple[str, str]], Item] = {}
     for part in promql.in_parts(sidecars):
         pods = promql.alternatives(sidecar.pod["metadata"]["name"] for sidecar in part)
         addresses = promql.alternatives(sidecar.address for sidecar in part)
         asked = (f"{{{name},pod=~{pods}}}", f'{{{name},pod="",instance=~{addresses}}}')
         text = " or ".join(f"last_over_time({own}[{within}])" if within else own for own in asked)
-        found += [Item(item["metric"], value_of(item)) for item in replica.query(text)]
-    return StoredTokens(sidecars, found)
+        for item in replica.query(text):
+            found[frozenset(item["metric"].items())] = Item(item["metric"], value_of(item))
+    return StoredTokens(sidecars, found.values())
 
 
 def total_of(samples: Sequence[TokenSum]) -> int:

@@ -105,7 +105,8 @@ def _month_of(moment: str) -> str:
 
 
 def _growth(stored: Sequence[Form], ports: Collection[int]) -> str:
-    tokens = UsageQueries(stored, ports).tokens("1h")
+    # What is taken for new counts with all that it has: here it would stay in the month.
+    tokens = UsageQueries(stored, ports, look_back="1d").tokens("1h")
     by = ", ".join(LABELS.values())
     return f"sum by ({by}) ({tokens}) * on () group_left (month) {_month_of(f'time() - {HALF_HOUR}')}"
 

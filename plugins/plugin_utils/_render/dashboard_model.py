@@ -148,7 +148,8 @@ def platform_dashboard(stored: Sequence[Form], department: bool, ports: Collecti
 
 def team_dashboard(stored: Sequence[Form], ports: Collection[int]) -> Dashboard:
     """One namespace's usage. It isolates nobody: its reader can ask for whatever the data source answers."""
-    usage = UsageQueries(stored, ports, (f'{NAMESPACE}=~"$namespace"',), '"$model"')
+    # One value is no pattern, and is not escaped like one.
+    usage = UsageQueries(stored, ports, (f'{NAMESPACE}="$namespace"',), '"$model"')
     everything = UsageQueries(stored, ports)
     return Dashboard(
         "team",

@@ -58,7 +58,7 @@ def plan_dashboards(gateway: Mapping[str, Any], *, name: str, folder: str) -> di
             for item in manifests
             if _identity(item) in there and not is_ours(there[_identity(item)])
         ],
-        "where": "; ".join(_where(provider, name) for provider in gateway["dashboard_providers"]) or NOTHING_SHOWS,
+        "where": _places(gateway, name),
     }
 
 
@@ -100,6 +100,15 @@ def _has_department(gateway: Mapping[str, Any]) -> bool:
     is_expected = ((gateway.get("labels") or {}).get(DEPARTMENT) or {}).get("expected", False)
     ours = [json.dumps(document) for document in gateway["dashboards"] if is_ours(document)]
     return bool(is_expected) and (not ours or any(f"${DEPARTMENT}" in text for text in ours))
+
+
+def _places(gateway: Mapping[str, Any], name: str) -> str:
+    """Where the dashboards are, for a person."""
+    found = [_where(provider, name) for provider in gateway["dashboard_providers"]]
+    left_out = gateway.get("dashboards_left_out") or []
+    if left_out:
+        found.append(f"left out for {', '.join(left_out)}, see the cautions")
+    return "; ".join(found) or NOTHING_SHOWS
 
 
 def _where(provider: Mapping[str, Any], name: str) -> str:

@@ -49,6 +49,8 @@ class UsageQueries:
     """Matchers of every query."""
     model_values: str = ""
     """What the model has to match, as a string of PromQL; empty for any."""
+    look_back: str = ""
+    """For how long before a window a series is looked for; by default by the window's length."""
 
     @property
     def ours(self) -> str:
@@ -103,7 +105,9 @@ class UsageQueries:
         own = (self.ours, *matchers, *self._matchers(form))
         counts = form.of_requests() if requests and not form.is_native else form
         selector = counts.selector(*own)
-        before = f"last_over_time({selector}[{LOOK_BACK.get(window, LONGEST_LOOK_BACK)}] offset {window})"
+        before = (
+            f"last_over_time({selector}[{self.look_back or LOOK_BACK.get(window, LONGEST_LOOK_BACK)}] offset {window})"
+        )
         if not form.is_native:
             grown = f"increase({selector}[{window}]) and {before} or max_over_time({selector}[{window}])"
             return deduplicated(grown)

@@ -30,7 +30,7 @@ TOKENS = "tokens"
 NO_MONTH = (
     "budgets are for a month of the calendar from its beginning, which this period is not: nothing is said of them"
 )
-_COUNT = re.compile(r"[1-9][0-9_]{0,19}\Z")
+_COUNT = re.compile(r"(?=.{1,25}\Z)[1-9][0-9]*(_[0-9]+)*\Z")
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 
 

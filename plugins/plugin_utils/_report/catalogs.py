@@ -16,11 +16,11 @@ import datetime
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Any
 
 from ...module_utils._errors import MeteringError
-from .prices import MILLION, Price, PriceList, price_error
+from .prices import DIGITS, MILLION, Price, PriceList, price_error
 
 GENAI_PRICES = "genai-prices"
 CURRENCY = "USD"
@@ -38,6 +38,23 @@ GENAI_RATES = {
     "cached_input": "cache_read_mtok",
     "cache_creation_input": "cache_write_mtok",
     "output": "output_mtok",
+}
+# What the gateway calls a provider, and what the catalogues call it. LiteLLM has several names that begin alike.
+LITELLM_PROVIDERS = {
+    "aws.bedrock": ("bedrock",),
+    "aws.anthropic": ("bedrock", "anthropic"),
+    "azure.openai": ("azure",),
+    "gcp.vertex_ai": ("vertex_ai",),
+    "gcp.anthropic": ("vertex_ai",),
+    "gcp.gemini": ("gemini", "vertex_ai"),
+}
+GENAI_PROVIDERS = {
+    "aws.bedrock": "aws",
+    "aws.anthropic": "aws",
+    "azure.openai": "azure",
+    "gcp.vertex_ai": "google",
+    "gcp.anthropic": "google",
+    "gcp.gemini": "google",
 }
 # What LiteLLM's file has that is no model.
 NO_MODELS = ("sample_spec", "fallback_generalizations")
@@ -69,12 +86,15 @@ class LiteLLM(PriceList):
         return self.models[own[0]] if own else None
 
     def _named(self, model: str, provider: str) -> list[str]:
-        of_provider = [name for name, owner in self.providers.items() if not provider or owner == provider]
-        for name in (model, f"{provider}/{model}"):
-            if name in self.models and name in of_provider:
-                return [name]
+        """The names in the file that may be a model's: those of its provider, or where that has none those of all."""
+        if not provider and model in self.models:
+            return [model]
         ends = f"/{model}"
-        return sorted(name for name in of_provider if name in self.models and (name == model or name.endswith(ends)))
+        every = sorted(name for name in self.models if name == model or name.endswith(ends))
+        known = LITELLM_PROVIDERS.get(provider, (provider,))
+        own = [name for name in every if provider and self.providers[name].startswith(known)]
+        exact = [name for name in (model, *(f"{prefix}/{model}" for prefix in known)) if name in own]
+        return exact[:1] or own or every
 
 
 @dataclass(frozen=True)
@@ -86,12 +106,11 @@ class GenaiPrices(PriceList):
     def of(self, model: str, day: datetime.date, provider: str = "") -> Price | None:
         """The price of a model on a day, as the package finds it by the model's name."""
         try:
-            dummy, found = self.snapshot.find_provider_model(model, None, provider or None, None)
+            named = GENAI_PROVIDERS.get(provider, provider)
+            dummy, found = self.snapshot.find_provider_model(model, None, named or None, None)
         except LookupError:
-            if not provider:
-                return None
-            # The package names providers in its own way.
-            return self.of(model, day)
+            # A provider that neither knows may be a backend's name.
+            return None if not provider or provider in GENAI_PROVIDERS else self.of(model, day)
         moment = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
         told = found.get_prices(moment)
         rates: dict[str, Decimal] = {}
@@ -159,9 +178,9 @@ def _rate(text: str, name: str) -> Decimal:
     """A price per million out of one per token."""
     try:
         found = Decimal(text) * MILLION
-    except InvalidOperation:
+    except DecimalException:
         found = Decimal("NaN")
-    if not found.is_finite() or found < 0:
+    if not found.is_finite() or found.is_signed() or (found and abs(found.adjusted()) >= 2 * DIGITS):
         raise price_error(f"{name} has the price {text!r}, which is not a number from 0 on")
     return found.normalize()
 

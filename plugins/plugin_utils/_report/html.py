@@ -24,7 +24,7 @@ from ...module_utils import _calendar
 from ...module_utils._gateway import exposition
 from ...module_utils._prometheus.token_types import TYPES, WHOLE_OF
 from .budgets import TOKENS, BudgetStatus
-from .report import Report, Row, notes
+from .report import Report, Row, money_text, notes
 
 # So many rows of a section are shown at once, and the others on demand.
 FIRST = 10
@@ -83,7 +83,7 @@ def to_html(
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=_number, share=_share, short=_short)
+    environment.filters.update(money=money_text, number=_number, share=_share, short=_short)
     text = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text)
 
@@ -103,7 +103,7 @@ def _page(report: Report, head: PageHead, before: Mapping[str, Any] | None) -> d
     whole = _group(report, "all", report.rows, _total_before(before))
     return {
         "period": period,
-        "about": head.about,
+        "about": _shown(head.about),
         "facts": _facts(head, f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {report.zone}"),
         "sure": _sure(doubts, usage.get("doubtful_tokens", 0), usage["total"]),
         "doubts": doubts,
@@ -119,7 +119,7 @@ def _page(report: Report, head: PageHead, before: Mapping[str, Any] | None) -> d
                 "requests": row.requests,
                 "tokens": [row.tokens.get(kind, 0) for kind in TYPES],
                 "total": row.total,
-                "amount": row.amount,
+                "amount": money_text(row.amount),
             }
             for row in report.rows
         ],
@@ -136,7 +136,7 @@ def _budget(status: BudgetStatus) -> dict[str, Any]:
     def shown(number: Decimal) -> str:
         return _number(int(number)) if status.unit == TOKENS else f"{number:f}"
 
-    used, budget = int(status.used * 100), int(status.budget * 100)
+    used, budget = int(status.used * 10**9), int(status.budget * 10**9)
     state = "is spent" if status.left <= 0 else "may not last" if status.forecast > status.budget else ""
     return {
         "name": _shown(status.name),
@@ -154,7 +154,7 @@ def _budget(status: BudgetStatus) -> dict[str, Any]:
 def _facts(head: PageHead, period: str) -> list[tuple[str, str]]:
     """Who, what, when, and by which prices."""
     found = [
-        ("Namespace", head.about),
+        ("Namespace", _shown(head.about)),
         ("Cluster", head.cluster),
         ("Account", head.account),
         ("Period", period),
@@ -182,7 +182,7 @@ def _totals(report: Report, whole: UsageGroup, before: Mapping[str, Any] | None)
     found += [("requests", _number(report.usage["requests"]), "")]
     found += [(label, _number(tokens), "") for label, tokens in zip(LABELS, dict(whole.parts).values(), strict=True)]
     if report.prices:
-        found.append((report.prices.currency, str(report.amount), ""))
+        found.append((report.prices.currency, money_text(report.amount), ""))
     if whole.unpriced:
         found.append(("tokens without a price", _number(whole.unpriced), ""))
     return found
@@ -200,15 +200,15 @@ def _section(report: Report, index: int, before: Mapping[str, Any] | None) -> di
     for item in (before or {}).get("rows", ()):
         value = item[report.by[index]]
         earlier[value] = earlier.get(value, 0) + item["total"]
-    groups = sorted(
-        (_group(report, _shown(value), own, earlier.get(value, 0)) for value, own in rows.items()),
-        key=lambda group: (-group.total, group.name),
-    )
+    # Who has used nothing any more is a part of what was used before.
+    for value in earlier:
+        rows.setdefault(value, [])
+    order = sorted(rows, key=lambda value: (-sum(row.total for row in rows[value]), -earlier.get(value, 0), value))
+    groups = [_group(report, _shown(value), rows[value], earlier.get(value, 0)) for value in order]
     # A single row behind a fold would be no less to read.
     first = groups if len(groups) <= FIRST + 1 else groups[:FIRST]
     others = groups[len(first) :]
-    left = {group.name for group in others}
-    rest_rows = [row for row in report.rows if _shown(row.key[index]) in left]
+    rest_rows = [row for value in order[len(first) :] for row in rows[value]]
     return {
         "anchor": f"by-{index}",
         "title": report.by[index].replace("_", " "),

@@ -27,7 +27,7 @@ class AsWritten(yaml.BaseLoader):
         for number, key in enumerate(keys):
             if key in keys[:number]:
                 line = node.value[number][0].start_mark.line + 1
-                raise prices.price_error(f"line {line} has the key {key} a second time")
+                raise yaml.constructor.ConstructorError(None, None, f"line {line} has the key {key} a second time")
         return super().construct_mapping(node, deep)
 
 

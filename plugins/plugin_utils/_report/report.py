@@ -48,6 +48,8 @@ class Row:
     """What that is made of."""
     beside: Mapping[str, int] = field(default_factory=dict)
     """Of the tokens, by type, those of parts that the type which commonly contains them does not contain."""
+    priced_as: str = ""
+    """The name that its model has in a public list of prices; empty for a list of one's own."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,28 @@ class Report:
     by: tuple[str, ...]
     rows: tuple[Row, ...]
     prices: PriceList | None
-    unpriced: tuple[str, ...]
-    """The models without a price."""
     zone: str = "UTC"
     """The time zone in which its days begin."""
-    priced_as: Mapping[str, str] = field(default_factory=dict)
-    """By model, the name that it has in a public list of prices."""
     range: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
     """What all of it costs at the lowest and the highest rates that may have held."""
     ambiguous: tuple[str, ...] = ()
     """Why some models have no price although there are several."""
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """The models of which something has no price, each with its provider where that is known."""
+        if self.prices is None:
+            return ()
+        return tuple(sorted({self._model_of(row) for row in self.rows if row.amount is None}))
+
+    @property
+    def priced_as(self) -> dict[str, str]:
+        """By model, the name that it has in a public list of prices."""
+        return {self._model_of(row): row.priced_as for row in self.rows if row.priced_as}
+
+    def _model_of(self, row: Row) -> str:
+        names = dict(zip(self.by, row.key, strict=True))
+        return f"{names['model']} ({names['provider']})" if names.get("provider") else names["model"]
 
     @property
     def amount(self) -> Decimal | None:
@@ -112,9 +126,7 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
         by,
         rows,
         prices,
-        tuple(sorted(pricing.unpriced)),
         zone,
-        pricing.priced_as,
         (pricing.low, pricing.high),
         tuple(sorted(pricing.ambiguous)),
     )
@@ -126,8 +138,6 @@ class _Pricing:
 
     prices: PriceList | None
     day: datetime.date
-    unpriced: set[str] = field(default_factory=set)
-    priced_as: dict[str, str] = field(default_factory=dict)
     ambiguous: set[str] = field(default_factory=set)
     low: Decimal = Decimal(0)
     high: Decimal = Decimal(0)
@@ -138,26 +148,22 @@ class _Pricing:
         price = self._price_of(item)
         if self.prices is None or price is None:
             return Row(key, item["tokens"], item["total"], item["requests"], None, (), beside)
-        if price.is_literal:
-            self.priced_as[item["model"]] = price.model
         self.low += price.range[0].cost(item["tokens"], beside)
         self.high += price.range[1].cost(item["tokens"], beside)
         charges = tuple(price.charges(item["tokens"], beside))
         amount = self.prices.rounded(sum((charge.cost for charge in charges), Decimal(0)))
-        return Row(key, item["tokens"], item["total"], item["requests"], amount, charges, beside)
+        name = price.model if price.is_literal else ""
+        return Row(key, item["tokens"], item["total"], item["requests"], amount, charges, beside, name)
 
     def _price_of(self, item: Mapping[str, Any]) -> Price | None:
         if self.prices is None:
             return None
-        price = None
         try:
-            price = self.prices.of(item["model"], self.day, item.get("provider", ""))
+            return self.prices.of(item["model"], self.day, item.get("provider", ""))
         except MeteringError as error:
             # A period that took long to read is not thrown away for one model.
             self.ambiguous.add(str(error))
-        if price is None:
-            self.unpriced.add(item["model"])
-        return price
+            return None
 
 
 def by_namespace(report: Report) -> dict[str, Report]:
@@ -201,15 +207,11 @@ def _part(report: Report, rows: list[Row]) -> Report:
         "doubts": doubts,
         "doubtful_tokens": 0,
     }
-    models = {row.key[report.by.index("model")] for row in rows} if "model" in report.by else set()
-    unpriced = tuple(model for model in report.unpriced if model in models)
     return dataclasses.replace(
         report,
         usage=usage,
         rows=tuple(rows),
-        unpriced=unpriced,
         # Others' models are not named, and the range is that of the whole.
-        priced_as={model: name for model, name in report.priced_as.items() if model in models},
         range=(Decimal(0), Decimal(0)),
         ambiguous=(),
     )
@@ -243,6 +245,11 @@ def _exceeded(report: Report) -> list[str]:
     ]
 
 
+def money_text(amount: Decimal | None) -> str:
+    """An amount with all its digits, and no exponent; empty for none."""
+    return "" if amount is None else f"{amount:f}"
+
+
 def visible_name(text: str) -> str:
     """A name for a terminal: an encoded array as what it has in it."""
     return _visible(exposition.shown_value(text))
@@ -258,7 +265,7 @@ def report_table(report: Report) -> list[str]:
     money = [report.prices.currency] if report.prices else []
     lines: list[tuple[str, ...]] = [(*report.by, "requests", *TYPES, "total", *money)]
     for row in report.rows:
-        amount = [] if report.prices is None else ["unpriced" if row.amount is None else str(row.amount)]
+        amount = [] if report.prices is None else ["unpriced" if row.amount is None else money_text(row.amount)]
         tokens = [str(row.tokens.get(kind, 0)) for kind in TYPES]
         lines.append(
             (*(visible_name(text) or "-" for text in row.key), str(row.requests), *tokens, str(row.total), *amount)
@@ -271,7 +278,7 @@ def report_table(report: Report) -> list[str]:
             str(report.usage["requests"]),
             *whole,
             str(report.usage["total"]),
-            *([str(report.amount)] if report.prices else []),
+            *([money_text(report.amount)] if report.prices else []),
         )
     )
     return [
@@ -322,9 +329,7 @@ def to_csv(report: Report) -> str:
     money = ["amount", "currency"] if report.prices else []
     writer.writerow(["start", "end", *report.by, "requests", *TYPES, "total", *money])
     for row in report.rows:
-        amount = (
-            [] if report.prices is None else ["" if row.amount is None else str(row.amount), report.prices.currency]
-        )
+        amount = [] if report.prices is None else [money_text(row.amount), report.prices.currency]
         tokens = [row.tokens.get(kind, 0) for kind in TYPES]
         cells = [*(cell(exposition.shown_value(text)) for text in row.key), row.requests, *tokens, row.total, *amount]
         writer.writerow([report.usage["start"], report.usage["end"], *cells])
@@ -344,7 +349,7 @@ def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = ()) -> str:
                 "tokens": dict(row.tokens),
                 "beside": dict(row.beside),
                 "total": row.total,
-                **({"amount": None if row.amount is None else str(row.amount)} if report.prices else {}),
+                **({"amount": None if row.amount is None else money_text(row.amount)} if report.prices else {}),
             }
             for row in report.rows
         ],
@@ -352,7 +357,7 @@ def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = ()) -> str:
         "requests": report.usage["requests"],
         "tokens": report.usage["tokens"],
         "total": report.usage["total"],
-        **({"amount": str(report.amount), "currency": report.prices.currency} if report.prices else {}),
+        **({"amount": money_text(report.amount), "currency": report.prices.currency} if report.prices else {}),
         "unpriced": list(report.unpriced),
         "doubts": list(report.usage["doubts"]),
         **({"budgets": list(budgets)} if budgets else {}),

@@ -31,3 +31,24 @@ from ansible_collections.aigateway.metering.plugins.module_utils import _lists
 )
 def test_the_words_of_a_list_are_found_in_each_form(given, found):
     assert _lists.words_of(given) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        pytest.param("x-a:b,x-c:d", ["x-a:b", "x-c:d"], id="a text"),
+        pytest.param("x-a: b\n- x-c : d\n", ["x-a:b", "x-c:d"], id="lines"),
+        pytest.param(["x-a:b", "x-c:d"], ["x-a:b", "x-c:d"], id="a list"),
+        pytest.param({"x-a": "b"}, ["x-a:b"], id="a map"),
+        pytest.param([{"x-a": "b"}, "x-c:d"], ["x-a:b", "x-c:d"], id="a list of maps and texts"),
+        pytest.param('{"x-a": "b"}', ["x-a:b"], id="JSON's map"),
+        pytest.param('["x-a:b"]', ["x-a:b"], id="JSON's list"),
+        pytest.param({"x-a": None}, ["x-a:"], id="nothing is no label"),
+        pytest.param('{"x-a": null}', ["x-a:"], id="JSON's nothing is no label"),
+        pytest.param({"x-a": True}, ["x-a:"], id="a truth is no label"),
+        pytest.param("nonsense", ["nonsense"], id="what is no pair stays"),
+        pytest.param("", [], id="nothing"),
+    ],
+)
+def test_pairs_are_read_in_every_form_in_which_they_are_given(given, found):
+    assert _lists.pairs_of(given) == found

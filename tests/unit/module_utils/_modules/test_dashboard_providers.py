@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import dashboard_providers, gateway_info
 
 OLD_PERSES = "perses.dev/v1alpha1"
@@ -45,7 +45,9 @@ class Cluster:
 def found(*served: str, namespace: str = "", providers: Any = ("auto",), **objects: Any) -> dict[str, tuple[str, dict]]:
     cluster: Any = Cluster(*served, objects=objects)
     wishes = {"name": "usage", "namespace": namespace, "providers": list(providers)}
-    return {it.provider: (it.namespace, dict(it.labels)) for it in dashboard_providers.find_providers(cluster, wishes)}
+    return {
+        it.provider: (it.namespace, dict(it.labels)) for it in dashboard_providers.find_providers(cluster, wishes, {})
+    }
 
 
 def grafana(namespace: str = "monitoring", name: str = "grafana-sc-dashboard", **environment: str) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def test_grafanas_operator_puts_them_beside_the_first_grafana_and_selects_by_its
 def test_the_newest_version_of_perses_is_taken(served, api):
     cluster: Any = Cluster(*(f"{it} persesdashboards" for it in served), objects={"perses": [instance("perses")]})
     wishes = {"name": "usage", "namespace": "", "providers": ["auto"]}
-    (provider,) = dashboard_providers.find_providers(cluster, wishes)
+    (provider,) = dashboard_providers.find_providers(cluster, wishes, {})
     assert (provider.api, provider.namespace) == (api, "perses")
 
 
@@ -137,27 +139,47 @@ def test_only_what_is_named_is_looked_for():
 # --- permissions ------------------------------------------------------------------------------------------------------
 
 
-def looked(providers: list[str], lacking: Any = (), *, check: bool = True) -> tuple[list[str], list[str], list[str]]:
+def looked(
+    providers: list[str], lacking: Any = (), *, check: bool = True
+) -> tuple[list[str], dict[str, str], list[str]]:
     pods = [grafana(LABEL="grafana_dashboard")]
     cluster: Any = Cluster(f"{MONITOR} monitordashboards", objects={"pods": pods}, lacking=lacking)
     wishes = {"name": "usage", "namespace": "", "providers": providers}
     module = types.SimpleNamespace(params={"dashboards": wishes, "check_permissions": check})
     problems = gateway_info.Problems()
-    left, dummy, cautions = gateway_info.look_for_dashboards(module, cluster, problems)
-    return [it.provider for it in left], cautions, problems.found
+    left, dummy, left_out = gateway_info.look_for_dashboards(module, cluster, problems)
+    return [it.provider for it in left], left_out, problems.found
 
 
 def test_what_was_found_by_itself_and_may_not_be_written_to_is_left_out_with_a_caution():
-    left, (caution,), problems = looked(["auto"], ["configmaps"])
+    left, left_out, problems = looked(["auto"], ["configmaps"])
     assert (left, problems) == (["monitor"], [])
-    assert "this account may not write configmaps in monitoring" in caution
+    (caution,) = gateway_info.left_out_cautions(left_out)
+    assert "The dashboards for grafana are left out" in caution
+    assert "create configmaps in monitoring" in caution
 
 
 def test_what_was_named_and_may_not_be_written_to_is_a_problem():
-    left, cautions, (problem,) = looked(["monitor", "grafana"], ["configmaps"])
-    assert (left, cautions) == (["monitor"], [])
+    left, left_out, (problem,) = looked(["monitor", "grafana"], ["configmaps"])
+    assert (left, left_out) == (["monitor"], {})
     assert "create configmaps in monitoring" in problem
 
 
 def test_who_only_reads_is_not_asked_for_permissions():
-    assert looked(["auto"], ["configmaps"], check=False) == (["monitor", "grafana"], [], [])
+    assert looked(["auto"], ["configmaps"], check=False) == (["monitor", "grafana"], {}, [])
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_may_not_be_looked_for_is_left_out_but_where_it_is_named(named):
+    class Closed(Cluster):
+        def list(self, api: str, kind: str, *, labels: str = "") -> Any:
+            del api, labels
+            raise RefusedError(f"may not list {kind}.", "why", "next")
+
+    cluster: Any = Closed(f"{MONITOR} monitordashboards", f"{NEW_PERSES} persesdashboards")
+    wishes = {"name": "usage", "namespace": "", "providers": ["perses"] if named else ["auto"]}
+    module = types.SimpleNamespace(params={"dashboards": wishes, "check_permissions": True})
+    problems = gateway_info.Problems()
+    left, dummy, left_out = gateway_info.look_for_dashboards(module, cluster, problems)
+    expected = ([], set(), 1) if named else (["monitor"], {"grafana", "perses"}, 0)
+    assert ([it.provider for it in left], set(left_out), len(problems.found)) == expected

@@ -245,7 +245,7 @@ def test_every_query_of_the_team_is_about_its_namespace(metrics):
     dummy, team = models(metrics)
     for panel in (panel for row in team.rows for panel in row.panels):
         for query in panel.queries:
-            assert all('user_namespace=~"$namespace"' in it for it in re.findall(r"\{[^{}]*\}", query.expression))
+            assert all('user_namespace="$namespace"' in it for it in re.findall(r"\{[^{}]*\}", query.expression))
 
 
 @every_form

@@ -82,6 +82,11 @@ def test_of_what_is_no_month_nothing_is_said_and_the_report_says_so(start, end):
     assert found["table"][-1] == _budgets.NO_MONTH
 
 
+def test_a_month_in_which_nobody_has_a_budget_is_a_month():
+    text = 'budgets: [{namespace: "other-*", tokens: 5}]'
+    assert _budgets.NO_MONTH not in usage_report(usage(), PRICES, budgets=text)["table"]
+
+
 def test_what_is_nearest_to_its_end_comes_first():
     found = list(statuses(row("team-a"), row("team-b")))
     assert found == [("team-b", "tokens"), ("team-a", "EUR"), ("team-a", "tokens")]
@@ -119,6 +124,10 @@ def test_a_report_without_budgets_speaks_of_none():
         ("budgets: [{namespace: a, token: 5}]", "unknown key token"),
         ("budgets: [{namespace: a, tokens: 5}, {namespace: a, tokens: 6}]", "entries 1 and 2 are both for namespace a"),
         ("budgets: [", "is not valid YAML"),
+        ("", "needs a list budgets"),
+        ("budgets: [{namespace: a, tokens: 1000_}]", "is not a whole number above 0"),
+        ("budgets: [{namespace: a, tokens: 1__0}]", "is not a whole number above 0"),
+        ("budgets: [{namespace: a, namespace: b, tokens: 1}]", "list of budgets is not valid.*a second time"),
     ],
 )
 def test_a_list_that_is_none_is_refused(text, said):

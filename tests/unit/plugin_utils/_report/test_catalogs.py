@@ -69,7 +69,9 @@ def rate(model, kind="input", provider=""):
     [
         pytest.param("gpt", "", "2.5", id="its own name"),
         pytest.param("gpt", "azure", "3", id="its own name, of another provider"),
-        pytest.param("gpt", "nobody", None, id="a provider that is not there"),
+        pytest.param("gpt", "azure.openai", "3", id="its own name, as the gateway calls its provider"),
+        pytest.param("same", "a-backend", "2.5", id="a provider that nobody knows, where all cost the same"),
+        pytest.param("only", "aws.bedrock", "3", id="another provider, where there is one price"),
         pytest.param("only", "", "3", id="behind a provider"),
         pytest.param("azure/only", "", "3", id="with its provider"),
         pytest.param("same", "", "2.5", id="of several that cost the same"),
@@ -87,6 +89,11 @@ def test_which_price_a_model_has(model, provider, expected):
 def test_several_that_cost_differently_are_ambiguous():
     with pytest.raises(MeteringError, match="The price of other is ambiguous: one/other, two/other"):
         prices().of("other", DAY)
+
+
+def test_a_provider_that_nobody_knows_decides_nothing():
+    with pytest.raises(MeteringError, match="The price of gpt is ambiguous"):
+        prices().of("gpt", DAY, "a-backend")
 
 
 def test_a_model_with_an_ambiguous_price_has_none_and_the_report_says_why():
@@ -121,7 +128,7 @@ def test_a_list_whose_prices_depend_on_nothing_says_no_range():
     assert not [line for line in usage_report(usage(row(model="same")), json.dumps(LIST))["table"] if "base" in line]
 
 
-@pytest.mark.parametrize("wrong", ["free", -1e-06, "NaN", "Infinity"])
+@pytest.mark.parametrize("wrong", ["free", -1e-06, "NaN", "Infinity", "1e400", "1e999999", "-0.0"])
 def test_a_price_that_is_no_number_is_refused(wrong):
     with pytest.raises(MeteringError, match="gpt has the price"):
         prices({"gpt": entry() | {"input_cost_per_token": wrong}})

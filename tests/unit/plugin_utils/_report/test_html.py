@@ -138,6 +138,18 @@ def test_the_month_before_stands_beside_each_row():
     assert (found["team-a"][2], found["team-b"][2], found["all"][2]) == ("2", "0", "2")
 
 
+def test_who_has_used_nothing_any_more_is_a_part_of_the_month_before():
+    before = usage(row("team-a"), row("gone")) | {"start": "2026-10-01T00:00:00+00:00"}
+    found = cells(_html.to_html(_report.build_report(usage(row("team-a"))), None, before))
+    assert (found["gone"][1], found["gone"][2]) == ("0", "1\u202f100\u202f000")
+
+
+def test_names_that_are_shown_alike_count_once_each():
+    rows = [row("a\x01", input=1000, output=0), row("a\x02", input=1, output=0)]
+    rows += [row(f"team-{number:02}", input=100, output=0) for number in range(12)]
+    assert cells(page(*rows))["4 others"][1] == "301"
+
+
 def test_the_first_ten_are_shown_and_the_others_on_demand():
     rows = [row(f"team-{number:02}", input=1000 * (60 - number)) for number in range(60)]
     text = page(*rows)
@@ -158,6 +170,7 @@ def test_a_page_of_a_namespace_has_nothing_of_another():
     report = _report.build_report(usage(*rows, doubts=["the pod of team-b restarted"]), prices_of(LIST))
     parts = _report.by_namespace(report)
     assert list(parts) == ["team-a", "team-b"]
+    assert parts["team-a"].unpriced == ()
     for text in (_html.to_html(parts["team-a"], _html.PageHead(about="team-a")), _report.to_csv(parts["team-a"])):
         assert "team-b" not in text
         assert "team-a" in text
