@@ -44,6 +44,7 @@ def reader(stand: Stand, tmp_path: Path) -> dict[str, str]:
             }
         )
     )
+    (tmp_path / "budgets.yml").write_text("budgets: [{namespace: team-a, tokens: 1000000}]\n")
     chart = platform.ai_gateway_chart(stand.step, tmp_path / "chart")
     chart.rename(tmp_path / "ai-gateway-helm.tgz")
     environment = stand.environment(HOME=str(tmp_path))

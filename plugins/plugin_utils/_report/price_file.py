@@ -45,7 +45,10 @@ def load_budgets(text: str) -> tuple[budgets.Budget, ...]:
 
 
 def _json_as_written(text: str) -> Any:
-    """A JSON document with every number as the text that was written, and no key a second time."""
+    """A JSON document with every number as the text that was written, and no key a second time; None for no JSON.
+
+    A catalogue is large, and YAML's reader would take minutes for what JSON's takes no time.
+    """
 
     def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -55,7 +58,10 @@ def _json_as_written(text: str) -> Any:
             raise prices.price_error(f"it has the key {twice} a second time")
         return found
 
-    return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=without_doubles)
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=without_doubles)
+    except ValueError:
+        return None
 
 
 def load_prices(text: str) -> prices.PriceList:
@@ -67,12 +73,10 @@ def load_prices(text: str) -> prices.PriceList:
     if text.strip() == catalogs.GENAI_PRICES:
         return catalogs.genai_prices()
     try:
-        if text.lstrip().startswith("{"):
-            # A catalogue is large, and YAML's reader would take minutes.
-            document = _json_as_written(text)
-            return catalogs.litellm_prices(document) if catalogs.is_litellm(document) else prices.parse_prices(document)
-        # It makes texts, lists and mappings only.
-        document = yaml.load(text, Loader=AsWritten)
+        document = _json_as_written(text)
+        if document is None:
+            # It makes texts, lists and mappings only.
+            document = yaml.load(text, Loader=AsWritten)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise prices.price_error(f"it is not valid YAML or JSON: {' '.join(str(error).split())}") from error
-    return prices.parse_prices(document)
+    return catalogs.litellm_prices(document) if catalogs.is_litellm(document) else prices.parse_prices(document)

@@ -139,6 +139,12 @@ def test_a_key_that_stands_twice_is_refused():
         load_prices('{"gpt": {"litellm_provider": "a"}, "gpt": {"litellm_provider": "b"}}')
 
 
+def test_our_own_list_may_be_written_in_a_line():
+    found = load_prices("{currency: EUR, prices: [{model: a, per_million: {input: 2.5, output: 10}}]}").of("a", DAY)
+    assert found is not None
+    assert found.per_million["input"] == Decimal("2.5")
+
+
 def test_our_own_list_may_be_json():
     own = {"currency": "EUR", "prices": [{"model": "a", "per_million": {"input": 2.5, "output": 10}}]}
     assert prices(own).of("a", DAY).per_million["input"] == Decimal("2.5")
