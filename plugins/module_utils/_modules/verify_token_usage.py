@@ -11,9 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.error import HTTPError, URLError
-
-from ansible.module_utils.urls import open_url
 
 from .. import _names, _progress
 from .._errors import MeteringError
@@ -23,6 +20,7 @@ from .._gateway import reader
 from .._gateway import unmetered as _unmetered
 from .._gateway.callers import Caller, Counts, Identity
 from .._gateway.sidecar import Sidecar
+from .._http import InvalidRequestError, UnreachableError, request
 from .._kubernetes.client import Cluster
 from .._kubernetes.objects import Object
 from .._prometheus import promql
@@ -136,7 +134,7 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
     url = f"{options['address'].rstrip('/')}{options['path']}"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", **options["headers"]}
     try:
-        with open_url(
+        status, text = request(
             url,
             method="POST",
             data=json.dumps(body),
@@ -144,30 +142,24 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
             timeout=options["request_timeout"],
             validate_certs=options["address_validate_certs"],
             ca_path=options["address_ca_path"],
-            http_agent="aigateway.metering",
-            follow_redirects="none",
-        ) as answer:
-            caller.statuses.append(answer.status)
-            text = answer.read().decode("utf-8", "replace")
-    except HTTPError as error:
-        caller.statuses.append(error.code)
-        secrets = Secrets.of(options, token)
-        answer_text = secrets.hide(error.read().decode("utf-8", "replace"))
-        caller.answers.append(repr(answer_text[:SHOWN_CHARACTERS]))
-        return
-    except ValueError as error:  # its text may hold a header
+        )
+    except InvalidRequestError as error:
         raise MeteringError(
             f"The request to {url} could not be made: the address or a header is not valid.",
             "Nothing was sent.",
             "correct verify_address (http://HOST or https://HOST:PORT) and verify_headers.",
         ) from error
-    except (URLError, OSError) as error:
+    except UnreachableError as error:
         raise MeteringError(
-            f"The gateway does not answer at {url}: {getattr(error, 'reason', error)}.",
+            f"The gateway does not answer at {url}: {error}.",
             "No request could be sent from where this runs.",
             "set verify_address to an address that is reachable from there, such as http://HOST or https://HOST:PORT: "
             "kubectl get gateway -A",
         ) from error
+    caller.statuses.append(status)
+    if status >= 300:
+        caller.answers.append(repr(Secrets.of(options, token).hide(text)[:SHOWN_CHARACTERS]))
+        return
     for kind, tokens in usage_of(text, streamed).items():
         caller.used[kind] = caller.used.get(kind, 0) + tokens
 

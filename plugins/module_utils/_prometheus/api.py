@@ -12,12 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
-from ansible.module_utils.urls import open_url
-
 from .._errors import MeteringError
+from .._http import InvalidRequestError, UnreachableError, request
 from .._kubernetes.client import LOOK_SECONDS, BehindError, Cluster
 from .._secrets import Secrets, check_address, without_credentials
 
@@ -119,7 +117,7 @@ class Address:
         posted = path.endswith("/query")
         token = {"Authorization": f"Bearer {options['token']}"} if options.get("token") else {}
         try:
-            with open_url(
+            status, text = request(
                 f"{self.url.rstrip('/')}{path}" + ("" if posted or not query else f"?{urlencode(query)}"),
                 method="POST" if posted else "GET",
                 data=urlencode(query) if posted else None,
@@ -132,35 +130,30 @@ class Address:
                 ca_path=options.get("ca_path"),
                 validate_certs=options.get("validate_certs", True),
                 timeout=_seconds(path),
-                http_agent="aigateway.metering",
-                follow_redirects="none",
-            ) as answer:
-                return str(answer.read().decode("utf-8", "replace"))
-        except HTTPError as error:
-            detail = error.read().decode("utf-8", "replace")
-            if error.code in (401, 403):
-                raise NotLetInError(
-                    f"{self.name} refused the request of this run: it answered {error.code}.",
-                    "Its targets and series cannot be judged without it.",
-                    "set what it requires in scrape_api: username and password, token, client_cert and client_key, or "
-                    "headers such as X-Scope-OrgID.",
-                ) from error
-            if error.code in (404, 405, 410, 501):
-                raise _not_served(self.name, path, str(error.code)) from error
-            # What is an error to Prometheus comes with its reason in JSON.
-            return detail
-        except ValueError as error:  # its text may hold a header
+            )
+        except InvalidRequestError as error:
             raise MeteringError(
                 f"A request to {self.name} could not be made: the address or a header is not valid.",
                 "No request was sent.",
                 "correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
             ) from error
-        except (URLError, OSError) as error:
+        except UnreachableError as error:
             raise MeteringError(
-                f"{self.name} does not answer: {self.hide(str(getattr(error, 'reason', error)))}.",
+                f"{self.name} does not answer: {self.hide(str(error))}.",
                 "Its targets and series cannot be judged without it.",
                 "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
             ) from error
+        if status in (401, 403):
+            raise NotLetInError(
+                f"{self.name} refused the request of this run: it answered {status}.",
+                "Its targets and series cannot be judged without it.",
+                "set what it requires in scrape_api: username and password, token, client_cert and client_key, or "
+                "headers such as X-Scope-OrgID.",
+            )
+        if status in (404, 405, 410, 501):
+            raise _not_served(self.name, path, str(status))
+        # What is an error to Prometheus comes with its reason in JSON.
+        return text
 
 
 def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
