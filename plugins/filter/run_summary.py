@@ -38,6 +38,10 @@ options:
     description: Where the dashboard is, or why there is none.
     type: str
     required: true
+  entrance:
+    description: The result of M(aigateway.metering.query_entrance), or an empty dict where it did not run.
+    type: dict
+    required: true
   check_mode:
     description: Whether nothing was really changed.
     type: bool
@@ -49,7 +53,8 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: >-
       {{ gateway | aigateway.metering.run_summary(labels=labels_merged, rollout=labels_rolled_out,
-         monitor=scrape_monitor, check=scrape_checked, dashboard=dashboard_where, check_mode=ansible_check_mode) }}
+         monitor=scrape_monitor, check=scrape_checked, dashboard=dashboard_where, entrance={},
+         check_mode=ansible_check_mode) }}
 """
 
 RETURN = r"""

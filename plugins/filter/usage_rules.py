@@ -46,7 +46,15 @@ options:
     type: float
     default: 0.05
   budgets:
-    description: Budgets as the text of a YAML file; see docs/accounting.md. Those in money have no alert.
+    description: Budgets as the text of a YAML file; see docs/accounting.md. Those in money need O(prices).
+    type: str
+  prices:
+    description:
+      - A price list as the text of its file, or V(genai-prices); see docs/accounting.md. It is applied to the models
+        that are stored, which M(aigateway.metering.gateway_info) returns with its option C(models).
+    type: str
+  today:
+    description: The day (as 2026-11-26) whose prices are taken of a list that has no days. It is needed for O(prices).
     type: str
   shares:
     description: The shares of a budget at which an alert fires.
@@ -67,6 +75,8 @@ _value:
   type: dict
 """
 
+import datetime
+import itertools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -75,8 +85,14 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _durations
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.plugin_utils._render import budget_rules, prometheus_rule
-from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_budgets
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render import (
+    budget_rules,
+    price_rules,
+    prometheus_rule,
+)
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.budgets import Budget
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_budgets, load_prices
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report.prices import PriceList
 
 
 def usage_rules(
@@ -89,6 +105,8 @@ def usage_rules(
     nobody: float = 0.05,
     budgets: str | None = None,
     shares: Sequence[Any] = ("0.8", "1"),
+    prices: str | None = None,
+    today: str = "",
 ) -> dict[str, Any]:
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
         if not _durations.is_prometheus(text, may_be_none=option == "for"):
@@ -107,11 +125,9 @@ def usage_rules(
             )
     try:
         wanted = () if budgets is None else load_budgets(budgets)
+        rated = None if prices is None else rated_prices(load_prices(prices), gateway["models"], today)
     except MeteringError as error:
         raise AnsibleFilterError(str(error)) from None
-    of_tokens = [
-        budget_rules.TokenBudget(it.dimension, it.pattern, it.tokens) for it in wanted if it.tokens is not None
-    ]
     identity = [
         label for label, state in sorted(gateway["labels"].items()) if state["carries_data"] or state["expected"]
     ]
@@ -124,9 +140,54 @@ def usage_rules(
         interval=interval,
         bounds=prometheus_rule.Bounds(hold, window, int(series), float(nobody)),
         workloads=gateway.get("workloads", ()),
-        budgets=of_tokens,
+        budgets=[_month_budget(it, has_prices=rated is not None) for it in wanted],
         shares=list(map(_share, shares)),
+        prices=rated,
     )
+
+
+def rated_prices(prices: PriceList, models: Sequence[Mapping[str, str]], today: str) -> price_rules.RatedPrices:
+    """The rates of the models that a store knows. One without a price, or with an ambiguous one, has none.
+
+    Args:
+        prices: the list.
+        models: each with its `model` and its `provider`.
+        today: the day of which a list tells that has no days.
+    """
+    # A catalogue has the same model by several providers.
+    by_provider = prices.needs_provider or not prices.prices
+    day = datetime.date.fromisoformat(today)
+    rates: dict[price_rules.Rate, None] = {}
+    for item in models:
+        provider = item["provider"] if by_provider else ""
+        try:
+            course = prices.course(item["model"], day, provider)
+        except MeteringError:
+            continue
+        ends = [_midnight(begins) for begins, dummy in course[1:]]
+        for (begins, price), end in itertools.zip_longest(course, ends):
+            for kind, rate in (price.rates_apart if price else {}).items():
+                rates[price_rules.Rate(item["model"], provider, kind, rate, _midnight(begins), end)] = None
+    return price_rules.RatedPrices(prices.currency, tuple(rates), by_provider)
+
+
+def _midnight(day: datetime.date) -> int | None:
+    """When a day begins in UTC (Unix seconds); None for one from which on a price has always held."""
+    if day.year <= 1970:
+        return None
+    return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
+
+
+def _month_budget(budget: Budget, *, has_prices: bool) -> budget_rules.MonthBudget:
+    if budget.amount is None:
+        return budget_rules.MonthBudget(budget.dimension, budget.pattern, Decimal(budget.tokens or 0))
+    if not has_prices:
+        raise AnsibleFilterError(
+            f"The budget for {budget.dimension} {budget.pattern} is an amount, and chargeback_prices is not set. What "
+            "was used of it is not known, and nobody would be warned. Next: set chargeback_prices to the price list, "
+            "or give that budget in tokens."
+        )
+    return budget_rules.MonthBudget(budget.dimension, budget.pattern, budget.amount, budget_rules.COST)
 
 
 def _share(given: Any) -> Decimal:

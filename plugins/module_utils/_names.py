@@ -127,6 +127,9 @@ TOTAL_TOKEN_TYPES = ("input", "output")
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 
+# What rules of ours record of a month, for a namespace.
+MONTH_PATTERN = "aigateway_metering:namespace_(tokens|cost):(month|budget)"
+
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"
 

@@ -95,6 +95,10 @@ options:
     description: Whether to look for pods of Alauda's Cost Management.
     type: bool
     default: false
+  models:
+    description: Whether to return the models whose tokens are stored.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -267,6 +271,41 @@ dashboards:
       description: Namespace, name and labels.
       type: dict
       sample: {namespace: monitoring, name: ai-gateway-token-usage}
+entrances:
+  description: The entrances of M(aigateway.metering.query_entrance) that are there, as namespace/name; only where
+    O(dashboards) is given.
+  returned: always
+  type: list
+  elements: str
+  sample: [cpaas-system/token-usage-entrance]
+recorded:
+  description: What rules of ours record of the present month; only where O(dashboards) is given.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name of the record.
+      type: str
+      sample: aigateway_metering:namespace_cost:month
+    currency:
+      description: The currency of an amount, else an empty string.
+      type: str
+      sample: EUR
+models:
+  description: The models whose tokens were stored within the last seven days; only with O(models).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    model:
+      description: Its name, as it was requested of the provider.
+      type: str
+      sample: gpt-4o
+    provider:
+      description: The provider, or an empty string.
+      type: str
+      sample: azure.openai
 dashboards_left_out:
   description: The providers that were found and may not be read or written, so that they get no dashboards.
   returned: always

@@ -36,6 +36,7 @@ def summary_lines(
     monitor: Mapping[str, Any],
     check: Mapping[str, Any],
     dashboard: str,
+    entrance: Mapping[str, Any],
     *,
     check_mode: bool,
 ) -> list[str]:
@@ -48,6 +49,7 @@ def summary_lines(
         monitor: the result of podmonitor_dedupe.
         check: the result of prom_scrape_check; skipped or empty where it did not run.
         dashboard: where the dashboard is, or why there is none.
+        entrance: the result of query_entrance; skipped or empty where it did not run.
         check_mode: whether nothing was really changed.
     """
     proxies = [_names(rollout["restarted"], "none")]
@@ -69,11 +71,24 @@ def summary_lines(
         f"stored as: {_names(gateway['names'] or (), 'nothing yet')}",
         *_labels(gateway.get("labels", {})),
         f"dashboard: {dashboard}",
+        f"isolation: {_isolation(gateway, entrance)}",
     ]
     room = MAX_LINES - len(found) - 1
     found += [_cut(f"caution: {text}") for text in gateway.get("cautions", [])[:room]]
     found.append(f"next: {_next(check, rollout, failure, check_mode)}")
     return found
+
+
+def _isolation(gateway: Mapping[str, Any], entrance: Mapping[str, Any]) -> str:
+    if entrance.get("entrance"):
+        closed = "it refuses who has no credentials" if entrance["closed"] else "not looked at from outside"
+        return f"{entrance['entrance']} shows each caller its own namespaces at {entrance['url']}; {closed}"
+    if entrance.get("failed"):
+        return f"FAILED: {entrance.get('found') or entrance.get('msg', '')}"
+    there = gateway.get("entrances") or []
+    if there:
+        return f"{', '.join(there)}, as an earlier run has left it"
+    return "none: whoever can query the data source sees every team's usage (dashboard_isolation)"
 
 
 def _cut(text: str) -> str:

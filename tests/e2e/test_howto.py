@@ -16,7 +16,7 @@ import pytest
 import yaml
 from harness.runs import BIN, ROOT
 from harness.stand import Stand
-from standlib import binaries, platform, settings, tenants
+from standlib import binaries, images, platform, settings, tenants
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 # Pages that start from a cluster that is metered already, with the defaults, as they say.
@@ -55,6 +55,8 @@ def reader(stand: Stand, tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_every_command_of_a_page_does_what_it_says(fresh: Stand, reader: dict[str, str], page: Path) -> None:
+    if page.stem == "isolation":
+        fresh.have_images(*images.ISOLATION)
     if page.stem in METERED:
         assert fresh.site(scrape_interval="30s").code == 0
     try:
@@ -68,6 +70,10 @@ def test_every_command_of_a_page_does_what_it_says(fresh: Stand, reader: dict[st
         )
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
+        if page.stem == "isolation":
+            assert fresh.play("remove").code == 0
+            fresh.delete("serviceaccount", "team-a", "usage-reader")
+            fresh.delete("rolebinding", "team-a", "usage-reader")
         if page.stem == "chargeback":
             fresh.delete("prometheusrule", platform.MONITORING_NAMESPACE, "ai-gateway-token-usage")
         if page.stem == "helm":

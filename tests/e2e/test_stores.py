@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from harness.accuracy import account, wait_for_scrapes
 from harness.stand import Stand
-from standlib import cluster, images, platform, usage
+from standlib import images, platform, usage
 from standlib.progress import wait_until
 from standlib.settings import VERSIONS
 
@@ -29,13 +29,6 @@ Document = dict[str, Any]
 
 def installed(stand: Stand, manifest: str, **values: str) -> None:
     stand.kubectl.apply_text(stand.step, platform.render(manifest, values))
-
-
-def have(stand: Stand, *wanted: images.Image) -> None:
-    """Have images on the node."""
-    if images.ensure():
-        images.ensure_more(wanted)
-        cluster.load_images(stand.name, wanted)
 
 
 def proven(result: Document) -> tuple[Any, Any, Any]:
@@ -141,7 +134,7 @@ class Operator(threading.Thread):
 def victoria(stand: Stand) -> Iterator[Stand]:
     """A stand on which a VMAgent scrapes, and VictoriaMetrics stores; `site.yml` has run for it."""
     stand.reset()
-    have(stand, images.VICTORIA_METRICS, images.VMAGENT)
+    stand.have_images(images.VICTORIA_METRICS, images.VMAGENT)
     values = {"agent_image": images.VMAGENT.reference, "store_image": images.VICTORIA_METRICS.reference}
     installed(stand, "60-victoria.yaml", **values)
     for kind in ("vmagents", "vmpodscrapes"):
@@ -208,7 +201,7 @@ def test_what_victoria_metrics_has_stored_equals_the_ledger(victoria: Stand) -> 
 def replicated(stand: Stand) -> Iterator[Stand]:
     """A stand with a Prometheus of two replicas, and Thanos's Querier over both; `site.yml` has run for it."""
     stand.reset()
-    have(stand, images.THANOS)
+    stand.have_images(images.THANOS)
     values = {
         "prometheus_image": images.PROMETHEUS,
         "prometheus_version": VERSIONS["prometheus"],

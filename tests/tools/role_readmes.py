@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a role does, by its task file.
-FILES = {"main": "", "remove": "tasks_from: remove", "plan": "tasks_from: plan"}
+FILES = {"main": "", **{name: f"tasks_from: {name}" for name in ("remove", "plan", "isolation")}}
 
 
 def plain(text: str) -> str:

@@ -18,7 +18,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 LAYERS = (
     {"module_utils"},
     {"module_utils._kubernetes"},
-    {"module_utils._gateway", "module_utils._prometheus"},
+    {"module_utils._gateway", "module_utils._isolation", "module_utils._prometheus"},
     {"module_utils._scrape", "module_utils._usage"},
     {"module_utils._modules"},
     {"plugin_utils", "plugin_utils._report", "plugin_utils._render"},

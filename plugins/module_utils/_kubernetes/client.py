@@ -31,6 +31,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 from .. import _progress
 from .._errors import ConflictError, MeteringError, RefusedError
 from .._secrets import Secrets, check_address, without_credentials
+from .objects import name_of
 
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
 
@@ -90,6 +91,12 @@ def _path(api: str, kind: str, namespace: str = "", name: str = "") -> str:
     prefix = f"/api/{api}" if "/" not in api else f"/apis/{api}"
     scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
     return f"{prefix}{scope}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _path_of(api: str, kind: str, document: Mapping[str, Any]) -> str:
+    """The REST path of an object that was read."""
+    metadata = document["metadata"]
+    return _path(api, kind, metadata.get("namespace", ""), metadata["name"])
 
 
 class UnknownFieldsError(Exception):
@@ -291,21 +298,18 @@ class Cluster:
         return {name for schema in own for name in _property_names(schema)} or None
 
     def get(self, api: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        answer = self._checked(f"{kind} {namespace}/{name}", "get", _path(api, kind, namespace, name))
+        what = "/".join(filter(None, (namespace, name)))
+        answer = self._checked(f"{kind} {what}", "get", _path(api, kind, namespace, name))
         return None if answer is None else json.loads(answer)
 
     def create(self, api: str, kind: str, body: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Create an object. Raises ConflictError where it exists by now."""
-        metadata = body["metadata"]
+        namespace = body["metadata"].get("namespace", "")
         answer = self._checked(
-            f"{kind} {metadata['namespace']}/{metadata['name']}",
-            "post",
-            _path(api, kind, metadata["namespace"]),
-            body=body,
-            query=_options(dry_run),
+            f"{kind} {name_of(body)}", "post", _path(api, kind, namespace), body=body, query=_options(dry_run)
         )
         if answer is None:
-            raise ConflictError(f"namespace {metadata['namespace']} or the kind {kind} is gone")
+            raise ConflictError(f"namespace {namespace} or the kind {kind} is gone")
         return dict(json.loads(answer))
 
     def patch(
@@ -322,31 +326,29 @@ class Cluster:
 
         A JSON patch must itself test the version; a merge patch carries it in its metadata.
         """
-        metadata = document["metadata"]
         answer = self._checked(
-            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            f"{kind} {name_of(document)}",
             "patch",
-            _path(api, kind, metadata["namespace"], metadata["name"]),
+            _path_of(api, kind, document),
             body=body,
             query=_options(dry_run),
             content_type=content_type,
         )
         if answer is None:
-            raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
+            raise ConflictError(f"{kind} {name_of(document)} is gone")
         return dict(json.loads(answer))
 
     def replace(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Write an object back as a whole. Raises ConflictError where it has changed since it was read, or is gone."""
-        metadata = document["metadata"]
         answer = self._checked(
-            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            f"{kind} {name_of(document)}",
             "put",
-            _path(api, kind, metadata["namespace"], metadata["name"]),
+            _path_of(api, kind, document),
             body=document,
             query=_options(dry_run),
         )
         if answer is None:
-            raise ConflictError(f"{kind} {metadata['namespace']}/{metadata['name']} is gone")
+            raise ConflictError(f"{kind} {name_of(document)} is gone")
         return dict(json.loads(answer))
 
     def rehearse(self, write: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any] | None:
@@ -390,12 +392,11 @@ class Cluster:
 
     def delete(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Delete the very object that was read; one of the same name made since is left alone (ConflictError)."""
-        metadata = document["metadata"]
         self._checked(
-            f"{kind} {metadata['namespace']}/{metadata['name']}",
+            f"{kind} {name_of(document)}",
             "delete",
-            _path(api, kind, metadata["namespace"], metadata["name"]),
-            body={"preconditions": {"uid": metadata["uid"]}, **({"dryRun": ["All"]} if dry_run else {})},
+            _path_of(api, kind, document),
+            body={"preconditions": {"uid": document["metadata"]["uid"]}, **({"dryRun": ["All"]} if dry_run else {})},
         )
         return dict(document)
 

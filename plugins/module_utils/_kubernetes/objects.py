@@ -37,9 +37,15 @@ def without_server_fields(document: Any) -> Any:
 
 
 def is_contained(wanted: Any, found: Any) -> bool:
-    """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them."""
+    """Whether all that is wanted is there as it is wanted; maps may have more keys, as the API server adds them.
+
+    A key whose wanted value is None is to be absent, as a merge patch understands it.
+    """
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return all(key in found and is_contained(value, found[key]) for key, value in wanted.items())
+        return all(
+            found.get(key) is None if value is None else key in found and is_contained(value, found[key])
+            for key, value in wanted.items()
+        )
     if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
         return len(wanted) == len(found) and all(map(is_contained, wanted, found))
     return bool(wanted == found)

@@ -26,8 +26,10 @@ from .._gateway.label_state import label_states
 from .._gateway.mapping import Merge, Pair
 from .._gateway.proxy import Proxy
 from .._gateway.sidecar import Sidecar
+from .._isolation.entrance import OF_ENTRANCES
 from .._kubernetes.client import Cluster, Permission
-from .._kubernetes.objects import Object
+from .._kubernetes.objects import Object, name_of
+from .._kubernetes.owned import list_ours
 from .._prometheus import api as _api
 from .._prometheus import cardinality
 from .._prometheus import replica as _replica
@@ -76,6 +78,7 @@ OPTIONS: dict[str, Any] = {
     "monitor": {"type": "dict", "options": cluster_plan.WISHES},
     "dashboards": {"type": "dict", "options": dashboard_providers.WISHES},
     "cost_management": {"type": "bool", "default": False},
+    "models": {"type": "bool", "default": False},
 }
 # The labels of Cost Management's programs: one collects what is billed, one shows it.
 PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
@@ -148,6 +151,11 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         "department_stored": stored is not None and _backend.carries_plain_values(stored[0], _names.DEPARTMENT_LABEL),
         "dashboard_providers": [provider.as_result() for provider in shown_by],
         "dashboards": dashboards,
+        "recorded": (problems.of(_backend.recorded_months, stored[0]) or [])
+        if stored and options["dashboards"]
+        else [],
+        "models": (problems.of(_backend.stored_models, stored[0]) or []) if stored and options["models"] else [],
+        "entrances": entrance_names(cluster) if options["dashboards"] is not None else [],
         "cost_management": (problems.of(read_programs, cluster) if options["cost_management"] else None) or [],
         "monitor": cluster_plan.plan_to_result(plan, applied=False) if plan else {},
         "rules": problems.of(rule_place, look.prometheus),
@@ -273,6 +281,11 @@ def look_for_dashboards(
         found.append(provider)
         there += own
     return found, there, left_out
+
+
+def entrance_names(cluster: Cluster) -> list[str]:
+    """The entrances of ours to Prometheus, as namespace/name."""
+    return sorted(name_of(item) for item in list_ours(cluster, "apps/v1", "Deployment", OF_ENTRANCES))
 
 
 def left_out_cautions(left_out: dict[str, str]) -> list[str]:

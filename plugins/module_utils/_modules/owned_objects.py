@@ -7,32 +7,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import _names, _progress
+from .. import _progress
 from .._errors import MeteringError, RefusedError
-from .._kubernetes.client import Cluster, UnknownFieldsError
+from .._kubernetes.client import Cluster
 from .._kubernetes.objects import Object, is_contained, without_server_fields
+from .._kubernetes.owned import (
+    change_to_diff,
+    delete_object,
+    list_ours,
+    name_in_result,
+    read_object,
+    refuse_foreign,
+    rehearse_object,
+    write_object,
+)
 from .._kubernetes.ownership import is_ours
 
-# The kinds that can be ours, by what the API calls them in the plural.
-PLURALS = {
-    "ConfigMap": "configmaps",
-    "PrometheusRule": "prometheusrules",
-    "MonitorDashboard": "monitordashboards",
-    "GrafanaDashboard": "grafanadashboards",
-    "PersesDashboard": "persesdashboards",
-}
-MERGE_PATCH = "application/merge-patch+json"
-OURS = f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
-
-
-def name_in_result(document: Object) -> str:
-    """An object for a person: its kind, namespace and name."""
-    metadata = document["metadata"]
-    return f"{document['kind']} {metadata['namespace']}/{metadata['name']}"
+# The kinds that this module takes. Others that can be ours are made by the modules that know them.
+KINDS = ("ConfigMap", "PrometheusRule", "MonitorDashboard", "GrafanaDashboard", "PersesDashboard")
 
 
 def last_change(document: Object) -> str:
@@ -98,10 +95,10 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
             "The object cannot be identified. Nothing was changed.",
             "complete the option definitions; put quotes around a name that has only digits.",
         )
-    if document["kind"] not in PLURALS:
+    if document["kind"] not in KINDS:
         raise MeteringError(
             f"Definition {number} is a {document['kind']}.",
-            f"This collection can own only these kinds: {', '.join(PLURALS)}. Nothing was changed.",
+            f"This collection can own only these kinds: {', '.join(KINDS)}. Nothing was changed.",
             "correct the option definitions; for other kinds use kubernetes.core.k8s.",
         )
 
@@ -113,28 +110,20 @@ def _is_text(value: Any) -> bool:
 def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
     """Have every object there as it is given, and nothing running that has read another one."""
     wanted = options["definitions"]
-    there = [_read(cluster, document) for document in wanted]
-    foreign = [
-        name_in_result(document) for document, found in zip(wanted, there, strict=True) if found and not is_ours(found)
-    ]
-    if foreign:
-        raise MeteringError(
-            f"{', '.join(foreign)}: already in the cluster, and not ours.",
-            "This run would overwrite it, and remove.yml would later delete it. Nothing was changed.",
-            "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
-        )
+    there = [read_object(cluster, document) for document in wanted]
+    refuse_foreign(wanted, there)
     for document, found in zip(wanted, there, strict=True):
         if not is_contained(document, found):
-            _rehearse(cluster, document, found)
+            with contextlib.suppress(RefusedError):  # who only reads may still plan
+                rehearse_object(cluster, document, found)
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
         name = name_in_result(document)
         differs = not is_contained(document, found)
         if differs:
             changed.append(name)
-            before[name] = {key: found.get(key) for key in document} if found else {}
-            after[name] = document
-        present = found if module.check_mode or not differs else _write(cluster, document, found)
+            before[name], after[name] = change_to_diff(document, found)
+        present = found if module.check_mode or not differs else write_object(cluster, document, found)
         for pod in _readers(cluster, options["readers"], document):
             # What is only planned makes all of them old.
             if differs or (present and outdated_objects([pod], present)):
@@ -147,7 +136,7 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
         "applied": changed,
         "removed": [],
         "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in restarted],
-        "diff": {"before": without_server_fields(before), "after": after},
+        "diff": {"before": before, "after": after},
     }
 
 
@@ -156,17 +145,15 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
     found = []
     for document in options["definitions"]:
         if document["metadata"].get("name"):
-            there = _read(cluster, document)
+            there = read_object(cluster, document)
             found += [there] if there and is_ours(there) else []
         else:
-            api, plural = document["apiVersion"], PLURALS[document["kind"]]
-            chosen = [f"{name}={value}" for name, value in (document["metadata"].get("labels") or {}).items()]
-            labels = ",".join([OURS, *chosen])
-            found += [{**item, **_type_of(document)} for item in cluster.list(api, plural, labels=labels)]
+            labels = document["metadata"].get("labels") or {}
+            found += list_ours(cluster, document["apiVersion"], document["kind"], labels)
     readers = [pod for document in found for pod in _readers(cluster, options["readers"], document)]
     if not module.check_mode:
         for document in found:
-            cluster.delete(document["apiVersion"], PLURALS[document["kind"]], document)
+            delete_object(cluster, document)
         _restart(cluster, options, readers)
     return {
         "changed": bool(found),
@@ -178,49 +165,6 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
             "after": {},
         },
     }
-
-
-def _type_of(document: Object) -> dict[str, Any]:
-    """The items of a list do not say what they are."""
-    return {key: document[key] for key in ("apiVersion", "kind")}
-
-
-def _read(cluster: Cluster, document: Object) -> Object | None:
-    metadata = document["metadata"]
-    return cluster.get(document["apiVersion"], PLURALS[document["kind"]], metadata["namespace"], metadata["name"])
-
-
-def _write(cluster: Cluster, document: Object, found: Object | None) -> Object:
-    """Create an object, or make it what it has to be; what the API server or others have added stays."""
-    api, plural = document["apiVersion"], PLURALS[document["kind"]]
-    if found is None:
-        return cluster.create(api, plural, document)
-    version = found["metadata"]["resourceVersion"]
-    body = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
-    return cluster.patch(api, plural, found, body, content_type=MERGE_PATCH)
-
-
-def _rehearse(cluster: Cluster, document: Object, found: Object | None) -> None:
-    """Have the API server judge a write of which others may depend, before the first of them.
-
-    Raises:
-        MeteringError: it would refuse it, or does not know a field of it.
-    """
-    api, plural = document["apiVersion"], PLURALS[document["kind"]]
-    try:
-        if found is None:
-            cluster.rehearse(cluster.create, api, plural, document)
-        else:
-            cluster.rehearse(cluster.patch, api, plural, found, document, content_type=MERGE_PATCH)
-    except RefusedError:  # who only reads may still plan
-        pass
-    except UnknownFieldsError as error:
-        raise MeteringError(
-            f"The cluster's {document['kind']} does not have the field {error}, which "
-            f"{name_in_result(document)} needs.",
-            "The API server would drop it silently. Nothing was changed.",
-            "upgrade the operator that installs this kind.",
-        ) from error
 
 
 def _readers(cluster: Cluster, readers: Sequence[Mapping[str, Any]], document: Object) -> list[Object]:

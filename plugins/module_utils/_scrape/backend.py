@@ -166,6 +166,26 @@ def stored_form(backend: Backend, scraping: Sequence[Replica] = ()) -> tuple[Rep
     return found[0], [], []
 
 
+def stored_models(replica: Replica) -> list[dict[str, str]]:
+    """The models whose tokens are stored, each with its `model` and `provider` as the present generation names them."""
+    names = (*_names.REQUEST_MODEL_LABELS, *_names.PROVIDER_LABELS)
+    series = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{REMEMBERED}])'
+    found = set()
+    for item in replica.query(f"group by ({', '.join(map(label, names))}) ({series})"):
+        told = {_names.plain(name): value for name, value in item["metric"].items()}
+        found.add((told.get(_names.REQUEST_MODEL_LABELS[0], ""), told.get(_names.PROVIDER_LABELS[0], "")))
+    return [{"model": model, "provider": provider} for model, provider in sorted(found) if model]
+
+
+def recorded_months(replica: Replica) -> list[dict[str, str]]:
+    """What rules of ours record of the present month: by `name` of the record, and the `currency` of an amount."""
+    found = replica.query(
+        f'group by (__name__, currency) (last_over_time({{__name__=~"{_names.MONTH_PATTERN}"}}[15m]))'
+    )
+    told = [(item["metric"]["__name__"], item["metric"].get("currency", "")) for item in found]
+    return [{"name": name, "currency": currency} for name, currency in sorted(told)]
+
+
 def carries_plain_values(replica: Replica, name: str) -> bool:
     """Whether some stored token sum has a plain value in a label: neither none nor an encoded array."""
     matchers = f'{label(name)}!="",{label(name)}!~"{_names.ENCODED_ARRAY_PATTERN}"'

@@ -28,23 +28,27 @@ from typing import Any, NamedTuple
 from ...module_utils import _names
 from ...module_utils._prometheus.promql import quoted, with_label
 from ...module_utils._prometheus.token_metric import Form
-from .usage_queries import UsageQueries
+from .price_rules import MIDDLE, RatedPrices, cost_of, unpriced_tokens
+from .usage_queries import MODEL, UsageQueries
 
-GROWTH = "aigateway_metering:tokens:growth1h"
-HALF_HOUR = 1800
 # The label of each dimension, and how its records are called.
 LABELS = {"namespace": _names.REQUIRED_PAIR[1], "department": _names.DEPARTMENT_LABEL}
+BY = ", ".join(LABELS.values())
 REPORT = "ansible-playbook aigateway.metering.report -e report_period=this_month -e report_budgets=FILE"
 # So much of a month has to be over before its end is guessed.
 GUESSED_FROM_DAY = 5
+# What there is a budget of, and how its records are called.
+TOKENS, COST = "tokens", "cost"
 
 
-class TokenBudget(NamedTuple):
-    """The tokens that a namespace or a department may use in a month; with a pattern, each that it matches."""
+class MonthBudget(NamedTuple):
+    """What a namespace or a department may use in a month; with a pattern, each that it matches."""
 
     dimension: str
     pattern: str
-    tokens: int
+    limit: Decimal
+    unit: str = TOKENS
+    """TOKENS or COST."""
 
     @property
     def matcher(self) -> str:
@@ -58,45 +62,74 @@ class TokenBudget(NamedTuple):
 
 
 def budget_groups(
-    stored: Sequence[Form], ports: Collection[int], budgets: Sequence[TokenBudget], shares: Sequence[Decimal], hold: str
+    stored: Sequence[Form],
+    ports: Collection[int],
+    budgets: Sequence[MonthBudget],
+    shares: Sequence[Decimal],
+    hold: str,
+    prices: RatedPrices | None = None,
 ) -> list[dict[str, Any]]:
-    """The groups of rules; nothing where there are no budgets.
+    """The groups of rules; nothing where there are neither budgets nor prices.
 
     Args:
         stored: the forms in which the metric is stored.
         ports: those at which sidecars serve their metrics.
-        budgets: of several that match a name, the first counts.
+        budgets: of several that match a name, the first of its unit counts.
         shares: an alert fires at each of these shares of a budget.
         hold: how long that must last before it fires.
+        prices: the rates; without them nothing is known of cost.
     """
-    if not budgets:
+    if not budgets and prices is None:
         return []
-    dimensions = [dimension for dimension in LABELS if any(it.dimension == dimension for it in budgets)]
     rules: list[dict[str, Any]] = []
-    for dimension in dimensions:
-        own = [budget for budget in budgets if budget.dimension == dimension]
-        rules += [
-            {"record": used_of(dimension), "expr": _used(LABELS[dimension])},
-            {"record": budget_of(dimension), "expr": _limits(dimension, own)},
-            *(_spent(dimension, share, hold) for share in shares),
-            _may_not_last(dimension, hold),
-        ]
+    for unit in (TOKENS, COST) if prices else (TOKENS,):
+        money = {"labels": _money(prices)} if prices and unit == COST else {}
+        for dimension in LABELS:
+            own = [budget for budget in budgets if (budget.dimension, budget.unit) == (dimension, unit)]
+            # Of each namespace it is shown, whether it has a budget or not.
+            if own or dimension == "namespace":
+                rules.append(
+                    {"record": used_of(dimension, unit), "expr": _used(LABELS[dimension], unit, money), **money}
+                )
+            if own:
+                rules.append({"record": budget_of(dimension, unit), "expr": _limits(dimension, own), **money})
+                rules += [_spent(Told(dimension, unit, money), share, hold) for share in shares]
+                rules.append(_may_not_last(Told(dimension, unit, money), hold))
+    # What is taken for new counts with all that it has: here it would stay in the month.
+    usage = UsageQueries(stored, ports, look_back="1d", names_provider=bool(prices and prices.by_provider))
+    growth: list[dict[str, Any]] = [
+        {"record": growth_of(TOKENS), "expr": _of_the_hour(f"sum by ({BY}) ({usage.tokens('1h')})")}
+    ]
+    if prices:
+        rules.append(_without_price(usage, prices, hold))
+    if prices and prices.rates:
+        cost = cost_of(usage, prices, "1h", list(LABELS.values()))
+        growth.append({"record": growth_of(COST), "expr": _of_the_hour(cost), "labels": _money(prices)})
     # Once an hour: the windows lie one beside the other.
-    growth = {"record": GROWTH, "expr": _growth(stored, ports)}
     return [
-        {"name": "aigateway-metering.hours", "interval": "1h", "rules": [growth]},
+        {"name": "aigateway-metering.hours", "interval": "1h", "rules": growth},
         {"name": "aigateway-metering.budgets", "interval": "5m", "rules": rules},
     ]
 
 
-def used_of(dimension: str) -> str:
+def growth_of(unit: str) -> str:
+    """The record of what each hour has added."""
+    return f"aigateway_metering:{unit}:growth1h"
+
+
+def used_of(dimension: str, unit: str = TOKENS) -> str:
     """The record of what was used in the present month."""
-    return f"aigateway_metering:{dimension}_tokens:month"
+    return f"aigateway_metering:{dimension}_{unit}:month"
 
 
-def budget_of(dimension: str) -> str:
+def budget_of(dimension: str, unit: str = TOKENS) -> str:
     """The record of the budgets."""
-    return f"aigateway_metering:{dimension}_tokens:budget"
+    return f"aigateway_metering:{dimension}_{unit}:budget"
+
+
+def forecast_of(used: str) -> str:
+    """What a month comes to, if it goes on as it did."""
+    return f"{used} / on () group_left () ((day_of_month() - 1 + hour() / 24) / days_in_month())"
 
 
 def _month_of(moment: str) -> str:
@@ -104,73 +137,116 @@ def _month_of(moment: str) -> str:
     return f'count_values("month", year(vector({moment})) * 100 + month(vector({moment})))'
 
 
-def _growth(stored: Sequence[Form], ports: Collection[int]) -> str:
-    # What is taken for new counts with all that it has: here it would stay in the month.
-    tokens = UsageQueries(stored, ports, look_back="1d").tokens("1h")
-    by = ", ".join(LABELS.values())
-    return f"sum by ({by}) ({tokens}) * on () group_left (month) {_month_of(f'time() - {HALF_HOUR}')}"
+def _of_the_hour(growth: str) -> str:
+    """What an hour has added, with its month."""
+    return f"{growth} * on () group_left (month) {_month_of(MIDDLE)}"
 
 
-def _used(label: str) -> str:
-    hours = f'sum_over_time({GROWTH}{{{label}!=""}}[31d])'
+def _money(prices: RatedPrices) -> dict[str, str]:
+    """The labels of an amount."""
+    return {"currency": prices.currency}
+
+
+def _used(label: str, unit: str, money: dict[str, Any]) -> str:
+    # Hours in another currency, from before a change, are not added.
+    own = [f"{name}={quoted(value)}" for name, value in money.get("labels", {}).items()]
+    matchers = ",".join([f'{label}!=""', *own])
+    hours = f"sum_over_time({growth_of(unit)}{{{matchers}}}[31d])"
     return f"sum by ({label}) ({hours} * on (month) group_left () {_month_of('time()')})"
 
 
-def _limits(dimension: str, budgets: Sequence[TokenBudget]) -> str:
+def _limits(dimension: str, budgets: Sequence[MonthBudget]) -> str:
     """The budget of each name: of those with a pattern, for each that has used something this month."""
     label = LABELS[dimension]
+    used = used_of(dimension, budgets[0].unit)
     parts = []
     for number, budget in enumerate(budgets):
         earlier = "|".join(it.matcher for it in budgets[:number])
         if budget.is_pattern:
             others = [f"{label}!~{quoted(earlier)}"] if earlier else []
             matchers = ",".join([f"{label}=~{quoted(budget.matcher)}", *others])
-            parts.append(f"({used_of(dimension)}{{{matchers}}} * 0 + {budget.tokens})")
+            parts.append(f"({used}{{{matchers}}} * 0 + {budget.limit:f})")
         elif not any(re.fullmatch(it.matcher, budget.pattern) for it in budgets[:number]):
-            parts.append(with_label(f"vector({budget.tokens})", label, budget.pattern.replace("$", "$$")))
+            parts.append(with_label(f"vector({budget.limit:f})", label, budget.pattern.replace("$", "$$")))
     return " or ".join(parts)
 
 
-def _alert(dimension: str, name: str, expression: str, hold: str, severity: str, summary: str) -> dict[str, Any]:
-    # Alertmanager commonly routes by this label.
-    routed = {"namespace": f"{{{{ $labels.{LABELS[dimension]} }}}}"} if dimension == "namespace" else {}
-    return {
-        "alert": name,
-        "expr": expression,
-        "for": hold,
-        "labels": {"severity": severity, **routed},
-        "annotations": {
-            "summary": summary,
-            "description": f"An estimate by hours, in months of UTC. Next: {REPORT} has the exact numbers.",
-        },
-    }
+class Told(NamedTuple):
+    """What an alert is about."""
+
+    dimension: str
+    unit: str
+    money: dict[str, Any]
+    """The labels of an amount."""
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.dimension]
+
+    @property
+    def what(self) -> str:
+        """What there is a budget of."""
+        return f"its budget in {self.money['labels']['currency']}" if self.money else "its tokens"
+
+    @property
+    def used(self) -> str:
+        return used_of(self.dimension, self.unit)
+
+    @property
+    def budget(self) -> str:
+        return budget_of(self.dimension, self.unit)
+
+    def to_alert(self, name: str, expression: str, hold: str, severity: str, summary: str) -> dict[str, Any]:
+        """An alert on a budget."""
+        # Alertmanager commonly routes by this label.
+        routed = {"namespace": f"{{{{ $labels.{self.label} }}}}"} if self.dimension == "namespace" else {}
+        return {
+            "alert": name,
+            "expr": expression,
+            "for": hold,
+            "labels": {"severity": severity, "unit": self.unit, **routed},
+            "annotations": {
+                "summary": summary,
+                "description": f"An estimate by hours, in months of UTC. Next: {REPORT} has the exact numbers.",
+            },
+        }
 
 
-def _spent(dimension: str, share: Decimal, hold: str) -> dict[str, Any]:
-    label = LABELS[dimension]
+def _spent(told: Told, share: Decimal, hold: str) -> dict[str, Any]:
     percent = f"{(share * 100).normalize():f} %"
-    found = _alert(
-        dimension,
+    found = told.to_alert(
         "AIGatewayBudgetUsed",
-        f"{used_of(dimension)} / on ({label}) {budget_of(dimension)} >= {share:f}",
+        f"{told.used} / on ({told.label}) {told.budget} >= {share:f}",
         hold,
         "critical" if share >= 1 else "warning",
-        f"{{{{ $labels.{label} }}}} has used {{{{ $value | humanizePercentage }}}} of its tokens of this month.",
+        f"{{{{ $labels.{told.label} }}}} has used {{{{ $value | humanizePercentage }}}} of {told.what} of this month.",
     )
     found["labels"]["share"] = percent
     return found
 
 
-def _may_not_last(dimension: str, hold: str) -> dict[str, Any]:
-    label = LABELS[dimension]
-    passed = "((day_of_month() - 1 + hour() / 24) / days_in_month())"
-    forecast = f"{used_of(dimension)} / on () group_left () {passed}"
-    return _alert(
-        dimension,
+def _may_not_last(told: Told, hold: str) -> dict[str, Any]:
+    forecast = forecast_of(told.used)
+    return told.to_alert(
         "AIGatewayBudgetMayNotLast",
-        f"(({forecast}) / on ({label}) {budget_of(dimension)} > 1) and on () (day_of_month() > {GUESSED_FROM_DAY})",
+        f"(({forecast}) / on ({told.label}) {told.budget} > 1) and on () (day_of_month() > {GUESSED_FROM_DAY})",
         hold,
         "warning",
-        f"{{{{ $labels.{label} }}}} comes to {{{{ $value | humanizePercentage }}}} of its tokens of this month, if it "
-        "goes on as it did.",
+        f"{{{{ $labels.{told.label} }}}} comes to {{{{ $value | humanizePercentage }}}} of {told.what} of this month, "
+        "if it goes on as it did.",
     )
+
+
+def _without_price(usage: UsageQueries, prices: RatedPrices, hold: str) -> dict[str, Any]:
+    return {
+        "alert": "AIGatewayModelUnpriced",
+        "expr": f"{unpriced_tokens(usage, prices, '1h')} > 0",
+        "for": hold,
+        "labels": {"severity": "warning"},
+        "annotations": {
+            "summary": f"Tokens of the model {{{{ $labels.{MODEL} }}}} have no price.",
+            "description": "They are in no amount, and no budget in money counts them. Next: add the model to the "
+            "price list where it is missing, and run ansible-playbook aigateway.metering.chargeback again: it takes "
+            "the prices of the models that are stored then.",
+        },
+    }

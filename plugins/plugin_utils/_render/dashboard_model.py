@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from ...module_utils import _names
 from ...module_utils._prometheus.promql import label, quoted, with_label_from
 from ...module_utils._prometheus.token_metric import Form, of_sidecars
+from .budget_rules import COST as COST_OF
+from .budget_rules import TOKENS as TOKENS_OF
+from .budget_rules import budget_of, forecast_of, used_of
 from .usage_queries import MODEL, UsageQueries
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
@@ -25,9 +28,13 @@ COLUMNS = 24
 # How a panel is drawn.
 LINES, NUMBER, BARS = "lines", "number", "bars"
 # What a value is.
-TOKENS, SHARE, SECONDS, COUNT = "tokens", "share", "seconds", "count"
+TOKENS, SHARE, SECONDS, COUNT, AMOUNT = "tokens", "share", "seconds", "count", "amount"
 ESTIMATE = "An estimate for the eye, not a bill: increase() extrapolates. report.yml has the exact numbers."
 WHY_EMPTY = "Empty where nothing was used in the time, where the label has no data, or where no sidecar is scraped."
+BY_HOURS = (
+    "By the hour, as rules of chargeback.yml record it: the present hour comes when it is over. The month is UTC's. "
+    "report.yml has the exact numbers. Empty until an hour has been recorded."
+)
 NOBODY = "Callers without one, or with an array for one, are left out."
 INPUT_OUTPUT = _names.TOTAL_TOKEN_TYPES
 # What stands for no value in a legend.
@@ -89,6 +96,19 @@ class PanelRow:
 
 
 @dataclass(frozen=True)
+class MonthRecords:
+    """What rules of chargeback.yml record of the present month, for each namespace."""
+
+    names: frozenset[str] = frozenset()
+    currency: str = ""
+    """That of amounts."""
+
+    def has(self, unit: str, what: str) -> bool:
+        """Whether the `month` or the `budget` is recorded, in tokens or as a cost."""
+        return record_of(unit, what) in self.names
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """A dashboard for some readers."""
 
@@ -101,6 +121,11 @@ class Dashboard:
     rows: tuple[PanelRow, ...]
 
 
+def record_of(unit: str, what: str) -> str:
+    """The record of what a namespace has used this month, or of its budget."""
+    return (used_of if what == "month" else budget_of)("namespace", unit)
+
+
 def by_name(label_name: str, expression: str) -> str:
     """A sum for each value of a label; what carries none has a name, too, so that a legend shows it."""
     return f'label_replace(sum by ({label_name}) ({expression}), "{label_name}", "{NO_VALUE}", "{label_name}", "")'
@@ -111,18 +136,24 @@ def plain_values(name: str) -> tuple[str, str]:
     return f'{label(name)}!=""', f"{label(name)}!~{quoted(_names.ENCODED_ARRAY_PATTERN)}"
 
 
-def dashboards(stored: Sequence[Form], *, department: bool, ports: Collection[int]) -> tuple[Dashboard, Dashboard]:
+def dashboards(
+    stored: Sequence[Form], *, department: bool, ports: Collection[int], recorded: MonthRecords | None = None
+) -> tuple[Dashboard, Dashboard]:
     """The dashboard for who runs the platform, and the one for a team.
 
     Args:
         stored: the forms in which the metric is stored.
         department: whether the department label carries data, or is about to.
         ports: those at which sidecars serve their metrics.
+        recorded: what rules record of the present month.
     """
-    return platform_dashboard(stored, department, ports), team_dashboard(stored, ports)
+    months = recorded or MonthRecords()
+    return platform_dashboard(stored, department, ports, months), team_dashboard(stored, ports, months)
 
 
-def platform_dashboard(stored: Sequence[Form], department: bool, ports: Collection[int]) -> Dashboard:
+def platform_dashboard(
+    stored: Sequence[Form], department: bool, ports: Collection[int], recorded: MonthRecords
+) -> Dashboard:
     """Everybody's usage, and whether the metering works."""
     filters = [f'{NAMESPACE}=~"$namespace"', *([f'{DEPARTMENT}=~"$department"'] if department else [])]
     usage = UsageQueries(stored, ports, tuple(filters), '"$model"')
@@ -139,6 +170,7 @@ def platform_dashboard(stored: Sequence[Form], department: bool, ports: Collecti
         (
             PanelRow("Last 24 hours", (*_numbers(usage, everything), *_tops(usage, department))),
             PanelRow("Trend", tuple(_trends(usage, department))),
+            *_month_row(_month_of_platform(recorded)),
             PanelRow("Last 30 days, and the 30 days before", tuple(_months(usage))),
             PanelRow("Latency", tuple(_latencies(usage))),
             PanelRow("Health of the metering", tuple(_health(everything))),
@@ -146,7 +178,7 @@ def platform_dashboard(stored: Sequence[Form], department: bool, ports: Collecti
     )
 
 
-def team_dashboard(stored: Sequence[Form], ports: Collection[int]) -> Dashboard:
+def team_dashboard(stored: Sequence[Form], ports: Collection[int], recorded: MonthRecords) -> Dashboard:
     """One namespace's usage. It isolates nobody: its reader can ask for whatever the data source answers."""
     # One value is no pattern, and is not escaped like one.
     usage = UsageQueries(stored, ports, (f'{NAMESPACE}="$namespace"',), '"$model"')
@@ -171,6 +203,7 @@ def team_dashboard(stored: Sequence[Form], ports: Collection[int]) -> Dashboard:
                     _number("Requests, last 24 hours", f"sum({usage.requests('24h')})", unit=COUNT),
                 ),
             ),
+            *_month_row(_month_of_team(recorded)),
             PanelRow(
                 "By model and type",
                 (
@@ -307,6 +340,47 @@ def _months(usage: UsageQueries) -> list[Panel]:
             f"{text} Prometheus keeps 15 days unless it is told otherwise: what is not stored is not counted.",
         ),
     ]
+
+
+def _month_row(panels: list[Panel]) -> list[PanelRow]:
+    return [PanelRow("This month (UTC)", tuple(panels))] if panels else []
+
+
+def _month_of_platform(recorded: MonthRecords) -> list[Panel]:
+    """What each namespace has used of this month, what that costs, and how much of its budget it is."""
+    own = f'{{{NAMESPACE}=~"$namespace"}}'
+    found = []
+    for unit, what, measure in _units(recorded):
+        if recorded.has(unit, "month"):
+            query = Query(f"sum by ({NAMESPACE}) ({record_of(unit, 'month')}{own})", by=NAMESPACE)
+            found.append(Panel(f"{what} per namespace, this month", BY_HOURS, BARS, (query,), measure))
+        if recorded.has(unit, "budget"):
+            used, budget = (f"max by ({NAMESPACE}) ({record_of(unit, name)}{own})" for name in ("month", "budget"))
+            query = Query(f"{used} / on ({NAMESPACE}) {budget}", by=NAMESPACE)
+            text = f"How much of its budget each namespace has used. {BY_HOURS}"
+            found.append(Panel(f"Share of the budget ({what.lower()})", text, BARS, (query,), SHARE))
+    return found
+
+
+def _month_of_team(recorded: MonthRecords) -> list[Panel]:
+    """The same for one namespace, in numbers, with what is left and what the month comes to."""
+    own = f'{{{NAMESPACE}="$namespace"}}'
+    found = []
+    for unit, what, measure in _units(recorded):
+        used, budget = (f"max({record_of(unit, name)}{own})" for name in ("month", "budget"))
+        shown = [("{what}, this month", used, "month"), ("Left of the budget ({what})", f"{budget} - {used}", "budget")]
+        shown.append(("{what} of the whole month, at this rate", forecast_of(used), "month"))
+        for title, expression, needed in shown:
+            if recorded.has(unit, needed):
+                # A sentence begins with a capital letter.
+                told = title.format(what=what if title.startswith("{") else what.lower())
+                found.append(Panel(told, BY_HOURS, NUMBER, (Query(expression, told),), measure, 8))
+    return found
+
+
+def _units(recorded: MonthRecords) -> list[tuple[str, str, str]]:
+    """What is counted of a month: its name in records and for a person, and what its values are."""
+    return [(TOKENS_OF, "Tokens", TOKENS), (COST_OF, f"Cost in {recorded.currency}", AMOUNT)]
 
 
 def _latencies(usage: UsageQueries) -> list[Panel]:

@@ -19,7 +19,7 @@ from ...module_utils import _names
 from ...module_utils._kubernetes.objects import is_contained, name_of
 from ...module_utils._kubernetes.ownership import is_ours
 from ...module_utils._prometheus.token_metric import forms
-from .dashboard_model import DEPARTMENT, Dashboard, dashboards
+from .dashboard_model import DEPARTMENT, Dashboard, MonthRecords, dashboards
 from .grafana import config_map, grafana_dashboard, grafana_model
 from .monitor_dashboard import monitor_dashboard
 from .perses import perses_dashboard, perses_model
@@ -86,8 +86,19 @@ def dashboard_files(gateway: Mapping[str, Any], *, name: str, folder: str) -> li
 
 def _dashboards(gateway: Mapping[str, Any]) -> tuple[Dashboard, ...]:
     return dashboards(
-        forms(gateway["names"] or ()), department=_has_department(gateway), ports=gateway.get("ports") or ()
+        forms(gateway["names"] or ()),
+        department=_has_department(gateway),
+        ports=gateway.get("ports") or (),
+        recorded=_records_of(gateway),
     )
+
+
+def _records_of(gateway: Mapping[str, Any]) -> MonthRecords:
+    """What is recorded of a month. Of several currencies none is shown: they cannot be added."""
+    found = gateway.get("recorded") or []
+    currencies = {item["currency"] for item in found if item["currency"]}
+    names = {item["name"] for item in found if not item["currency"] or len(currencies) == 1}
+    return MonthRecords(frozenset(names), currencies.pop() if len(currencies) == 1 else "")
 
 
 def _has_department(gateway: Mapping[str, Any]) -> bool:

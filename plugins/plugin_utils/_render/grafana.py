@@ -19,6 +19,7 @@ from typing import Any
 
 from ...module_utils import _names
 from .dashboard_model import (
+    AMOUNT,
     BARS,
     COUNT,
     LINES,
@@ -37,7 +38,7 @@ from .layout import GridPlace, place_rows
 OPERATOR_API = "grafana.integreatly.org/v1beta1"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 TYPES = {LINES: "timeseries", NUMBER: "stat", BARS: "bargauge"}
-UNITS = {TOKENS: "short", SHARE: "percentunit", SECONDS: "s", COUNT: "none"}
+UNITS = {TOKENS: "short", SHARE: "percentunit", SECONDS: "s", COUNT: "none", AMOUNT: "none"}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -190,6 +191,7 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     found: dict[str, Any] = {
         "unit": UNITS[panel.unit],
         "min": 0,
+        **({"decimals": 2} if panel.unit == AMOUNT else {}),
         "noValue": WHY_EMPTY if panel.kind == LINES else "none",
     }
     if panel.kind == LINES:

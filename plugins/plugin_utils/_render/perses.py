@@ -12,6 +12,7 @@ from typing import Any
 
 from ...module_utils import _names
 from .dashboard_model import (
+    AMOUNT,
     BARS,
     COUNT,
     LINES,
@@ -31,7 +32,7 @@ GROUP = "perses.dev"
 # The present version first. The older one has the dashboard right below spec.
 VERSIONS = ("perses.dev/v1alpha2", "perses.dev/v1alpha1")
 KINDS = {LINES: "TimeSeriesChart", NUMBER: "StatChart", BARS: "BarChart"}
-UNITS = {TOKENS: "decimal", SHARE: "percent-decimal", SECONDS: "seconds", COUNT: "decimal"}
+UNITS = {TOKENS: "decimal", SHARE: "percent-decimal", SECONDS: "seconds", COUNT: "decimal", AMOUNT: "decimal"}
 
 
 def perses_model(dashboard: Dashboard) -> dict[str, Any]:
@@ -103,7 +104,8 @@ def _query(query: Query) -> dict[str, Any]:
 
 
 def _drawing(panel: Panel) -> dict[str, Any]:
-    unit = {"unit": UNITS[panel.unit], **({"shortValues": True} if panel.unit == TOKENS else {})}
+    exact = {"decimalPlaces": 2} if panel.unit == AMOUNT else {}
+    unit = {"unit": UNITS[panel.unit], **exact, **({"shortValues": True} if panel.unit == TOKENS else {})}
     if panel.kind == LINES:
         legend = {"position": "bottom", "mode": "list", "size": "small"}
         return {"legend": legend, "yAxis": {"format": unit, "min": 0}, "visual": {"areaOpacity": 0.1}}

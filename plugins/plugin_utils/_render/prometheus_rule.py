@@ -22,7 +22,8 @@ from ...module_utils import _names
 from ...module_utils._prometheus.promql import label, quoted, with_label_from
 from ...module_utils._prometheus.token_metric import Form, deduplicated, forms, of_sidecars
 from ...module_utils._scrape.scrapers import COREOS
-from .budget_rules import TokenBudget, budget_groups
+from .budget_rules import MonthBudget, budget_groups
+from .price_rules import RatedPrices
 
 NAMESPACE = _names.REQUIRED_PAIR[1]
 # How far back it is looked for what has gone.
@@ -294,8 +295,9 @@ def prometheus_rule(
     interval: str,
     bounds: Bounds,
     workloads: Sequence[str] = (),
-    budgets: Sequence[TokenBudget] = (),
+    budgets: Sequence[MonthBudget] = (),
     shares: Sequence[Decimal] = (),
+    prices: RatedPrices | None = None,
 ) -> dict[str, Any]:
     """The PrometheusRule.
 
@@ -308,8 +310,9 @@ def prometheus_rule(
         interval: how often the rules are evaluated.
         bounds: when alerts fire.
         workloads: the workloads (namespace/name) whose pods are to have a sidecar.
-        budgets: those of tokens.
+        budgets: those of tokens, and with prices those of money.
         shares: of a budget, at which an alert fires.
+        prices: what the tokens of each model cost.
     """
     stored = forms(metrics)
     return {
@@ -332,7 +335,7 @@ def prometheus_rule(
                     "interval": interval,
                     "rules": alerts(stored, ports, identity, bounds, workloads),
                 },
-                *budget_groups(stored, ports, budgets, shares, bounds.hold),
+                *budget_groups(stored, ports, budgets, shares, bounds.hold, prices),
             ]
         },
     }

@@ -51,6 +51,8 @@ class UsageQueries:
     """What the model has to match, as a string of PromQL; empty for any."""
     look_back: str = ""
     """For how long before a window a series is looked for; by default by the window's length."""
+    names_provider: bool = False
+    """Whether the provider stands under one label, too, in whichever form it is stored."""
 
     @property
     def ours(self) -> str:
@@ -93,7 +95,13 @@ class UsageQueries:
 
     def _everywhere(self, parts: Callable[[Form], list[str]]) -> str:
         """An expression over every form in which the metric is stored, the model under one label."""
-        return " or ".join(_with_model(part, form.model) for form in self.stored for part in parts(form))
+        return " or ".join(self._named(part, form) for form in self.stored for part in parts(form))
+
+    def _named(self, expression: str, form: Form) -> str:
+        """An expression of a form with the labels of the present generation."""
+        found = _with_model(expression, form.model)
+        own, present = _names.PROVIDER_LABELS[form.family], _names.PROVIDER_LABELS[0]
+        return with_label_from(found, present, own) if self.names_provider and own != present else found
 
     def _model_matcher(self, model: str) -> list[str]:
         return [f"{label(model)}=~{self.model_values}"] if self.model_values else []

@@ -65,6 +65,19 @@ class Price:
         return self.model == model if self.is_literal else matches_pattern(self.model, model)
 
     @property
+    def rates_apart(self) -> dict[str, Decimal]:
+        """By type, what a million tokens cost more than those of the type that they are a part of, and are counted in.
+
+        Below 0 where a part costs less than its whole; a part without a rate of its own costs what its whole costs.
+        """
+        apart = {whole: self.per_million[whole] for whole in PARTS}
+        for whole, parts in PARTS.items():
+            for part in parts:
+                if part in self.per_million:
+                    apart[part] = self.per_million[part] - self.per_million[whole]
+        return apart
+
+    @property
     def range(self) -> tuple[Price, Price]:
         """The price at the lowest and at the highest rates that may have held."""
         every = (self.per_million, *self.others)
@@ -148,6 +161,23 @@ class PriceList:
         fitting = [item for item in self.prices if item.matches(model, provider) and item.valid_from <= day]
         same = [item for item in fitting if (item.model, item.provider) == (fitting[0].model, fitting[0].provider)]
         return max(same, key=lambda item: item.valid_from) if same else None
+
+    def course(self, model: str, today: datetime.date, provider: str = "") -> list[tuple[datetime.date, Price | None]]:
+        """The prices of a model, each with the day on which it begins to hold.
+
+        Args:
+            model: the model.
+            today: the day of which a list tells that has no days.
+            provider: who serves it.
+        """
+        days = sorted({item.valid_from for item in self.prices if item.matches(model, provider)})
+        found: list[tuple[datetime.date, Price | None]] = []
+        for day in days:
+            price = self.of(model, day, provider)
+            # A later price of a pattern further down in the list changes nothing.
+            if not found or found[-1][1] != price:
+                found.append((day, price))
+        return found or [(datetime.date.min, self.of(model, today, provider))]
 
     def changes(self, start: datetime.datetime, end: datetime.datetime) -> list[Price]:
         """The prices that begin to hold within a period, in its own zone: it has to be reported in parts."""

@@ -30,6 +30,10 @@ class Naming:
     token_type: str
     is_native: bool = False
 
+    @property
+    def provider(self) -> str:
+        return self.model.replace("request", "provider").replace("model", "name")
+
     def histogram(self, values: str, metric: str) -> str:
         """Values as promtool writes those of a native histogram: of the sum or of the count, ten tokens a request."""
 
@@ -52,6 +56,7 @@ class Naming:
             self.token_type: "input",
             "user_namespace": "team-a",
             "department": "research",
+            self.provider: "openai",
         }
         told |= {self.token_type if name == "kind" else name: value for name, value in labels.items()}
         inside = ",".join(

@@ -10,7 +10,7 @@ import datetime
 import time
 from typing import Any
 
-from standlib import platform, traffic
+from standlib import cluster, images, platform, traffic
 from standlib.progress import wait_until
 
 from .runs import Runs
@@ -23,10 +23,18 @@ class Stand(Runs):
         super().__init__(name)
         self.metered_state: dict[str, Any] | None = None
         """What the `metered` fixture has left."""
+        self.isolated_versions: set[tuple[str, str]] = set()
+        """What the entrance for the teams was when a run had just put it in place."""
 
     def is_metered(self) -> bool:
         """Whether all is still as the last run of the `metered` fixture left it, on the live targets too."""
         return self.lasting_state() == self.metered_state and "pools" in self.module("prom_scrape_check", timeout=60)
+
+    def have_images(self, *wanted: images.Image) -> None:
+        """Have images on the node that only some tests use."""
+        if images.ensure():
+            images.ensure_more(wanted)
+            cluster.load_images(self.name, wanted)
 
     def gateways(self) -> traffic.Gateways:
         """The gateways, once no old proxy is ending: on the stand these drain too briefly for requests to miss them."""

@@ -49,13 +49,13 @@ class Released:
 
     module: str
     version: str
-    package: str
+    package: str = "."
     tags: str = ""
     """Those without which it would not be what its authors release."""
 
     def path(self) -> Path:
         """The program, built now if it is not there yet."""
-        name = self.package.rsplit("/", 1)[-1]
+        name = (self.module if self.package == "." else self.package).rsplit("/", 1)[-1]
         target = CACHE / "bin" / "-".join(filter(None, (name, self.version, self.tags)))
         if not target.exists():
             with step(f"building {name} {self.version}") as current, tempfile.TemporaryDirectory() as nowhere:

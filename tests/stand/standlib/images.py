@@ -130,6 +130,25 @@ THANOS = Image(
     },
     entrypoint=("/bin/thanos",),
 )
+KUBE_RBAC_PROXY = Image(
+    f"quay.io/brancz/kube-rbac-proxy:{VERSIONS['kube_rbac_proxy']}",
+    released={
+        "/usr/local/bin/kube-rbac-proxy": binaries.Released(
+            "github.com/brancz/kube-rbac-proxy", VERSIONS["kube_rbac_proxy"], "./cmd/kube-rbac-proxy"
+        )
+    },
+    entrypoint=("/usr/local/bin/kube-rbac-proxy",),
+)
+PROM_LABEL_PROXY = Image(
+    f"quay.io/prometheuscommunity/prom-label-proxy:{VERSIONS['prom_label_proxy']}",
+    released={
+        "/bin/prom-label-proxy": binaries.Released(
+            "github.com/prometheus-community/prom-label-proxy", VERSIONS["prom_label_proxy"]
+        )
+    },
+    entrypoint=("/bin/prom-label-proxy",),
+)
+ISOLATION = (KUBE_RBAC_PROXY, PROM_LABEL_PROXY)
 NODE = f"docker.io/kindest/node:{VERSIONS['kubernetes']}"
 NODE_PACKAGES = (
     "systemd,systemd-sysv,dbus,containerd,runc,containernetworking-plugins,conntrack,iptables,nftables,iproute2,"

@@ -42,6 +42,7 @@ def summary(*, check_mode=False, dashboard="cpaas-system/token-usage", **changed
             "scraped_once": True,
             "no_traffic": False,
         },
+        "entrance": {},
     }
     for key, value in changed.items():
         results[key] = {} if value is None else results[key] | value
