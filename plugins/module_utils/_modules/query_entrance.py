@@ -68,23 +68,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Have the entrance as it has to be, with nothing open beside it."""
     options = module.params
-    entrance.resource_parts(options["resource"])
-    scraper = None if options["upstream"] and options["namespace"] else _read_scraper(module, cluster)
-    own = Entrance(
-        options["name"],
-        options["namespace"] or (scraper.namespace if scraper else ""),
-        find_store(scraper, options),
-        options["resource"],
-        options["rbac_image"],
-        options["label_image"],
-        options["secret"] or f"{options['name']}-tls",
-    )
-    _require_namespace(cluster, own)
-    secrets = [] if options["secret"] else _certificate(cluster, own)
-    if options["secret"]:
-        _require_secret(cluster, own)
-    else:
-        own = dataclasses.replace(own, certificate=secrets[0]["data"].get(certificate.CERTIFICATE, ""))
+    scraper, own, secrets = _plan_entrance(module, cluster)
     wanted = [*secrets, *entrance.objects_of(own)]
     there = [read_object(cluster, document) for document in wanted]
     refuse_foreign(wanted, there)
@@ -129,14 +113,41 @@ def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
+def _plan_entrance(module: Any, cluster: Cluster) -> tuple[Scraper | None, Entrance, list[dict[str, Any]]]:
+    """What scrapes, where that has to be known; the entrance as it has to be; and its certificate, where it is ours."""
+    options = module.params
+    entrance.resource_parts(options["resource"])
+    scraper = None if options["upstream"] and options["namespace"] else _read_scraper(module, cluster)
+    own = Entrance(
+        options["name"],
+        options["namespace"] or (scraper.namespace if scraper else ""),
+        find_store(scraper, options),
+        options["resource"],
+        options["rbac_image"],
+        options["label_image"],
+        options["secret"] or f"{options['name']}-tls",
+    )
+    if not own.namespace or cluster.get("v1", "namespaces", "", own.namespace) is None:
+        raise MeteringError(
+            f"The namespace of the entrance, {own.namespace!r}, does not exist.",
+            "Nothing can be created there. Nothing was changed.",
+            "create it, or correct dashboard_isolation_namespace",
+        )
+    if options["secret"]:
+        _require_secret(cluster, own)
+        return scraper, own, []
+    secret = _certificate(cluster, own)
+    return scraper, dataclasses.replace(own, certificate=secret["data"].get(certificate.CERTIFICATE, "")), [secret]
+
+
 def remove_entrances(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove every entrance that is ours; its Deployment last, so that the next run finds what is left."""
+    # Somebody may have deleted one of these by hand.
+    by_kind = (("apps/v1", "Deployment"), ("v1", "ConfigMap"))
+    known = [item["metadata"] for api, kind in by_kind for item in list_ours(cluster, api, kind, entrance.OF_ENTRANCES)]
+    places = sorted({(metadata["namespace"], metadata["name"]) for metadata in known})
     found = [
-        document
-        for deployment in list_ours(cluster, "apps/v1", "Deployment", entrance.OF_ENTRANCES)
-        for document in _present(
-            cluster, entrance.every_object(deployment["metadata"]["name"], deployment["metadata"]["namespace"])
-        )
+        document for namespace, name in places for document in _present(cluster, entrance.every_object(name, namespace))
     ]
     if not module.check_mode:
         for document in found:
@@ -204,26 +215,17 @@ def _read_scraper(module: Any, cluster: Cluster) -> Scraper:
     return backend.scraper
 
 
-def _require_namespace(cluster: Cluster, own: Entrance) -> None:
-    if not own.namespace or cluster.get("v1", "namespaces", "", own.namespace) is None:
-        raise MeteringError(
-            f"The namespace of the entrance, {own.namespace!r}, does not exist.",
-            "Nothing can be created there. Nothing was changed.",
-            "create it, or correct dashboard_isolation_namespace",
-        )
-
-
-def _certificate(cluster: Cluster, own: Entrance) -> list[dict[str, Any]]:
+def _certificate(cluster: Cluster, own: Entrance) -> dict[str, Any]:
     """The Secret with our certificate: as it is where it serves, else a new one."""
     empty = entrance.certificate_object(own, {})
     found = read_object(cluster, empty)
     now = datetime.datetime.now(datetime.UTC)
     if found is not None and not is_ours(found):
-        return [empty]  # refused with everything else that is not ours
+        return empty  # refused with everything else that is not ours
     data = (found.get("data") or {}) if found else None
     if certificate.what_is_wrong(data, own.hosts, now):
         data = certificate.make_certificate(own.hosts, now)
-    return [entrance.certificate_object(own, data or {})]
+    return entrance.certificate_object(own, data or {})
 
 
 def _require_secret(cluster: Cluster, own: Entrance) -> None:

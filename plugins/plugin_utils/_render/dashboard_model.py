@@ -358,7 +358,7 @@ def _month_of_platform(recorded: MonthRecords) -> list[Panel]:
             used, budget = (f"max by ({NAMESPACE}) ({record_of(unit, name)}{own})" for name in ("month", "budget"))
             query = Query(f"{used} / on ({NAMESPACE}) {budget}", by=NAMESPACE)
             text = f"How much of its budget each namespace has used. {BY_HOURS}"
-            found.append(Panel(f"Share of the budget ({what.lower()})", text, BARS, (query,), SHARE))
+            found.append(Panel(f"Share of the budget: {what}", text, BARS, (query,), SHARE))
     return found
 
 
@@ -368,13 +368,14 @@ def _month_of_team(recorded: MonthRecords) -> list[Panel]:
     found = []
     for unit, what, measure in _units(recorded):
         used, budget = (f"max({record_of(unit, name)}{own})" for name in ("month", "budget"))
-        shown = [("{what}, this month", used, "month"), ("Left of the budget ({what})", f"{budget} - {used}", "budget")]
-        shown.append(("{what} of the whole month, at this rate", forecast_of(used), "month"))
+        shown = [
+            (f"{what}, this month", used, "month"),
+            (f"Left of the budget: {what}", f"{budget} - {used}", "budget"),
+            (f"{what} of the whole month, at this rate", forecast_of(used), "month"),
+        ]
         for title, expression, needed in shown:
             if recorded.has(unit, needed):
-                # A sentence begins with a capital letter.
-                told = title.format(what=what if title.startswith("{") else what.lower())
-                found.append(Panel(told, BY_HOURS, NUMBER, (Query(expression, told),), measure, 8))
+                found.append(Panel(title, BY_HOURS, NUMBER, (Query(expression, title),), measure, 8))
     return found
 
 

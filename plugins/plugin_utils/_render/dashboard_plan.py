@@ -89,11 +89,11 @@ def _dashboards(gateway: Mapping[str, Any]) -> tuple[Dashboard, ...]:
         forms(gateway["names"] or ()),
         department=_has_department(gateway),
         ports=gateway.get("ports") or (),
-        recorded=_records_of(gateway),
+        recorded=records_of(gateway),
     )
 
 
-def _records_of(gateway: Mapping[str, Any]) -> MonthRecords:
+def records_of(gateway: Mapping[str, Any]) -> MonthRecords:
     """What is recorded of a month. Of several currencies none is shown: they cannot be added."""
     found = gateway.get("recorded") or []
     currencies = {item["currency"] for item in found if item["currency"]}

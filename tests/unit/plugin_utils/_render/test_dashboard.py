@@ -44,9 +44,17 @@ every_form = pytest.mark.parametrize("metrics", FORMS.values(), ids=FORMS)
 either_way = pytest.mark.parametrize("department", [True, False], ids=["with department", "without department"])
 
 
-def models(metrics=(UNDERSCORED,), *, department=True):
+RECORDS = [
+    {"name": f"aigateway_metering:namespace_{unit}:{what}", "currency": currency}
+    for unit, currency in (("tokens", ""), ("cost", "EUR"))
+    for what in ("month", "budget")
+]
+RECORDED = _dashboard.MonthRecords(frozenset(item["name"] for item in RECORDS), "EUR")
+
+
+def models(metrics=(UNDERSCORED,), *, department=True, recorded=RECORDED):
     """The dashboard of the platform, and the team's."""
-    return _dashboard.dashboards(forms(metrics), department=department, ports=[1064])
+    return _dashboard.dashboards(forms(metrics), department=department, ports=[1064], recorded=recorded)
 
 
 def dashboard(metrics=(UNDERSCORED,), *, department=True, which=0):
@@ -445,6 +453,7 @@ def gateway(*there, providers=None, department_stored=True, expected=True):
             for provider in (PROVIDERS if providers is None else providers)
         ],
         "dashboards": list(there),
+        "recorded": RECORDS,
     }
 
 
@@ -546,3 +555,50 @@ def test_grafanas_published_types_know_every_field(metrics, which):
     read = grafana_types.Dashboard.from_json(model)
     # What its types do not know is lost on the way.
     assert objects.is_contained(model, json.loads(GrafanaEncoder().encode(read)))
+
+
+# --- what chargeback.yml records --------------------------------------------------------------------------------------
+
+
+def titles(recorded, which):
+    return [
+        panel.title for row in models(recorded=recorded)[which].rows if "month" in row.title for panel in row.panels
+    ]
+
+
+def records(*names):
+    return [item for item in RECORDS if item["name"].removeprefix("aigateway_metering:namespace_") in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "platform", "team"),
+    [
+        ((), [], []),
+        (
+            ("tokens:month",),
+            ["Tokens per namespace, this month"],
+            ["Tokens, this month", "Tokens of the whole month, at this rate"],
+        ),
+        (
+            ("cost:month", "cost:budget"),
+            ["Cost in EUR per namespace, this month", "Share of the budget: Cost in EUR"],
+            [
+                "Cost in EUR, this month",
+                "Left of the budget: Cost in EUR",
+                "Cost in EUR of the whole month, at this rate",
+            ],
+        ),
+    ],
+)
+def test_a_month_is_shown_as_far_as_it_is_recorded(names, platform, team):
+    recorded = dashboard_plan.records_of({"recorded": records(*names)})
+    assert titles(recorded, 0) == platform
+    assert titles(recorded, 1) == team
+
+
+def test_amounts_in_two_currencies_are_not_shown():
+    both = records("tokens:month", "cost:month") + [
+        {"name": "aigateway_metering:namespace_cost:month", "currency": "USD"}
+    ]
+    recorded = dashboard_plan.records_of({"recorded": both})
+    assert titles(recorded, 0) == ["Tokens per namespace, this month"]
