@@ -17,6 +17,11 @@ from harness.stand import Stand
 from standlib import images, platform, tenants, traffic, usage
 from standlib.progress import wait_until
 
+from ansible_collections.aigateway.metering.plugins.module_utils import _names
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.token_metric import forms
+from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.token_types import TYPES
+from ansible_collections.aigateway.metering.plugins.plugin_utils._render.usage_queries import UsageQueries
+
 MONITORING = platform.MONITORING_NAMESPACE
 RULE = "ai-gateway-token-usage"
 COLLECTION = ("cpaas-system", "slark-agent-aigateway-config")
@@ -195,6 +200,106 @@ def test_the_shipped_roles_are_enough(cost_management: Stand, tmp_path: Any) -> 
     rules = [rule for role in [always, *besides] for rule in role["rules"]]
     run = cost_management.play("chargeback", environment=cost_management.account(tmp_path, rules))
     assert run.code == 0, run.output
+
+
+# --- budgets and prices -----------------------------------------------------------------------------------------------
+
+BUDGETS = """
+budgets:
+  - {namespace: team-a, tokens: 1}
+  - {namespace: "team-*", amount: 0.000001}
+  - {namespace: team-b, tokens: 1_000_000_000_000}
+"""
+PRICES = """
+currency: EUR
+prices:
+  - {model: chat-large, per_million: {input: 2.50, cached_input: 1.25, output: 10.00}}
+  - {model: "chat-*", per_million: {input: 0.15, output: 0.60}}
+"""
+# By model and type, a part by how it differs from its whole.
+RATES = {
+    "chat-large": {"input": 2.5, "cached_input": -1.25, "output": 10},
+    "chat-small": {"input": 0.15, "output": 0.6},
+}
+
+
+def hurry(stand: Stand) -> None:
+    """Have the rules evaluated all the time, and not once an hour: hours then count again and again."""
+    (rule,) = stand.get("prometheusrules", MONITORING, name=RULE)
+    groups = [{**group, "interval": "2s"} for group in rule["spec"]["groups"]]
+    stand.patch("prometheusrule", MONITORING, RULE, {"spec": {"groups": groups}})
+
+
+@pytest.fixture
+def budgeted(metered: Stand, tmp_path: Any) -> Iterator[Stand]:
+    """A metered stand with budgets that are spent, and prices."""
+    forget(metered)
+    given = {"chargeback_budgets": BUDGETS, "chargeback_prices": PRICES}
+    for name, text in given.items():
+        (tmp_path / name).write_text(text)
+    metered.send()
+    wait_until("the models to be stored", lambda: len(usage.query(metered.kubectl, MODELS)) == 2, 60)
+    run = metered.play("chargeback", **SHORT, **{name: str(tmp_path / name) for name in given})
+    assert run.code == 0, run.output
+    hurry(metered)
+    yield metered
+    forget(metered)
+    # Dashboards are made by what is recorded.
+    wait_until("the records to go", lambda: recorded(metered) == 0, 60)
+    assert metered.site().code == 0
+
+
+def recorded(stand: Stand) -> int:
+    return len(usage.query(stand.kubectl, f'group by (__name__) ({{__name__=~"{_names.MONTH_PATTERN}"}})'))
+
+
+MODELS = "group by (gen_ai_request_model) (gen_ai_client_token_usage_sum)"
+
+
+def test_an_alert_on_a_budget_fires_with_the_namespace_that_it_is_routed_by(budgeted: Stand) -> None:
+    def fired() -> set[tuple[str, ...]]:
+        found = budgeted.kubectl.raw(f"{usage.PROMETHEUS}/alerts")["data"]["alerts"]
+        told = [item["labels"] for item in found if item["labels"]["alertname"] == "AIGatewayBudgetUsed"]
+        return {(labels["namespace"], labels["unit"], labels["share"]) for labels in told if "100" in labels["share"]}
+
+    wanted = {("team-a", "tokens", "100 %"), ("team-a", "cost", "100 %"), ("team-b", "cost", "100 %")}
+    wait_until("the alerts to fire", lambda: fired() == wanted, 120, 2)
+
+
+def test_what_is_recorded_of_a_month_is_on_the_dashboards(budgeted: Stand) -> None:
+    wait_until("the month to be recorded", lambda: recorded(budgeted) == 4, 120, 2)
+    run = budgeted.site()
+    assert run.code == 0, run.output
+    for name, of_month in ((RULE, 4), (f"{RULE}-team", 6)):
+        (board,) = budgeted.get("monitordashboards", MONITORING, name=name)
+        queries = [
+            target["expr"].replace("$namespace", "team-a")
+            for panel in board["spec"]["body"]["panels"]
+            for target in panel.get("targets", ())
+            if "aigateway_metering:" in target["expr"]
+        ]
+        assert len(queries) == of_month
+        assert all(usage.query(budgeted.kubectl, query) for query in queries)
+    again = budgeted.site()
+    assert (again.code, again.changed) == (0, 0), again.output
+
+
+def test_what_a_month_costs_is_what_its_tokens_cost(budgeted: Stand) -> None:
+    """By the rules as they are, over what is stored now."""
+    (rule,) = budgeted.get("prometheusrules", MONITORING, name=RULE)
+    expressions = {item.get("record"): item["expr"] for group in rule["spec"]["groups"] for item in group["rules"]}
+    cost = expressions["aigateway_metering:cost:growth1h"].partition(" * on () group_left (month)")[0]
+    found = usage.query(budgeted.kubectl, f"sum by (user_namespace) ({cost})")
+    (counted,) = (float(item["value"][1]) for item in found if item["metric"].get("user_namespace") == "team-a")
+    tokens = UsageQueries(forms(["gen_ai_client_token_usage_sum"]), [1064], look_back="1d").tokens("1h", TYPES)
+    by = "gen_ai_request_model, gen_ai_token_type, user_namespace"
+    wanted = 0.0
+    for item in usage.query(budgeted.kubectl, f"sum by ({by}) ({tokens})"):
+        labels = item["metric"]
+        if labels.get("user_namespace") == "team-a":
+            rate = RATES[labels["gen_ai_request_model"]].get(labels["gen_ai_token_type"], 0)
+            wanted += float(item["value"][1]) * rate / 1_000_000
+    assert counted == pytest.approx(wanted, rel=0.05)
 
 
 # --- each alert, seen firing ------------------------------------------------------------------------------------------

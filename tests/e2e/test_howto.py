@@ -45,6 +45,8 @@ def reader(stand: Stand, tmp_path: Path) -> dict[str, str]:
         )
     )
     (tmp_path / "budgets.yml").write_text("budgets: [{namespace: team-a, tokens: 1000000}]\n")
+    prices = "currency: EUR\nprices: [{model: '*', per_million: {input: 0.15, output: 0.60}}]\n"
+    (tmp_path / "prices.yml").write_text(prices)
     chart = platform.ai_gateway_chart(stand.step, tmp_path / "chart")
     chart.rename(tmp_path / "ai-gateway-helm.tgz")
     environment = stand.environment(HOME=str(tmp_path))

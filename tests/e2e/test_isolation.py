@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+import yaml
 from harness.inside import Answer, Question, ask_from_inside
+from harness.runs import ROOT
 from harness.stand import Stand
 from standlib import images, platform, tenants, usage
 from standlib.kube import decoded
@@ -26,6 +28,10 @@ ISOLATED = {"dashboard_isolation": "rbac"}
 # What stands in answers about team-b and in none about team-a.
 OF_TEAM_B = ("team-b", "gateway-b", '"bob"')
 EVERYTHING = '{__name__=~".+"}'
+RBAC = (
+    list(yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())),
+    yaml.safe_load((ROOT / "docs" / "rbac-isolation.yml").read_text())["items"],
+)
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 
@@ -446,6 +452,24 @@ def test_what_carries_the_name_and_is_not_ours_is_not_touched(metered: Stand) ->
         assert metered.records()["added-pairs"] == "", "the flag was set although the run could not be finished"
     finally:
         metered.delete("configmap", NAMESPACE, NAME)
+
+
+def test_the_shipped_roles_are_enough_and_less_is_refused_at_once(metered: Stand, tmp_path: Any) -> None:
+    metered.have_images(*images.ISOLATION)
+    assert metered.play("remove").code == 0
+    rules = [rule for document in RBAC for role in document for rule in role["rules"]]
+    less = [rule for rule in rules if "tokenusages" not in rule["resources"]]
+    refused = metered.site(environment=metered.account(tmp_path / "less", less), **ISOLATED)
+    assert refused.code == 2
+    assert "docs/rbac-isolation.yml" in refused.text
+    assert not ours(metered)
+    assert metered.records()["added-pairs"] == ""
+    enough = metered.account(tmp_path / "enough", rules)
+    run = metered.site(environment=enough, **ISOLATED)
+    assert run.code == 0, run.output
+    removed = metered.play("remove", environment=enough)
+    assert removed.code == 0, removed.output
+    assert not ours(metered)
 
 
 def test_removal_takes_all_of_it_back(isolated: Stand) -> None:

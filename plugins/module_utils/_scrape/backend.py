@@ -179,9 +179,7 @@ def stored_models(replica: Replica) -> list[dict[str, str]]:
 
 def recorded_months(replica: Replica) -> list[dict[str, str]]:
     """What rules of ours record of the present month: by `name` of the record, and the `currency` of an amount."""
-    found = replica.query(
-        f'group by (__name__, currency) (last_over_time({{__name__=~"{_names.MONTH_PATTERN}"}}[15m]))'
-    )
+    found = replica.query(f'group by (__name__, currency) ({{__name__=~"{_names.MONTH_PATTERN}"}})')
     told = [(item["metric"]["__name__"], item["metric"].get("currency", "")) for item in found]
     return [{"name": name, "currency": currency} for name, currency in sorted(told)]
 

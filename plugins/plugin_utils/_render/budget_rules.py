@@ -108,7 +108,8 @@ def budget_groups(
     # Once an hour: the windows lie one beside the other.
     return [
         {"name": "aigateway-metering.hours", "interval": "1h", "rules": growth},
-        {"name": "aigateway-metering.budgets", "interval": "5m", "rules": rules},
+        # More often than Prometheus looks back, or dashboards would not always see them.
+        {"name": "aigateway-metering.budgets", "interval": "2m", "rules": rules},
     ]
 
 

@@ -134,6 +134,7 @@ class Runs(Cluster):
         config["users"] = [{"name": name, "user": {"token": token}}]
         config["contexts"] = [{"name": name, "context": {"cluster": config["clusters"][0]["name"], "user": name}}]
         config["current-context"] = name
+        tmp_path.mkdir(exist_ok=True)
         path = tmp_path / "kubeconfig"
         path.write_text(json.dumps(config))
         return self.environment(K8S_AUTH_KUBECONFIG=str(path))
