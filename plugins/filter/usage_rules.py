@@ -158,7 +158,9 @@ def rated_prices(prices: PriceList, models: Sequence[Mapping[str, str]], today: 
     by_provider = prices.needs_provider or not prices.prices
     day = datetime.date.fromisoformat(today)
     rates: dict[price_rules.Rate, None] = {}
-    for item in models:
+    # What a list of one's own names is known before it is used.
+    named = [{"model": it.model, "provider": it.provider} for it in prices.prices if not set("*?") & set(it.model)]
+    for item in [*models, *(it for it in named if it["provider"] or not by_provider)]:
         provider = item["provider"] if by_provider else ""
         try:
             course = prices.course(item["model"], day, provider)

@@ -127,8 +127,9 @@ TOTAL_TOKEN_TYPES = ("input", "output")
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 
-# What rules of ours record of a month, for a namespace.
-MONTH_PATTERN = "aigateway_metering:namespace_(tokens|cost):(month|budget)"
+# A record of our rules whose labels say what else they record of a month: the currency of amounts, and of which units
+# namespaces have budgets. It is there in the first hour of a month as well, when nothing was used yet.
+MONTHS_RECORD = "aigateway_metering:months:info"
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"

@@ -284,16 +284,16 @@ recorded:
   type: list
   elements: dict
   contains:
-    name:
-      description: The name of the record.
-      type: str
-      sample: aigateway_metering:namespace_cost:month
     currency:
-      description: The currency of an amount, else an empty string.
+      description: The currency of amounts, or an empty string where there are no prices.
       type: str
       sample: EUR
+    budgets:
+      description: Of which units namespaces have budgets, separated by commas.
+      type: str
+      sample: cost,tokens
 models:
-  description: The models whose tokens were stored within the last seven days; only with O(models).
+  description: The models whose tokens were stored within the last 31 days; only with O(models).
   returned: always
   type: list
   elements: dict

@@ -13,9 +13,10 @@ version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
-  - Puts a Deployment in place with two well-known proxies. C(kube-rbac-proxy) asks the API server whether the caller
-    may read the namespace that the header C(X-Namespace) names. C(prom-label-proxy), on the pod's loopback, limits
-    every query to that namespace.
+  - Puts a Deployment in place with well-known proxies. C(kube-rbac-proxy) asks the API server whether the caller may
+    read the namespace that the header C(X-Namespace) names. C(prom-label-proxy), on the pod's loopback, limits every
+    query to that namespace. Between them Envoy refuses the function C(scalar()), by which a query could get around
+    that.
   - A request has to have a token that the API server knows, of a ServiceAccount or of a person.
   - Lets through only the paths C(/api/v1/query) and C(/api/v1/query_range).
   - Looks from outside whether a request without credentials is refused, and fails if it is answered.
@@ -35,9 +36,9 @@ options:
     choices: [present, absent]
     default: present
   name:
-    description: The name of its objects.
+    description: The name of its objects; C(token-usage-entrance) by default.
     type: str
-    default: token-usage-entrance
+    default: ""
   namespace:
     description: Their namespace. By default that of Prometheus.
     type: str
@@ -53,10 +54,11 @@ options:
     description:
       - What a caller has to be allowed to V(get) in a namespace to read its usage, as C(resource) or
         C(resource.group); a POST needs V(create).
-      - The default is a resource that no API server serves, and that a ClusterRole of ours adds to the role C(view).
+      - The default C(tokenusages.aigateway.metering) is served by no API server; a ClusterRole of ours adds it to the
+        role C(view).
         Whoever may view a namespace may then read its usage.
     type: str
-    default: tokenusages.aigateway.metering
+    default: ""
   secret:
     description:
       - A Secret of the type C(kubernetes.io/tls) in the same namespace, with a certificate of yours.
@@ -65,13 +67,21 @@ options:
     type: str
     default: ""
   rbac_image:
-    description: The image of kube-rbac-proxy.
+    description: The image of kube-rbac-proxy; C(quay.io/brancz/kube-rbac-proxy:v0.19.1) by default.
     type: str
-    default: quay.io/brancz/kube-rbac-proxy:v0.19.1
+    default: ""
+  filter_image:
+    description: The image of Envoy; by default that of the gateway's proxies.
+    type: str
+    default: ""
   label_image:
-    description: The image of prom-label-proxy.
+    description: The image of prom-label-proxy; C(quay.io/prometheuscommunity/prom-label-proxy:v0.11.1) by default.
     type: str
-    default: quay.io/prometheuscommunity/prom-label-proxy:v0.11.1
+    default: ""
+  require_secret:
+    description: Whether O(secret) has to be there already.
+    type: bool
+    default: true
   check_permissions:
     description: Whether a permission that this account lacks fails the task in check mode, too.
     type: bool
@@ -146,6 +156,11 @@ closed:
   returned: success
   type: bool
   sample: true
+missing:
+  description: What the entrance waits for before it serves; an empty string where it serves, or is not there yet.
+  returned: success
+  type: str
+  sample: ""
 manifests:
   description: All its objects but for the certificate.
   returned: success

@@ -23,7 +23,10 @@ BARE = "aigateway-metering-bare"
 def stand(worker_id: str) -> Stand:
     name = settings.cluster_of(worker_id)
     raising.up(name)
-    return Stand(name)
+    found = Stand(name)
+    # Of tests that were ended.
+    found.leave_no_entrance()
+    return found
 
 
 @pytest.fixture

@@ -245,12 +245,13 @@ def budgeted(metered: Stand, tmp_path: Any) -> Iterator[Stand]:
     yield metered
     forget(metered)
     # Dashboards are made by what is recorded.
-    wait_until("the records to go", lambda: recorded(metered) == 0, 60)
+    wait_until("the records to go", lambda: not usage.query(metered.kubectl, _names.MONTHS_RECORD), 60)
     assert metered.site().code == 0
 
 
 def recorded(stand: Stand) -> int:
-    return len(usage.query(stand.kubectl, f'group by (__name__) ({{__name__=~"{_names.MONTH_PATTERN}"}})'))
+    records = "aigateway_metering:namespace_(tokens|cost):(month|budget)"
+    return len(usage.query(stand.kubectl, f'group by (__name__) ({{__name__=~"{records}"}})'))
 
 
 MODELS = "group by (gen_ai_request_model) (gen_ai_client_token_usage_sum)"

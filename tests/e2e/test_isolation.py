@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -69,7 +70,7 @@ def token_of(stand: Stand, namespace: str, account: str) -> str:
     return stand.kubectl.run(stand.step, *words).strip()
 
 
-def make_reader(stand: Stand, namespace: str, account: str = "usage-reader") -> str:
+def make_reader(stand: Stand, namespace: str, account: str = "reader") -> str:
     """A ServiceAccount that may view its namespace, and its token."""
     metadata = {"name": account, "namespace": namespace}
     stand.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
@@ -83,6 +84,13 @@ def make_reader(stand: Stand, namespace: str, account: str = "usage-reader") -> 
         }
     )
     return token_of(stand, namespace, account)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _left_as_found(stand: Stand) -> Iterator[None]:
+    """Whatever comes after these tests begins without an entrance."""
+    yield
+    stand.leave_no_entrance()
 
 
 @pytest.fixture
@@ -240,6 +248,7 @@ def test_the_header_names_one_namespace_that_the_caller_may_read(entrance: Entra
         assert answer.status in (400, 403)
 
 
+OTHERS = "sum(gen_ai_client_token_usage_sum{user_namespace='team-b'})"
 QUERIES = [
     EVERYTHING,
     '{user_namespace=~".+"}',
@@ -261,6 +270,11 @@ QUERIES = [
     "info(gen_ai_client_token_usage_sum)",
     "absent(gen_ai_client_token_usage_sum{user_namespace='team-b'})",
     "gen_ai_client_token_usage_sum unless on() gen_ai_client_token_usage_sum{user_namespace='team-b'}",
+    f"quantile(scalar({OTHERS}) / 1e15, vector(1))",
+    f"topk(scalar({OTHERS}), gen_ai_client_token_usage_sum)",
+    f"bottomk(-scalar({OTHERS}) + 1e15, gen_ai_client_token_usage_sum)",
+    f"count_values('n', vector(scalar({OTHERS})))",
+    f"vector(1) * scalar({OTHERS})",
     "# a comment\n{__name__=~'.+'}",
     "{__name__=~'.+'} # {user_namespace='team-a'}",
 ]
@@ -280,6 +294,7 @@ def test_no_query_leads_to_another_team(entrance: Entrance, query: str) -> None:
         entrance.question("/api/v1/query_range", FORM, method="POST", body=urlencode(ranged)),
     )
     for answer in answers:
+        assert "scalar" not in query or answer.status == 400, answer
         # What was asked may be repeated in an error.
         text = answer.text if answer.status == 200 else ""
         assert not any(word in text for word in OF_TEAM_B), text[:500]
@@ -296,9 +311,14 @@ def multipart(**fields: str) -> str:
     return "".join(parts) + "--edge--\r\n"
 
 
+# What comes out is below 1: the tokens of the other team as a share.
+LOW, HIGH = (f"label_replace(vector({number}), 'a', '{number}', '', '')" for number in (0, 1))
+NUMBER = f"quantile(scalar({OTHERS}) / 1e15, {LOW} or {HIGH})"
+
+
 def spellings(theirs: str) -> dict[str, tuple[str, str, tuple[tuple[str, str], ...], str]]:
     """Method, path, headers and body of requests that ask for somebody else's series by the side."""
-    own, other = quote("gen_ai_client_token_usage_sum"), quote(theirs)
+    own, other, number = quote("gen_ai_client_token_usage_sum"), quote(theirs), quote(NUMBER)
     return {
         "twice in the address": ("GET", f"/api/v1/query?query={own}&query={other}", (), ""),
         "twice, the other first": ("GET", f"/api/v1/query?query={other}&query={own}", (), ""),
@@ -318,6 +338,16 @@ def spellings(theirs: str) -> dict[str, tuple[str, str, tuple[tuple[str, str], .
         "as JSON": ("POST", "/api/v1/query", (("Content-Type", "application/json"),), json.dumps({"query": theirs})),
         "with a semicolon": ("GET", f"/api/v1/query?query={own};query={other}", (), ""),
         "written otherwise": ("GET", f"/api/v1/query?%71uery={other}", (), ""),
+        "as a number": ("GET", f"/api/v1/query?query={number}", (), ""),
+        "as a number, in other letters": (
+            "GET",
+            f"/api/v1/query?query={number.replace('scalar', '%73cal%61r')}",
+            (),
+            "",
+        ),
+        "as a number, in the body": ("POST", "/api/v1/query", (FORM,), f"query={number.replace('sc', '%73%63')}"),
+        "as a number, in a long body": ("POST", "/api/v1/query", (FORM,), f"x={'y' * 900_000}&query={number}"),
+        "as a number, in a longer body": ("POST", "/api/v1/query", (FORM,), f"x={'y' * 3_000_000}&query={number}"),
         "an empty one first": ("GET", f"/api/v1/query?query=&query={other}", (), ""),
     }
 
@@ -328,7 +358,9 @@ def test_no_way_of_asking_leads_to_another_team(entrance: Entrance, way: str) ->
     (answer,) = entrance.ask(entrance.question(path, *headers, method=method, body=body))
     text = answer.text if answer.status == 200 else ""
     assert not any(word in text for word in OF_TEAM_B), text[:500]
-    assert answer.status in (200, 400, 422), answer
+    assert answer.status in (200, 400, 413, 422), answer
+    assert "scalar" not in body + path or answer.status != 200, answer
+    assert "number" not in way or answer.status in (400, 413), answer
 
 
 MATCH = urlencode({"match[]": EVERYTHING})
@@ -361,7 +393,7 @@ def test_only_queries_are_let_through(entrance: Entrance, method: str) -> None:
 def test_the_label_proxy_is_reached_from_no_other_pod(entrance: Entrance) -> None:
     (pod,) = entrance.stand.get("pods", NAMESPACE, labels=OURS.partition(",")[2])
     address = pod["status"]["podIP"]
-    for port in (8080, 8443, 9090):
+    for port in (8080, 8081, 8443, 9090):
         (answer,) = entrance.ask(
             Question(address, "/api/v1/query?query=up", headers=[("X-Namespace", "team-b")], port=port)
         )
@@ -388,6 +420,10 @@ def versions(stand: Stand) -> set[tuple[str, str]]:
     }
 
 
+def change(stand: Stand, *operations: dict[str, Any]) -> None:
+    stand.patch("deployment", NAMESPACE, NAME, list(operations), how="json")
+
+
 def args_of(stand: Stand, number: int) -> list[str]:
     (found,) = stand.get("deployments", NAMESPACE, name=NAME)
     return found["spec"]["template"]["spec"]["containers"][number]["args"]
@@ -395,12 +431,27 @@ def args_of(stand: Stand, number: int) -> list[str]:
 
 OPENED: dict[str, list[dict[str, Any]]] = {
     "the label proxy listens to everybody": [
-        {"op": "replace", "path": "/spec/template/spec/containers/1/args/0", "value": "-insecure-listen-address=:8080"}
+        {"op": "replace", "path": "/spec/template/spec/containers/2/args/0", "value": "-insecure-listen-address=:8080"}
     ],
     "more paths": [
         {"op": "replace", "path": "/spec/template/spec/containers/0/args/6", "value": "--allow-paths=/api/v1/*"}
     ],
     "the host's network": [{"op": "add", "path": "/spec/template/spec/hostNetwork", "value": True}],
+    "a name for another host": [
+        {
+            "op": "add",
+            "path": "/spec/template/spec/hostAliases",
+            "value": [{"ip": "192.0.2.1", "hostnames": ["kubernetes.default.svc"]}],
+        }
+    ],
+    "another file of the configuration": [
+        {
+            "op": "add",
+            "path": "/spec/template/spec/volumes/0/configMap/items",
+            "value": [{"key": "config.json", "path": "config.json"}, {"key": "envoy.json", "path": "envoy.json"}],
+        }
+    ],
+    "paused": [{"op": "add", "path": "/spec/paused", "value": True}],
     "another container": [
         {
             "op": "add",
@@ -419,7 +470,7 @@ OPENED: dict[str, list[dict[str, Any]]] = {
 def test_an_entrance_that_was_opened_is_found_by_the_audit_and_closed_by_the_next_run(
     isolated: Stand, way: str
 ) -> None:
-    isolated.patch("deployment", NAMESPACE, NAME, OPENED[way], how="json")
+    change(isolated, *OPENED[way])
     found = isolated.play("check")
     assert found.code == 2, found.output
     assert f"isolation {NAMESPACE}/{NAME}: Deployment {NAMESPACE}/{NAME}: missing, edited" in found.text
@@ -428,17 +479,46 @@ def test_an_entrance_that_was_opened_is_found_by_the_audit_and_closed_by_the_nex
     assert isolated.play("check").code == 0
 
 
+def test_a_configuration_that_was_edited_is_found_and_put_right(isolated: Stand) -> None:
+    isolated.patch("configmap", NAMESPACE, NAME, {"data": {"open.json": "{}"}})
+    found = isolated.play("check")
+    assert found.code == 2, found.output
+    assert f"isolation {NAMESPACE}/{NAME}: ConfigMap {NAMESPACE}/{NAME}: missing, edited" in found.text
+    assert isolated.site(**ISOLATED).code == 0
+    (configuration,) = isolated.get("configmaps", NAMESPACE, name=NAME)
+    assert set(configuration["data"]) == {"config.json", "envoy.json"}
+
+
 def test_an_entrance_that_answers_without_credentials_is_told_from_one_that_was_edited(isolated: Stand) -> None:
     args = [word for word in args_of(isolated, 0) if "allow-paths" not in word] + ["--ignore-paths=/*/*/*"]
-    change = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": args}]
-    isolated.patch("deployment", NAMESPACE, NAME, change, how="json")
+    change(isolated, {"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": args})
     isolated.kubectl.rollout(isolated.step, NAMESPACE, f"deployment/{NAME}")
-    wait_until(
-        "the old pod to end", lambda: len(isolated.get("pods", NAMESPACE, labels=OURS.partition(",")[2])) == 1, 60
-    )
+    pods = OURS.partition(",")[2]
+    wait_until("the old pod to end", lambda: len(isolated.get("pods", NAMESPACE, labels=pods)) == 1, 60)
     found = isolated.play("check")
     assert found.code == 2, found.output
     assert "It answers a request without credentials." in found.text
+
+
+def test_an_entrance_that_does_not_serve_is_found_and_mended(isolated: Stand) -> None:
+    change(isolated, {"op": "replace", "path": "/spec/replicas", "value": 0})
+    found = isolated.play("check")
+    assert found.code == 2, found.output
+    assert f"isolation {NAMESPACE}/{NAME}: Deployment {NAMESPACE}/{NAME}: missing, edited" in found.text
+    isolated.delete("deployment", NAMESPACE, NAME)
+    found = isolated.play("check")
+    assert found.code == 2, found.output
+    assert f"isolation {NAMESPACE}/{NAME}: Deployment {NAMESPACE}/{NAME}: missing" in found.text
+    assert isolated.site(**ISOLATED).code == 0
+    assert isolated.play("check").code == 0
+
+
+def test_who_only_reads_is_told_of_an_edit_and_of_what_it_may_not_see(isolated: Stand, tmp_path: Any) -> None:
+    rules = [rule for document in RBAC[:1] for role in document for rule in role["rules"]]
+    isolated.patch("configmap", NAMESPACE, NAME, {"data": {"open.json": "{}"}})
+    found = isolated.play("check", environment=isolated.account(tmp_path, rules))
+    assert found.code == 2, found.output
+    assert "isolation" in found.text
 
 
 def test_what_carries_the_name_and_is_not_ours_is_not_touched(metered: Stand) -> None:

@@ -35,15 +35,21 @@ def what_is_wrong(data: Mapping[str, str] | None, hosts: Sequence[str], now: dat
     if data is None:
         return "there is none"
     x509, serialization, *dummy = _library()
+    from cryptography.exceptions import InvalidSignature
+
     try:
         certificate = x509.load_pem_x509_certificate(base64.b64decode(data[CERTIFICATE]))
         key = serialization.load_pem_private_key(base64.b64decode(data[KEY]), None)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        base64.b64decode(data[AUTHORITY])
+        authority = x509.load_pem_x509_certificate(base64.b64decode(data[AUTHORITY]))
     except (KeyError, ValueError, TypeError, x509.ExtensionNotFound):
         return "it cannot be read"
     if _public_bytes(serialization, key.public_key()) != _public_bytes(serialization, certificate.public_key()):
         return "its key is another one's"
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return "its authority is another one's"
     if set(hosts) - set(names.get_values_for_type(x509.DNSName)):
         return f"it is not for {hosts[0]}"
     left = _end_of(certificate) - now

@@ -6,33 +6,41 @@
 
 """The entrance to a Prometheus that shows each caller only the usage of the namespaces that it may read, as objects.
 
-One pod with two containers. kube-rbac-proxy ends TLS, has the API server say who the caller is, and asks it whether the
-caller may read the namespace that a header names. prom-label-proxy, which listens on the pod's loopback only, adds
-that namespace to each selector of the query.
+One pod with three containers, one after the other:
 
-Both read the namespace from a header. As a parameter it could stand in the body of a request as well, which
-prom-label-proxy reads and kube-rbac-proxy does not (seen with v0.11.1 and v0.19.1).
+- kube-rbac-proxy ends TLS, has the API server say who the caller is, and asks it whether the caller may read the
+  namespace that a header names. It lets only the paths of queries through.
+- Envoy, listening on the pod's loopback only, refuses what has the word `scalar` in it. prom-label-proxy does not look
+  into the parameter of an aggregation, as in `quantile(scalar(OTHERS), MINE)`, and nothing but that function makes the
+  number that stands there out of series (seen with v0.11.1).
+- prom-label-proxy, on the loopback as well, adds the namespace to each other selector of the query.
 
-Only the paths of queries are let through. The paths of label names and values are not: Prometheus reads selectors of a
-GET from a multipart body, which prom-label-proxy passes on as it is (seen with v0.11.1 and Prometheus v3.13.1).
+Both proxies read the namespace from a header. As a parameter it could stand in the body of a request as well, which
+prom-label-proxy reads and kube-rbac-proxy does not (v0.11.1, v0.19.1). The paths of label names and values are closed:
+Prometheus reads selectors of a GET from a multipart body, which prom-label-proxy passes on as it is (v3.13.1).
 
 Pure: no input or output, no Ansible, no clock.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _names
 from .._errors import MeteringError
-from .._kubernetes.objects import Object
+from .._kubernetes.objects import Object, without_absent
+from .._kubernetes.selectors import matches
 
 HEADER = "X-Namespace"
-PORT, HEALTH_PORT, LOOPBACK_PORT = 8443, 8643, 8080
+PORT, HEALTH_PORT = 8443, 8643
+# On the loopback: Envoy, and prom-label-proxy.
+FILTER_PORT, LABEL_PORT = 8081, 8080
 PATHS = ("/api/v1/query", "/api/v1/query_range")
 # A resource that no API server serves: a role grants it all the same, and grants nothing else with it.
 GROUP, RESOURCE = "aigateway.metering", "tokenusages"
@@ -46,6 +54,26 @@ USER = 65532
 # By what somebody else could reach the loopback, or have a container run something else.
 ABSENT_OF_POD = dict.fromkeys(("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "initContainers"))
 ABSENT_OF_CONTAINER = dict.fromkeys(("command", "env", "envFrom", "lifecycle"))
+# Where pods run, and who may pull their images, are a person's choices.
+KEPT = ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName", "imagePullSecrets")
+CERTIFICATE_ANNOTATION = f"{_names.MANAGED_BY}/certificate"
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+# As of a request: its path with the query, and its body. Both are decoded once, as prom-label-proxy does.
+FILTER = """function envoy_on_request(handle)
+  local text = handle:headers():get(":path")
+  local body = handle:body()
+  if body then
+    text = text .. "\\n" .. body:getBytes(0, body:length())
+  end
+  text = text:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
+  if text:find("scalar", 1, true) then
+    handle:respond(
+      {[":status"] = "400", ["content-type"] = "application/json"},
+      '{"status":"error","errorType":"bad_data","error":"The function scalar() is not let through here."}'
+    )
+  end
+end
+"""
 
 
 @dataclass(frozen=True)
@@ -70,11 +98,14 @@ class Entrance:
     resource: str
     """What a caller has to be allowed to get in a namespace: `resource` or `resource.group`."""
     rbac_image: str
+    filter_image: str
     label_image: str
     secret: str
     """The Secret with the certificate, in the same namespace."""
     certificate: str = ""
     """The certificate, where it is ours: pods that have an older one start again. kube-rbac-proxy reads others anew."""
+    user: int | None = USER
+    """The user that the containers run as; None where the platform gives them one."""
 
     @property
     def hosts(self) -> list[str]:
@@ -99,34 +130,75 @@ class Entrance:
 
 
 def objects_of(entrance: Entrance) -> list[dict[str, Any]]:
-    """The objects of an entrance but for its certificate: what is needed first comes first."""
+    """The objects of an entrance but for its certificate: what is needed first comes first.
+
+    The ConfigMap, by which an entrance is found, is the very first.
+    """
     return [
+        _object(entrance, "v1", "ConfigMap", data=_configurations(entrance)),
         _object(entrance, "v1", "ServiceAccount", automountServiceAccountToken=False),
         *_roles(entrance),
-        _object(entrance, "v1", "ConfigMap", data={"config.json": _configuration(entrance)}),
-        *_store_service(entrance),
+        *([] if entrance.store.address else [_service_of_pods(entrance)]),
         _deployment(entrance),
-        _object(
-            entrance,
-            "v1",
-            "Service",
-            spec={"selector": _selector(entrance), "ports": [{"name": "https", "port": 443, "targetPort": "https"}]},
-        ),
+        _service(entrance, [{"name": "https", "port": 443, "targetPort": "https"}], _selector(entrance)),
     ]
 
 
 def leftovers(entrance: Entrance) -> list[Object]:
     """What an entrance of this name may have had with other settings, by kind and name, and does not have now."""
-    possible = [_reader(entrance), _service_of_pods(entrance)]
+    own = dataclasses.replace(entrance, secret=secret_of(entrance.name))
+    possible = [_reader(entrance), _service_of_pods(entrance), certificate_object(own, {})]
     wanted = [(item["kind"], item["metadata"]["name"]) for item in objects_of(entrance)]
+    wanted.append(("Secret", entrance.secret))
     return [item for item in possible if (item["kind"], item["metadata"]["name"]) not in wanted]
 
 
 def every_object(name: str, namespace: str) -> list[Object]:
-    """All that an entrance of this name can have. Its Deployment, by which it is found, comes last."""
-    entrance = Entrance(name, namespace, Upstream(pods={}), DEFAULT_RESOURCE, "", "", f"{name}-tls")
-    found = [*objects_of(entrance), certificate_object(entrance, {})]
-    return sorted(found, key=lambda item: str(item["kind"]) == "Deployment")
+    """All that an entrance of this name can have. Its ConfigMap, by which it is found, comes last."""
+    entrance = Entrance(name, namespace, Upstream(pods={}), DEFAULT_RESOURCE, "", "", "", secret_of(name))
+    first, *others = objects_of(entrance)
+    return [*others, certificate_object(entrance, {}), first]
+
+
+def secret_of(name: str) -> str:
+    """The name of the Secret with a certificate of ours."""
+    return f"{name}-tls"
+
+
+def in_order(entrance: Entrance, secrets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All objects in the order in which they are written, with the certificate where it is ours."""
+    first, *others = objects_of(entrance)
+    return [first, *secrets, *others]
+
+
+def as_found(document: dict[str, Any], found: Object | None) -> dict[str, Any]:
+    """An object as it has to be, with what people may choose as they have chosen it, and nothing else added.
+
+    Args:
+        document: the object.
+        found: what is in the cluster.
+    """
+    if found is None:
+        return document
+    if document["kind"] == "ConfigMap":
+        others = {name: None for name in found.get("data") or {} if name not in document["data"]}
+        return {**document, "data": {**document["data"], **others}}
+    if document["kind"] != "Deployment":
+        return document
+    own = copy.deepcopy(document)
+    template, there = own["spec"]["template"], found["spec"]["template"]
+    template["spec"] |= {name: there["spec"][name] for name in KEPT if name in there["spec"]}
+    restarted = ((there.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT)
+    if restarted:
+        template["metadata"]["annotations"][RESTARTED_AT] = restarted
+    if found["spec"].get("replicas") == 0:
+        own["spec"]["replicas"] = 1
+    return own
+
+
+def template_patch(document: Object) -> list[dict[str, Any]]:
+    """A JSON patch that makes a Deployment's pods what they have to be, whatever else stands in them."""
+    return [{"op": "replace", "path": "/spec/template", "value": without_absent(document["spec"]["template"])}]
 
 
 def certificate_object(entrance: Entrance, data: Mapping[str, str]) -> dict[str, Any]:
@@ -139,6 +211,21 @@ def certificate_object(entrance: Entrance, data: Mapping[str, str]) -> dict[str,
     document = _object(entrance, "v1", "Secret", type="kubernetes.io/tls", data=dict(data))
     document["metadata"]["name"] = entrance.secret
     return document
+
+
+def is_closed_by(policies: Sequence[Object], labels: Mapping[str, str]) -> bool:
+    """Whether NetworkPolicies of a namespace let only some callers to pods with these labels.
+
+    Policies add up: one rule without callers lets everybody in.
+    """
+    rules = [
+        rule
+        for policy in policies
+        if "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
+        and matches(policy["spec"].get("podSelector") or {}, labels)
+        for rule in policy["spec"].get("ingress") or [{"from": ["nobody"]}]
+    ]
+    return bool(rules) and all(rule.get("from") for rule in rules)
 
 
 def resource_parts(resource: str) -> tuple[str, str]:
@@ -199,17 +286,53 @@ def _reader(entrance: Entrance) -> dict[str, Any]:
     }
 
 
-def _store_service(entrance: Entrance) -> list[dict[str, Any]]:
-    return [] if entrance.store.address else [_service_of_pods(entrance)]
+def _service(entrance: Entrance, ports: list[dict[str, Any]], selector: Mapping[str, str]) -> dict[str, Any]:
+    closed = {"type": "ClusterIP", "externalIPs": None}
+    return _object(entrance, "v1", "Service", spec={"selector": dict(selector), "ports": ports, **closed})
 
 
 def _service_of_pods(entrance: Entrance) -> dict[str, Any]:
     """A Service for the pods of one Prometheus: the operator's own has those of every Prometheus of its namespace."""
     port = entrance.store.port or 9090
-    ports = [{"name": "http", "port": port, "targetPort": port}]
-    document = _object(entrance, "v1", "Service", spec={"selector": dict(entrance.store.pods or {}), "ports": ports})
+    document = _service(entrance, [{"name": "http", "port": port, "targetPort": port}], entrance.store.pods or {})
     document["metadata"]["name"] = f"{entrance.name}-store"
+    # The replicas' samples differ a little: one of them answers all the time.
+    document["spec"]["sessionAffinity"] = "ClientIP"
     return document
+
+
+def _configurations(entrance: Entrance) -> dict[str, str]:
+    return {"config.json": _configuration(entrance), "envoy.json": _filter()}
+
+
+def _filter() -> str:
+    """Envoy's configuration."""
+    extensions = "type.googleapis.com/envoy.extensions.filters"
+    lua = {"@type": f"{extensions}.http.lua.v3.Lua", "default_source_code": {"inline_string": FILTER}}
+    router = {"@type": f"{extensions}.http.router.v3.Router"}
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "label", "timeout": "0s"}}
+    manager = {
+        "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "queries",
+        "route_config": {"virtual_hosts": [{"name": "queries", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "envoy.filters.http.lua", "typed_config": lua},
+            {"name": "envoy.filters.http.router", "typed_config": router},
+        ],
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    endpoint = {"lb_endpoints": [{"endpoint": {"address": _loopback(LABEL_PORT)}}]}
+    label = {
+        "name": "label",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "label", "endpoints": [endpoint]},
+    }
+    listener = {"name": "queries", "address": _loopback(FILTER_PORT), "filter_chains": [chain]}
+    return json.dumps({"static_resources": {"listeners": [listener], "clusters": [label]}}, indent=2) + "\n"
+
+
+def _loopback(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
 def _configuration(entrance: Entrance) -> str:
@@ -229,12 +352,13 @@ def _deployment(entrance: Entrance) -> dict[str, Any]:
         "Deployment",
         spec={
             "selector": {"matchLabels": _selector(entrance)},
+            "paused": None,
             "template": {
                 "metadata": {
                     "labels": _selector(entrance),
                     "annotations": {
-                        f"{_names.MANAGED_BY}/configuration": _digest(_configuration(entrance)),
-                        f"{_names.MANAGED_BY}/certificate": _digest(entrance.certificate),
+                        f"{_names.MANAGED_BY}/configuration": _digest(json.dumps(_configurations(entrance))),
+                        CERTIFICATE_ANNOTATION: _digest(entrance.certificate),
                     },
                 },
                 "spec": {
@@ -242,7 +366,7 @@ def _deployment(entrance: Entrance) -> dict[str, Any]:
                     "serviceAccountName": entrance.name,
                     "automountServiceAccountToken": False,
                     "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-                    "containers": [_rbac_proxy(entrance), _label_proxy(entrance)],
+                    "containers": [_rbac_proxy(entrance), _query_filter(entrance), _label_proxy(entrance)],
                     "volumes": _volumes(entrance),
                 },
             },
@@ -257,11 +381,11 @@ def _digest(text: str) -> str:
 def _rbac_proxy(entrance: Entrance) -> dict[str, Any]:
     health = {"path": "/healthz", "port": HEALTH_PORT, "scheme": "HTTPS"}
     return {
-        **_container("kube-rbac-proxy", entrance.rbac_image),
+        **_container(entrance, "kube-rbac-proxy", entrance.rbac_image),
         "args": [
             f"--secure-listen-address=:{PORT}",
             f"--proxy-endpoints-port={HEALTH_PORT}",
-            f"--upstream=http://127.0.0.1:{LOOPBACK_PORT}/",
+            f"--upstream=http://127.0.0.1:{FILTER_PORT}/",
             "--config-file=/etc/kube-rbac-proxy/config.json",
             "--tls-cert-file=/etc/tls/private/tls.crt",
             "--tls-private-key-file=/etc/tls/private/tls.key",
@@ -278,11 +402,29 @@ def _rbac_proxy(entrance: Entrance) -> dict[str, Any]:
     }
 
 
+def _query_filter(entrance: Entrance) -> dict[str, Any]:
+    return {
+        **_container(entrance, "query-filter", entrance.filter_image),
+        # Envoy's images differ in what they start.
+        "command": ["/usr/local/bin/envoy"],
+        "args": [
+            "--config-path",
+            "/etc/query-filter/envoy.json",
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warning",
+        ],
+        "volumeMounts": [{"name": "configuration", "mountPath": "/etc/query-filter", "readOnly": True}],
+    }
+
+
 def _label_proxy(entrance: Entrance) -> dict[str, Any]:
     return {
-        **_container("prom-label-proxy", entrance.label_image),
+        **_container(entrance, "prom-label-proxy", entrance.label_image),
         "args": [
-            f"-insecure-listen-address=127.0.0.1:{LOOPBACK_PORT}",
+            f"-insecure-listen-address=127.0.0.1:{LABEL_PORT}",
             f"-upstream={entrance.upstream}",
             f"-label={_names.REQUIRED_PAIR[1]}",
             f"-header-name={HEADER}",
@@ -292,7 +434,7 @@ def _label_proxy(entrance: Entrance) -> dict[str, Any]:
     }
 
 
-def _container(name: str, image: str) -> dict[str, Any]:
+def _container(entrance: Entrance, name: str, image: str) -> dict[str, Any]:
     return {
         **ABSENT_OF_CONTAINER,
         "name": name,
@@ -302,7 +444,7 @@ def _container(name: str, image: str) -> dict[str, Any]:
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
-            "runAsUser": USER,
+            **({} if entrance.user is None else {"runAsUser": entrance.user}),
         },
     }
 

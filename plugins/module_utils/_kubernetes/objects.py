@@ -49,3 +49,10 @@ def is_contained(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
         return len(wanted) == len(found) and all(map(is_contained, wanted, found))
     return bool(wanted == found)
+
+
+def without_absent(document: Any) -> Any:
+    """An object without the keys that have to be absent: a patch removes them, a creation does not have them."""
+    if isinstance(document, dict):
+        return {key: without_absent(value) for key, value in document.items() if value is not None}
+    return [without_absent(item) for item in document] if isinstance(document, list) else document

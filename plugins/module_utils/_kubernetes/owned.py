@@ -13,7 +13,7 @@ from typing import Any
 from .. import _names
 from .._errors import MeteringError
 from .client import Cluster, UnknownFieldsError
-from .objects import Object, name_of, without_server_fields
+from .objects import Object, name_of, without_absent, without_server_fields
 from .ownership import is_ours
 
 # The kinds that can be ours, by what the API calls them in the plural.
@@ -115,17 +115,16 @@ def delete_object(cluster: Cluster, found: Object) -> None:
 def change_to_diff(document: Object, found: Object | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """An object before and after, as a diff shows it: only what this run sets, and no value of a Secret."""
     before = {key: found.get(key) for key in document} if found else {}
-    return _discreet(without_server_fields(before)), _discreet(dict(document))
+    return discreet(before), discreet(document)
 
 
-def _discreet(document: dict[str, Any]) -> dict[str, Any]:
+def discreet(document: Object) -> dict[str, Any]:
+    """An object for a diff: without the API server's fields, and of a Secret only its name and its keys.
+
+    kubectl writes a Secret's values into an annotation as well.
+    """
     if document.get("kind") != "Secret":
-        return document
-    return {**document, "data": dict.fromkeys(document.get("data") or (), HIDDEN)}
-
-
-def without_absent(document: Any) -> Any:
-    """An object without the keys that have to be absent: a patch removes them, a creation does not have them."""
-    if isinstance(document, dict):
-        return {key: without_absent(value) for key, value in document.items() if value is not None}
-    return [without_absent(item) for item in document] if isinstance(document, list) else document
+        return dict(without_server_fields(document))
+    metadata = {name: value for name, value in document["metadata"].items() if name in ("name", "namespace", "labels")}
+    values = dict.fromkeys(document.get("data") or (), HIDDEN)
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": values}

@@ -285,7 +285,7 @@ def look_for_dashboards(
 
 def entrance_names(cluster: Cluster) -> list[str]:
     """The entrances of ours to Prometheus, as namespace/name."""
-    return sorted(name_of(item) for item in list_ours(cluster, "apps/v1", "Deployment", OF_ENTRANCES))
+    return sorted(name_of(item) for item in list_ours(cluster, "v1", "ConfigMap", OF_ENTRANCES))
 
 
 def left_out_cautions(left_out: dict[str, str]) -> list[str]:

@@ -15,10 +15,11 @@ from typing import Any
 from .. import _progress
 from .._errors import MeteringError, RefusedError
 from .._kubernetes.client import Cluster
-from .._kubernetes.objects import Object, is_contained, without_server_fields
+from .._kubernetes.objects import Object, is_contained
 from .._kubernetes.owned import (
     change_to_diff,
     delete_object,
+    discreet,
     list_ours,
     name_in_result,
     read_object,
@@ -161,7 +162,7 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
         "removed": [name_in_result(document) for document in found],
         "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in readers],
         "diff": {
-            "before": {name_in_result(document): without_server_fields(document) for document in found},
+            "before": {name_in_result(document): discreet(document) for document in found},
             "after": {},
         },
     }

@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .. import _progress
@@ -19,23 +22,24 @@ from .._gateway import reader
 from .._gateway.sidecar import sidecars_of
 from .._isolation import certificate, entrance
 from .._isolation.entrance import Entrance, Upstream
-from .._kubernetes.client import BehindError, Cluster
-from .._kubernetes.objects import Object, is_contained
+from .._kubernetes.client import BehindError, Cluster, UnknownFieldsError
+from .._kubernetes.objects import Object, is_contained, without_absent
 from .._kubernetes.owned import (
+    PLURALS,
     change_to_diff,
     delete_object,
+    discreet,
     list_ours,
     name_in_result,
     read_object,
     refuse_foreign,
     rehearse_object,
-    without_absent,
     write_object,
 )
 from .._kubernetes.ownership import is_ours
 from .._kubernetes.rollout_status import missing_in_rollout
-from .._kubernetes.selectors import matches
 from .._scrape import context
+from .._scrape.backend import port_of
 from .._scrape.scrapers import Scraper
 from .._secrets import check_address
 from .runner import API_OPTION, PROMETHEUS_OPTION
@@ -44,20 +48,46 @@ OPTIONS: dict[str, Any] = {
     **PROMETHEUS_OPTION,
     **API_OPTION,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "name": {"type": "str", "default": "token-usage-entrance"},
+    "name": {"type": "str", "default": ""},
     "namespace": {"type": "str", "default": ""},
     "upstream": {"type": "str", "default": ""},
-    "resource": {"type": "str", "default": entrance.DEFAULT_RESOURCE},
+    "resource": {"type": "str", "default": ""},
     "secret": {"type": "str", "default": "", "no_log": False},
-    "rbac_image": {"type": "str", "default": "quay.io/brancz/kube-rbac-proxy:v0.19.1"},
-    "label_image": {"type": "str", "default": "quay.io/prometheuscommunity/prom-label-proxy:v0.11.1"},
+    "rbac_image": {"type": "str", "default": ""},
+    "filter_image": {"type": "str", "default": ""},
+    "label_image": {"type": "str", "default": ""},
+    "require_secret": {"type": "bool", "default": True, "no_log": False},
     "check_permissions": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 120},
 }
+NAME = "token-usage-entrance"
+RBAC_IMAGE = "quay.io/brancz/kube-rbac-proxy:v0.19.1"
+LABEL_IMAGE = "quay.io/prometheuscommunity/prom-label-proxy:v0.11.1"
+# With `-store` behind it, it has to be the name of a Service.
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,55}[a-z0-9])?\Z")
 LOOK_SECONDS = 15
-SITE = "ansible-playbook aigateway.metering.site"
+JSON_PATCH = "application/json-patch+json"
 # As the API server refuses to hand on what the account does not have itself.
 ESCALATES = "attempting to grant RBAC permissions"
+OPENSHIFT = ("security.openshift.io/v1", "securitycontextconstraints")
+
+
+@dataclass(frozen=True)
+class EntrancePlan:
+    """What there has to be, and what there is."""
+
+    own: Entrance
+    scraper: Scraper | None
+    """What is asked; None where an address is given, and nobody needs to know."""
+    pairs: list[tuple[dict[str, Any], Object | None]]
+    """Each object as it has to be and as it is."""
+    differing: list[tuple[dict[str, Any], Object | None]]
+    needless: list[dict[str, Any]]
+    cautions: list[str]
+
+    @property
+    def stands(self) -> bool:
+        return all(found for dummy, found in self.pairs)
 
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
@@ -68,42 +98,39 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Have the entrance as it has to be, with nothing open beside it."""
     options = module.params
-    scraper, own, secrets = _plan_entrance(module, cluster)
-    wanted = [*secrets, *entrance.objects_of(own)]
-    there = [read_object(cluster, document) for document in wanted]
-    refuse_foreign(wanted, there)
-    pairs = list(zip(wanted, there, strict=True))
-    differing = [(document, found) for document, found in pairs if not is_contained(document, found)]
-    needless = _present(cluster, entrance.leftovers(own))
-    _rehearse(cluster, differing, must_be_allowed=options["check_permissions"])
-    changes = [(name_in_result(document), *change_to_diff(document, found)) for document, found in differing]
+    plan = _plan(module, cluster)
+    own = plan.own
+    _rehearse(cluster, plan.differing, must_be_allowed=options["check_permissions"])
+    changes = [(name_in_result(document), *change_to_diff(document, found)) for document, found in plan.differing]
     if not module.check_mode:
-        for document, found in differing:
-            write_object(cluster, document, found)
-        for document in needless:
+        for document, found in plan.differing:
+            _write(cluster, document, found)
+        for document in plan.needless:
             delete_object(cluster, document)
         _wait_for_rollout(cluster, own, options["timeout"])
-    stands = not module.check_mode or (bool(there) and all(there))
-    is_closed = _look_from_outside(cluster, own) if stands else None
+    stands = plan.stands or not module.check_mode
+    missing = _missing(cluster, own) if stands else ""
+    is_closed = _look_from_outside(cluster, own) if stands and not missing else None
     if is_closed is False and not module.check_mode:
         raise MeteringError(
             f"The entrance {own.namespace}/{own.name} answers a request without credentials.",
             "Whoever reaches it sees the usage of every team.",
             f"kubectl -n {own.namespace} get deployment,service,pod -l {entrance.NAME_LABEL}={own.name} -o wide",
         )
-    cautions = _cautions(cluster, own, scraper)
+    cautions = [*plan.cautions, *_cautions(cluster, own, plan.scraper)]
     for caution in cautions:
         module.warn(caution)
     return {
-        "changed": bool(differing or needless),
+        "changed": bool(plan.differing or plan.needless),
         "entrance": f"{own.namespace}/{own.name}",
         "url": own.url,
         "header": entrance.HEADER,
         "authority": f"{own.namespace}/{own.secret}",
         "upstream": own.upstream,
         "applied": [name for name, *dummy in changes],
-        "removed": [name_in_result(document) for document in needless],
+        "removed": [name_in_result(document) for document in plan.needless],
         "closed": is_closed,
+        "missing": missing,
         "manifests": without_absent(entrance.objects_of(own)),
         "cautions": cautions,
         "diff": {
@@ -113,65 +140,138 @@ def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _plan_entrance(module: Any, cluster: Cluster) -> tuple[Scraper | None, Entrance, list[dict[str, Any]]]:
-    """What scrapes, where that has to be known; the entrance as it has to be; and its certificate, where it is ours."""
-    options = module.params
-    entrance.resource_parts(options["resource"])
-    scraper = None if options["upstream"] and options["namespace"] else _read_scraper(module, cluster)
-    own = Entrance(
-        options["name"],
-        options["namespace"] or (scraper.namespace if scraper else ""),
-        find_store(scraper, options),
-        options["resource"],
-        options["rbac_image"],
-        options["label_image"],
-        options["secret"] or f"{options['name']}-tls",
-    )
-    if not own.namespace or cluster.get("v1", "namespaces", "", own.namespace) is None:
-        raise MeteringError(
-            f"The namespace of the entrance, {own.namespace!r}, does not exist.",
-            "Nothing can be created there. Nothing was changed.",
-            "create it, or correct dashboard_isolation_namespace",
-        )
-    if options["secret"]:
-        _require_secret(cluster, own)
-        return scraper, own, []
-    secret = _certificate(cluster, own)
-    return scraper, dataclasses.replace(own, certificate=secret["data"].get(certificate.CERTIFICATE, "")), [secret]
-
-
 def remove_entrances(module: Any, cluster: Cluster) -> dict[str, Any]:
-    """Remove every entrance that is ours; its Deployment last, so that the next run finds what is left."""
-    # Somebody may have deleted one of these by hand.
-    by_kind = (("apps/v1", "Deployment"), ("v1", "ConfigMap"))
-    known = [item["metadata"] for api, kind in by_kind for item in list_ours(cluster, api, kind, entrance.OF_ENTRANCES)]
-    places = sorted({(metadata["namespace"], metadata["name"]) for metadata in known})
+    """Remove every entrance that is ours; its ConfigMap last, so that the next run finds what is left."""
     found = [
-        document for namespace, name in places for document in _present(cluster, entrance.every_object(name, namespace))
+        document
+        for namespace, name in _find_entrances(cluster)
+        for document in _present(cluster, entrance.every_object(name, namespace))
     ]
     if not module.check_mode:
         for document in found:
             delete_object(cluster, document)
+    nothing = dict.fromkeys(("entrance", "url", "authority", "upstream", "missing"), "")
     return {
+        **nothing,
         "changed": bool(found),
-        "entrance": "",
-        "url": "",
         "header": entrance.HEADER,
-        "authority": "",
-        "upstream": "",
         "applied": [],
         "removed": [name_in_result(document) for document in found],
         "closed": None,
         "manifests": [],
         "cautions": [],
-        "diff": {"before": {name_in_result(item): change_to_diff({}, item)[0] for item in found}, "after": {}},
+        "diff": {"before": {name_in_result(item): discreet(item) for item in found}, "after": {}},
     }
 
 
-def find_store(scraper: Scraper | None, options: dict[str, Any]) -> Upstream:
+def _find_entrances(cluster: Cluster) -> list[tuple[str, str]]:
+    """The namespace and the name of each entrance of which something of ours is left."""
+    kinds = (("v1", "ConfigMap"), ("apps/v1", "Deployment"))
+    known = [item["metadata"] for api, kind in kinds for item in list_ours(cluster, api, kind, entrance.OF_ENTRANCES)]
+    places = {(metadata["namespace"], metadata["name"]) for metadata in known}
+    # Of one whose namespace was deleted only this is left; who has never made one need not be allowed to look.
+    with contextlib.suppress(RefusedError):
+        api = f"{entrance.RBAC}/v1"
+        for item in list_ours(cluster, api, "ClusterRoleBinding", entrance.OF_ENTRANCES):
+            namespace, dummy, name = item["metadata"]["name"].partition(":")
+            places.add((namespace, name))
+    return sorted(places)
+
+
+def _plan(module: Any, cluster: Cluster) -> EntrancePlan:
+    """What there has to be, and what there is. Nothing is changed.
+
+    Raises:
+        MeteringError: the options do not fit to the cluster, or to each other.
+    """
+    options = module.params
+    pods = reader.read_proxy_pods(cluster) if not _knows_everything(options) else []
+    scraper = None if options["upstream"] and options["namespace"] else _read_scraper(module, cluster, pods)
+    own = _settings(cluster, options, scraper, pods)
+    secrets, cautions = [], []
+    if options["secret"]:
+        _require_secret(cluster, own, must_exist=options["require_secret"])
+    else:
+        try:
+            secrets = [_certificate(cluster, own)]
+            own = dataclasses.replace(own, certificate=secrets[0]["data"].get(certificate.CERTIFICATE, ""))
+        except RefusedError as error:
+            if options["check_permissions"]:
+                raise
+            cautions.append(f"Whether the certificate of the entrance serves is not known: {error.found}")
+    wanted: list[dict[str, Any]] = entrance.in_order(own, secrets)
+    there = [read_object(cluster, document) for document in wanted]
+    refuse_foreign(wanted, there)
+    pairs = [(entrance.as_found(document, found), found) for document, found in zip(wanted, there, strict=True)]
+    if cautions:
+        pairs = [(_without_certificate(document), found) for document, found in pairs]
+    differing = [(document, found) for document, found in pairs if _differs(cluster, document, found)]
+    return EntrancePlan(own, scraper, pairs, differing, _present(cluster, entrance.leftovers(own)), cautions)
+
+
+def _knows_everything(options: dict[str, Any]) -> bool:
+    return bool(options["upstream"] and options["namespace"] and options["filter_image"])
+
+
+def _settings(cluster: Cluster, options: dict[str, Any], scraper: Scraper | None, pods: Sequence[Object]) -> Entrance:
+    """What the entrance is made of. A survey gives an empty text for what is not set."""
+    name = options["name"] or NAME
+    if not _NAME.match(name):
+        raise MeteringError(
+            f"dashboard_isolation_name is {name!r}, which names no Service.",
+            "The objects of the entrance could not be created. Nothing was changed.",
+            "set it to at most 57 small letters, digits and hyphens, a letter first",
+        )
+    resource = options["resource"] or entrance.DEFAULT_RESOURCE
+    entrance.resource_parts(resource)
+    namespace = options["namespace"] or (scraper.namespace if scraper else "")
+    store = find_store(cluster, scraper, options)
+    if not namespace or cluster.get("v1", "namespaces", "", namespace) is None:
+        raise MeteringError(
+            f"The namespace of the entrance, {namespace!r}, does not exist.",
+            "Nothing can be created there. Nothing was changed.",
+            "create it, or correct dashboard_isolation_namespace",
+        )
+    if scraper and not store.address and namespace != scraper.namespace:
+        raise MeteringError(
+            f"The entrance is to be in {namespace}, and {scraper.kind} {scraper.name} is not.",
+            "A Service leads to pods of its own namespace only. Nothing was changed.",
+            "leave dashboard_isolation_namespace out, or set dashboard_isolation_upstream as well",
+        )
+    return Entrance(
+        name,
+        namespace,
+        store,
+        resource,
+        options["rbac_image"] or RBAC_IMAGE,
+        options["filter_image"] or _image_of_proxies(pods),
+        options["label_image"] or LABEL_IMAGE,
+        options["secret"] or entrance.secret_of(name),
+        user=None if cluster.serves(*OPENSHIFT) else entrance.USER,
+    )
+
+
+def _image_of_proxies(pods: Sequence[Object]) -> str:
+    """The image of Envoy that the gateway's proxies run: the cluster can pull it.
+
+    Raises:
+        MeteringError: there is no proxy.
+    """
+    images = sorted({it["image"] for pod in pods for it in pod["spec"]["containers"] if it["name"] == "envoy"})
+    if not images:
+        raise MeteringError(
+            "No proxy of the gateway runs, so its image of Envoy is not known.",
+            "A container of the entrance runs Envoy. Nothing was changed.",
+            "set dashboard_isolation_filter_image, as docker.io/envoyproxy/envoy:distroless-v1.38.3",
+        )
+    return str(images[-1])
+
+
+def find_store(cluster: Cluster, scraper: Scraper | None, options: dict[str, Any]) -> Upstream:
     """What an entrance asks for series.
 
     Args:
+        cluster: the cluster.
         scraper: what scrapes the sidecars; None where nobody needs to know.
         options: of the module.
 
@@ -191,8 +291,10 @@ def find_store(scraper: Scraper | None, options: dict[str, Any]) -> Upstream:
             "set dashboard_isolation_upstream to an address that answers within the cluster, as http://thanos-query.monitoring:9090",
         )
     labels = scraper.known.pods.format(name=scraper.document["metadata"]["name"])
-    pods = dict(label.split("=", 1) for label in labels.split(","))
-    return Upstream(pods=pods, port=scraper.known.port, prefix=scraper.prefix)
+    pods = cluster.list("v1", "pods", namespace=scraper.namespace, labels=labels)
+    port = next((port_of(pod, scraper.known) for pod in pods), scraper.known.port)
+    chosen = dict(label.split("=", 1) for label in labels.split(","))
+    return Upstream(pods=chosen, port=port, prefix=scraper.prefix)
 
 
 def _why_no_pods(scraper: Scraper, api: dict[str, Any]) -> str:
@@ -206,12 +308,13 @@ def _why_no_pods(scraper: Scraper, api: dict[str, Any]) -> str:
         return f"{scraper.kind} {scraper.name} has shards, of which each stores a part"
     if scraper.scheme == "https":
         return f"{scraper.kind} {scraper.name} serves HTTPS, and its certificate is hardly for a Service of ours"
+    if any(name.startswith("httpAuth") for name in spec.get("extraArgs") or ()):
+        return f"{scraper.kind} {scraper.name} asks for credentials"
     return f"{scraper.kind} {scraper.name} listens on its own loopback" if spec.get("listenLocal") else ""
 
 
-def _read_scraper(module: Any, cluster: Cluster) -> Scraper:
-    sidecars = sidecars_of(reader.read_proxy_pods(cluster))
-    dummy, backend = context.select_backend(module, cluster, sidecars)
+def _read_scraper(module: Any, cluster: Cluster, pods: list[Object]) -> Scraper:
+    dummy, backend = context.select_backend(module, cluster, sidecars_of(pods))
     return backend.scraper
 
 
@@ -228,8 +331,10 @@ def _certificate(cluster: Cluster, own: Entrance) -> dict[str, Any]:
     return entrance.certificate_object(own, data or {})
 
 
-def _require_secret(cluster: Cluster, own: Entrance) -> None:
+def _require_secret(cluster: Cluster, own: Entrance, *, must_exist: bool) -> None:
     found = cluster.get("v1", "secrets", own.namespace, own.secret)
+    if found is None and not must_exist:
+        return
     lacking = [
         key for key in (certificate.CERTIFICATE, certificate.KEY) if key not in ((found or {}).get("data") or {})
     ]
@@ -239,6 +344,53 @@ def _require_secret(cluster: Cluster, own: Entrance) -> None:
             + ("does not exist." if found is None else f"has no {' and no '.join(lacking)}."),
             "dashboard_isolation_secret names it as the certificate of the entrance.",
             f"kubectl -n {own.namespace} get secret {own.secret}; it has to be of the type kubernetes.io/tls",
+        )
+
+
+def _without_certificate(document: dict[str, Any]) -> dict[str, Any]:
+    """A Deployment of which nobody needs to know by which certificate it was started."""
+    if document["kind"] == "Deployment":
+        document["spec"]["template"]["metadata"]["annotations"].pop(entrance.CERTIFICATE_ANNOTATION, None)
+    return document
+
+
+def _differs(cluster: Cluster, document: dict[str, Any], found: Object | None) -> bool:
+    """Whether an object is not as it has to be; of a Deployment's pods, whether anything at all stands in them besides.
+
+    What the API server makes of them, with all its defaults, it says in a dry run.
+    """
+    if found is None or not is_contained(document, found):
+        return True
+    if document["kind"] != "Deployment":
+        return False
+    try:
+        plural, patch = PLURALS["Deployment"], entrance.template_patch(document)
+        expected = cluster.rehearse(cluster.patch, "apps/v1", plural, found, patch, content_type=JSON_PATCH)
+    except RefusedError:
+        return False  # who only reads sees what is looked at above
+    except UnknownFieldsError:
+        return True
+    pods, theirs = (item["spec"]["template"] for item in (expected or found, found))
+    return bool(_comparable(pods, document) != _comparable(theirs, document))
+
+
+def _comparable(template: Object, document: Object) -> tuple[Any, Any]:
+    """What of a pod template is compared: the annotations that are ours, and all of its specification."""
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    ours = {name: annotations.get(name) for name in document["spec"]["template"]["metadata"]["annotations"]}
+    return ours, template["spec"]
+
+
+def _write(cluster: Cluster, document: dict[str, Any], found: Object | None) -> None:
+    """Write an object; of a Deployment's pods whatever else stands in them is taken away."""
+    written = write_object(cluster, document, found)
+    if found is not None and document["kind"] == "Deployment":
+        cluster.patch(
+            "apps/v1",
+            PLURALS["Deployment"],
+            written,
+            entrance.template_patch(document),
+            content_type=JSON_PATCH,
         )
 
 
@@ -277,18 +429,39 @@ def _rehearse(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]
         ) from first
 
 
-def _wait_for_rollout(cluster: Cluster, own: Entrance, timeout: int) -> None:
+def _missing(cluster: Cluster, own: Entrance) -> str:
+    """What the entrance still waits for; empty where it serves."""
     labels = f"{entrance.NAME_LABEL}={own.name},{entrance.COMPONENT_LABEL}={entrance.COMPONENT}"
+    workload = cluster.get("apps/v1", "deployments", own.namespace, own.name)
+    if workload is None:
+        return "the Deployment"
+    if not workload["spec"].get("replicas", 1):
+        return "a pod: the Deployment is scaled to 0"
+    pods = cluster.list("v1", "pods", namespace=own.namespace, labels=labels)
+    return missing_in_rollout("Deployment", workload, pods) or _missing_store(cluster, own)
 
-    def missing() -> str:
-        workload = cluster.get("apps/v1", "deployments", own.namespace, own.name)
-        pods = cluster.list("v1", "pods", namespace=own.namespace, labels=labels)
-        return missing_in_rollout("Deployment", workload, pods) if workload else "the Deployment"
 
-    left = _progress.wait(f"entrance {own.namespace}/{own.name}", missing, timeout)
+def _missing_store(cluster: Cluster, own: Entrance) -> str:
+    """Whether the Service for Prometheus's pods leads to one that answers; empty where that cannot be seen."""
+    if own.store.address:
+        return ""
+    where = f"{own.namespace}/{own.name}-store:{own.store.port}"
+    path = f"{own.store.prefix}{entrance.PATHS[0]}"
+    try:
+        answer = cluster.service(where, path, [("query", "vector(1)")], LOOK_SECONDS)
+    except RefusedError:
+        return ""
+    except MeteringError as error:
+        return f"an answer of what it asks ({error.found})"
+    return "" if answer is not None else f"an answer of what it asks ({where} does not serve {path})"
+
+
+def _wait_for_rollout(cluster: Cluster, own: Entrance, timeout: int) -> None:
+    what = f"entrance {own.namespace}/{own.name}"
+    left = _progress.wait(what, lambda: _missing(cluster, own), timeout)
     if left:
         raise MeteringError(
-            f"The entrance {own.namespace}/{own.name} is not ready after {timeout} s: {left}.",
+            f"The entrance {own.namespace}/{own.name} does not serve after {timeout} s: it waits for {left}.",
             "Nobody can read usage through it. Nothing is open that was not before.",
             f"kubectl -n {own.namespace} describe pod -l {entrance.NAME_LABEL}={own.name}; then run this again",
         )
@@ -313,26 +486,30 @@ def _look_from_outside(cluster: Cluster, own: Entrance) -> bool | None:
 
 
 def _cautions(cluster: Cluster, own: Entrance, scraper: Scraper | None) -> list[str]:
-    """What the entrance cannot keep closed."""
+    """What the entrance cannot keep closed, and entrances that were left elsewhere."""
+    known = [item["metadata"] for item in list_ours(cluster, "v1", "ConfigMap", entrance.OF_ENTRANCES)]
+    places = {(metadata["namespace"], metadata["name"]) for metadata in known}
+    found = [
+        f"There is another entrance of ours, {namespace}/{name}, which this run does not look at. Next: "
+        "ansible-playbook aigateway.metering.remove takes every entrance away; then run this again."
+        for namespace, name in sorted(places - {(own.namespace, own.name)})
+    ]
     others = "The entrance isolates only who has no other way to the samples."
     if own.store.address or scraper is None:
         return [
-            f"It is not known who else can ask {own.upstream}. {others} Next: close it to the teams, as "
-            "docs/howto/isolation.md shows."
+            *found,
+            f"It is not known who else can ask {own.upstream}, and whether it has the samples of other clusters, whose "
+            f"namespaces of the same name would be shown. {others} Next: close it to the teams, as "
+            "docs/howto/isolation.md shows.",
         ]
     try:
         policies = cluster.list("networking.k8s.io/v1", "networkpolicies", namespace=scraper.namespace)
     except MeteringError:
         policies = []
-    labels = own.store.pods or {}
-    if any(_covers(policy, labels) for policy in policies):
-        return []
+    if entrance.is_closed_by(policies, own.store.pods or {}):
+        return found
     return [
-        f"No NetworkPolicy is seen that covers the pods of {scraper.kind} {scraper.name}: every pod of the cluster can "
-        f"ask them for everything. {others} Next: add one, as docs/howto/isolation.md shows."
+        *found,
+        f"No NetworkPolicy is seen that closes the pods of {scraper.kind} {scraper.name}: every pod of the cluster can "
+        f"ask them for everything. {others} Next: add one, as docs/howto/isolation.md shows.",
     ]
-
-
-def _covers(policy: Object, labels: Any) -> bool:
-    spec = policy["spec"]
-    return "Ingress" in (spec.get("policyTypes") or ["Ingress"]) and matches(spec.get("podSelector") or {}, labels)

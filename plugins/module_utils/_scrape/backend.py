@@ -25,6 +25,8 @@ from .sources import Monitoring
 
 # How far back it is asked what is stored, so that a quiet weekend changes no dashboard.
 REMEMBERED = "7d"
+# A model that is used once a month has its price, too.
+MONTH = "31d"
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
             # A StatefulSet for each shard; the pods of one ordinal share the targets among them.
             ordinal = pod["metadata"]["name"].rpartition("-")[2]
             own = Pod(
-                cluster, scraper.namespace, pod["metadata"]["name"], _port(pod, kind), scraper.prefix, scraper.scheme
+                cluster, scraper.namespace, pod["metadata"]["name"], port_of(pod, kind), scraper.prefix, scraper.scheme
             )
             by_ordinal.setdefault(ordinal, []).append(own)
     # One for each node, or shards whose names tell nothing: together they scrape everything once.
@@ -169,7 +171,7 @@ def stored_form(backend: Backend, scraping: Sequence[Replica] = ()) -> tuple[Rep
 def stored_models(replica: Replica) -> list[dict[str, str]]:
     """The models whose tokens are stored, each with its `model` and `provider` as the present generation names them."""
     names = (*_names.REQUEST_MODEL_LABELS, *_names.PROVIDER_LABELS)
-    series = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{REMEMBERED}])'
+    series = f'last_over_time({{__name__=~"{_names.STORED_SUM_PATTERN}"}}[{MONTH}])'
     found = set()
     for item in replica.query(f"group by ({', '.join(map(label, names))}) ({series})"):
         told = {_names.plain(name): value for name, value in item["metric"].items()}
@@ -178,10 +180,10 @@ def stored_models(replica: Replica) -> list[dict[str, str]]:
 
 
 def recorded_months(replica: Replica) -> list[dict[str, str]]:
-    """What rules of ours record of the present month: by `name` of the record, and the `currency` of an amount."""
-    found = replica.query(f'group by (__name__, currency) ({{__name__=~"{_names.MONTH_PATTERN}"}})')
-    told = [(item["metric"]["__name__"], item["metric"].get("currency", "")) for item in found]
-    return [{"name": name, "currency": currency} for name, currency in sorted(told)]
+    """What rules of ours record of months: the `currency` of amounts, and the units of which there are `budgets`."""
+    found = replica.query(f"group by (currency, budgets) ({_names.MONTHS_RECORD})")
+    told = {(item["metric"].get("currency", ""), item["metric"].get("budgets", "")) for item in found}
+    return [{"currency": currency, "budgets": budgets} for currency, budgets in sorted(told)]
 
 
 def carries_plain_values(replica: Replica, name: str) -> bool:
@@ -193,7 +195,8 @@ def carries_plain_values(replica: Replica, name: str) -> bool:
     )
 
 
-def _port(pod: Object, kind: scrapers.ScraperKind) -> int:
+def port_of(pod: Object, kind: scrapers.ScraperKind) -> int:
+    """The port at which a pod of a scraper answers."""
     for container in pod["spec"]["containers"]:
         for port in container.get("ports") or ():
             if container["name"] == kind.container and port.get("name") in ("web", "http"):

@@ -29,7 +29,7 @@ from ...module_utils import _names
 from ...module_utils._prometheus.promql import quoted, with_label
 from ...module_utils._prometheus.token_metric import Form
 from .price_rules import MIDDLE, RatedPrices, cost_of, unpriced_tokens
-from .usage_queries import MODEL, UsageQueries
+from .usage_queries import UsageQueries
 
 # The label of each dimension, and how its records are called.
 LABELS = {"namespace": _names.REQUIRED_PAIR[1], "department": _names.DEPARTMENT_LABEL}
@@ -95,6 +95,7 @@ def budget_groups(
                 rules.append({"record": budget_of(dimension, unit), "expr": _limits(dimension, own), **money})
                 rules += [_spent(Told(dimension, unit, money), share, hold) for share in shares]
                 rules.append(_may_not_last(Told(dimension, unit, money), hold))
+    rules.append(_info(budgets, prices))
     # What is taken for new counts with all that it has: here it would stay in the month.
     usage = UsageQueries(stored, ports, look_back="1d", names_provider=bool(prices and prices.by_provider))
     growth: list[dict[str, Any]] = [
@@ -111,6 +112,13 @@ def budget_groups(
         # More often than Prometheus looks back, or dashboards would not always see them.
         {"name": "aigateway-metering.budgets", "interval": "2m", "rules": rules},
     ]
+
+
+def _info(budgets: Sequence[MonthBudget], prices: RatedPrices | None) -> dict[str, Any]:
+    """What tells dashboards what is recorded."""
+    units = sorted({budget.unit for budget in budgets if budget.dimension == "namespace"})
+    labels = {**({"currency": prices.currency} if prices else {}), **({"budgets": ",".join(units)} if units else {})}
+    return {"record": _names.MONTHS_RECORD, "expr": "vector(1)", **({"labels": labels} if labels else {})}
 
 
 def growth_of(unit: str) -> str:
@@ -130,7 +138,8 @@ def budget_of(dimension: str, unit: str = TOKENS) -> str:
 
 def forecast_of(used: str) -> str:
     """What a month comes to, if it goes on as it did."""
-    return f"{used} / on () group_left () ((day_of_month() - 1 + hour() / 24) / days_in_month())"
+    passed = "(day_of_month() - 1 + (hour() + minute() / 60) / 24) / days_in_month()"
+    return f"{used} / on () group_left () ({passed} > 0)"
 
 
 def _month_of(moment: str) -> str:
@@ -239,13 +248,14 @@ def _may_not_last(told: Told, hold: str) -> dict[str, Any]:
 
 
 def _without_price(usage: UsageQueries, prices: RatedPrices, hold: str) -> dict[str, Any]:
+    which = " of ".join(f"{{{{ $labels.{name} }}}}" for name in prices.keys)
     return {
         "alert": "AIGatewayModelUnpriced",
         "expr": f"{unpriced_tokens(usage, prices, '1h')} > 0",
         "for": hold,
         "labels": {"severity": "warning"},
         "annotations": {
-            "summary": f"Tokens of the model {{{{ $labels.{MODEL} }}}} have no price.",
+            "summary": f"Tokens of the model {which} have no price.",
             "description": "They are in no amount, and no budget in money counts them. Next: add the model to the "
             "price list where it is missing, and run ansible-playbook aigateway.metering.chargeback again: it takes "
             "the prices of the models that are stored then.",

@@ -33,12 +33,15 @@ ESTIMATE = "An estimate for the eye, not a bill: increase() extrapolates. report
 WHY_EMPTY = "Empty where nothing was used in the time, where the label has no data, or where no sidecar is scraped."
 BY_HOURS = (
     "By the hour, as rules of chargeback.yml record it: the present hour comes when it is over. The month is UTC's. "
-    "report.yml has the exact numbers. Empty until an hour has been recorded."
+    "report.yml has the exact numbers. Empty until an hour of the month has been recorded; a forecast begins on the "
+    "second day."
 )
 NOBODY = "Callers without one, or with an array for one, are left out."
 INPUT_OUTPUT = _names.TOTAL_TOKEN_TYPES
 # What stands for no value in a legend.
 NO_VALUE = "(none)"
+# Of the first hours of a month nothing can be told about its end.
+SECOND_DAY = "(day_of_month() > 1)"
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,16 @@ class PanelRow:
 class MonthRecords:
     """What rules of chargeback.yml record of the present month, for each namespace."""
 
-    names: frozenset[str] = frozenset()
+    is_there: bool = False
     currency: str = ""
-    """That of amounts."""
+    """That of amounts; empty where there are none."""
+    budgets: frozenset[str] = frozenset()
+    """The units of which there are budgets."""
 
     def has(self, unit: str, what: str) -> bool:
         """Whether the `month` or the `budget` is recorded, in tokens or as a cost."""
-        return record_of(unit, what) in self.names
+        is_counted = self.is_there and (unit == TOKENS_OF or bool(self.currency))
+        return is_counted and (what == "month" or unit in self.budgets)
 
 
 @dataclass(frozen=True)
@@ -352,7 +358,8 @@ def _month_of_platform(recorded: MonthRecords) -> list[Panel]:
     found = []
     for unit, what, measure in _units(recorded):
         if recorded.has(unit, "month"):
-            query = Query(f"sum by ({NAMESPACE}) ({record_of(unit, 'month')}{own})", by=NAMESPACE)
+            # Several replicas may have recorded the same.
+            query = Query(f"max by ({NAMESPACE}) ({record_of(unit, 'month')}{own})", by=NAMESPACE)
             found.append(Panel(f"{what} per namespace, this month", BY_HOURS, BARS, (query,), measure))
         if recorded.has(unit, "budget"):
             used, budget = (f"max by ({NAMESPACE}) ({record_of(unit, name)}{own})" for name in ("month", "budget"))
@@ -371,7 +378,7 @@ def _month_of_team(recorded: MonthRecords) -> list[Panel]:
         shown = [
             (f"{what}, this month", used, "month"),
             (f"Left of the budget: {what}", f"{budget} - {used}", "budget"),
-            (f"{what} of the whole month, at this rate", forecast_of(used), "month"),
+            (f"{what} of the whole month, at this rate", f"({forecast_of(used)}) and on () {SECOND_DAY}", "month"),
         ]
         for title, expression, needed in shown:
             if recorded.has(unit, needed):

@@ -97,8 +97,8 @@ def records_of(gateway: Mapping[str, Any]) -> MonthRecords:
     """What is recorded of a month. Of several currencies none is shown: they cannot be added."""
     found = gateway.get("recorded") or []
     currencies = {item["currency"] for item in found if item["currency"]}
-    names = {item["name"] for item in found if not item["currency"] or len(currencies) == 1}
-    return MonthRecords(frozenset(names), currencies.pop() if len(currencies) == 1 else "")
+    budgets = frozenset(unit for item in found for unit in item["budgets"].split(",") if unit)
+    return MonthRecords(bool(found), currencies.pop() if len(currencies) == 1 else "", budgets)
 
 
 def _has_department(gateway: Mapping[str, Any]) -> bool:

@@ -195,7 +195,7 @@ def genai_prices() -> GenaiPrices:
         snapshot = importlib.import_module("genai_prices.data_snapshot").get_snapshot()
     except ImportError as error:
         raise MeteringError(
-            f"report_prices is {GENAI_PRICES}, and that package cannot be imported: {error}.",
+            f"The prices are to be those of {GENAI_PRICES}, and that package cannot be imported: {error}.",
             "There are no prices without it.",
             "pip install genai-prices where Ansible runs, or name a file with prices.",
         ) from error

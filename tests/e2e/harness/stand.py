@@ -30,6 +30,12 @@ class Stand(Runs):
         """Whether all is still as the last run of the `metered` fixture left it, on the live targets too."""
         return self.lasting_state() == self.metered_state and "pools" in self.module("prom_scrape_check", timeout=60)
 
+    def leave_no_entrance(self) -> None:
+        """Remove the entrance for the teams."""
+        said = self.module("query_entrance", state="absent")
+        assert "removed" in said, said
+        self.isolated_versions = set()
+
     def have_images(self, *wanted: images.Image) -> None:
         """Have images on the node that only some tests use."""
         if images.ensure():

@@ -78,6 +78,11 @@ def test_a_key_of_another_certificate_does_not_serve(made):
     assert what_is_wrong(made | {"tls.key": other["tls.key"]}, HOSTS, NOW) == "its key is another one's"
 
 
+def test_another_authority_does_not_serve(made):
+    other = make_certificate(HOSTS, NOW)
+    assert what_is_wrong(made | {"ca.crt": other["ca.crt"]}, HOSTS, NOW) == "its authority is another one's"
+
+
 BROKEN: list[dict[str, str] | None] = [
     {},
     {"tls.crt": "", "tls.key": "", "ca.crt": ""},

@@ -15,15 +15,21 @@ import pytest
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._isolation.entrance import (
     DEFAULT_RESOURCE,
+    RESTARTED_AT,
     Entrance,
     Upstream,
+    as_found,
     every_object,
+    is_closed_by,
     leftovers,
     objects_of,
     resource_parts,
+    template_patch,
 )
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import is_contained
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.owned import without_absent
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import (
+    is_contained,
+    without_absent,
+)
 
 
 def entrance(**changed: Any) -> Entrance:
@@ -33,6 +39,7 @@ def entrance(**changed: Any) -> Entrance:
         "store": Upstream(pods={"app": "prometheus"}, port=9090, prefix="/prometheus"),
         "resource": DEFAULT_RESOURCE,
         "rbac_image": "rbac",
+        "filter_image": "envoy",
         "label_image": "label",
         "secret": "entrance-tls",
     }
@@ -49,16 +56,23 @@ def containers(own: Entrance) -> list[dict[str, Any]]:
 
 
 def test_the_label_proxy_listens_on_its_loopback_and_is_asked_by_the_other_alone():
-    rbac, label = containers(entrance())
+    rbac, query_filter, label = containers(entrance())
+    (configuration,) = of_kind(objects_of(entrance()), "ConfigMap")
+    resources = json.loads(configuration["data"]["envoy.json"])["static_resources"]
+    (listener,), (cluster,) = resources["listeners"], resources["clusters"]
+    ((endpoint,),) = (item["lb_endpoints"] for item in cluster["load_assignment"]["endpoints"])
+    assert "--upstream=http://127.0.0.1:8081/" in rbac["args"]
+    assert listener["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": 8081}}
+    assert endpoint["endpoint"]["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": 8080}}
     assert "-insecure-listen-address=127.0.0.1:8080" in label["args"]
-    assert "--upstream=http://127.0.0.1:8080/" in rbac["args"]
     assert "ports" not in label
+    assert "ports" not in query_filter
 
 
 def test_both_proxies_read_the_namespace_from_the_same_header():
     (configuration,) = of_kind(objects_of(entrance()), "ConfigMap")
     asked = json.loads(configuration["data"]["config.json"])["authorization"]
-    assert f"-header-name={asked['rewrites']['byHttpHeader']['name']}" in containers(entrance())[1]["args"]
+    assert f"-header-name={asked['rewrites']['byHttpHeader']['name']}" in containers(entrance())[2]["args"]
     assert "byQueryParameter" not in asked["rewrites"]
 
 
@@ -66,12 +80,12 @@ def test_the_pods_of_one_prometheus_are_asked_with_its_prefix():
     found = of_kind(objects_of(entrance()), "Service")
     assert [item["metadata"]["name"] for item in found] == ["entrance-store", "entrance"]
     assert found[0]["spec"]["selector"] == {"app": "prometheus"}
-    assert "-upstream=http://entrance-store.monitoring.svc:9090/prometheus" in containers(entrance())[1]["args"]
+    assert "-upstream=http://entrance-store.monitoring.svc:9090/prometheus" in containers(entrance())[2]["args"]
 
 
 def test_an_address_is_asked_as_it_is_and_needs_no_service():
     own = entrance(store=Upstream("http://thanos-query.monitoring:9090"))
-    assert "-upstream=http://thanos-query.monitoring:9090" in containers(own)[1]["args"]
+    assert "-upstream=http://thanos-query.monitoring:9090" in containers(own)[2]["args"]
     assert [item["metadata"]["name"] for item in of_kind(objects_of(own), "Service")] == ["entrance"]
     assert [item["metadata"]["name"] for item in leftovers(own)] == ["entrance-store"]
 
@@ -85,10 +99,15 @@ def test_our_resource_comes_with_a_role_and_another_does_not():
     assert [item["kind"] for item in leftovers(entrance(resource="pods"))] == ["ClusterRole"]
 
 
+def test_a_certificate_of_ours_goes_where_another_one_is_named():
+    assert leftovers(entrance()) == []
+    assert [item["metadata"]["name"] for item in leftovers(entrance(secret="theirs"))] == ["entrance-tls"]
+
+
 def test_only_the_one_that_asks_the_api_server_has_a_token():
-    rbac, label = containers(entrance())
+    rbac, *others = containers(entrance())
     assert "token" in [mount["name"] for mount in rbac["volumeMounts"]]
-    assert "volumeMounts" not in label
+    assert not [mount for other in others for mount in other.get("volumeMounts", ()) if mount["name"] == "token"]
 
 
 def test_a_changed_configuration_starts_the_pods_again():
@@ -100,9 +119,10 @@ def test_a_changed_configuration_starts_the_pods_again():
     assert annotations(entrance()) != annotations(entrance(certificate="another"))
 
 
-def test_what_is_removed_is_all_that_can_be_there_and_the_deployment_last():
+def test_what_is_removed_is_all_that_can_be_there_and_what_it_is_found_by_last():
     removed = [(item["kind"], item["metadata"]["name"]) for item in every_object("entrance", "monitoring")]
-    assert removed[-1][0] == "Deployment"
+    assert removed[-1][0] == "ConfigMap"
+    assert objects_of(entrance())[0]["kind"] == "ConfigMap"
     made = [*objects_of(entrance()), *objects_of(entrance(store=Upstream("http://a")))]
     assert {(item["kind"], item["metadata"]["name"]) for item in made} < set(removed)
 
@@ -134,8 +154,8 @@ POD = "spec.template.spec"
         (f"{POD}.initContainers", [{"name": "more"}]),
         (f"{POD}.containers.+", {"name": "more"}),
         (f"{POD}.containers.0.command", ["sh"]),
-        (f"{POD}.containers.1.env", [{"name": "HTTP_PROXY", "value": "x"}]),
-        (f"{POD}.containers.1.args.+", "-regex-match"),
+        (f"{POD}.containers.2.env", [{"name": "HTTP_PROXY", "value": "x"}]),
+        (f"{POD}.containers.2.args.+", "-regex-match"),
         (f"{POD}.containers.1.image", "another"),
         (f"{POD}.volumes.+", {"name": "more"}),
         (f"{POD}.serviceAccountName", "another"),
@@ -153,6 +173,49 @@ def test_an_edit_that_could_open_it_is_seen(path, value):
 def test_an_edit_that_is_nobodys_harm_is_kept(path, value):
     wanted, found = edit(path, value)
     assert is_contained(wanted, found)
+
+
+def test_whatever_else_stands_in_its_configuration_is_taken_away():
+    (wanted,) = of_kind(objects_of(entrance()), "ConfigMap")
+    found = {**wanted, "data": {**wanted["data"], "open.json": "{}"}}
+    own = as_found(wanted, found)
+    assert own["data"]["open.json"] is None
+    assert not is_contained(own, found)
+
+
+def test_where_pods_run_is_a_persons_choice():
+    (wanted,) = of_kind(objects_of(entrance()), "Deployment")
+    found = copy.deepcopy(without_absent(wanted))
+    found["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+    found["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT] = "2026-11-26T00:00:00Z"
+    (patch,) = template_patch(as_found(wanted, found))
+    assert patch["value"] == found["spec"]["template"]
+
+
+def test_one_that_is_scaled_to_nothing_gets_a_pod():
+    (wanted,) = of_kind(objects_of(entrance()), "Deployment")
+    found = copy.deepcopy(without_absent(wanted))
+    assert "replicas" not in as_found(wanted, {**found, "spec": {**found["spec"], "replicas": 2}})["spec"]
+    assert as_found(wanted, {**found, "spec": {**found["spec"], "replicas": 0}})["spec"]["replicas"] == 1
+
+
+TEAMS = [{"podSelector": {"matchLabels": {"app": "entrance"}}}]
+SOME: dict[str, Any] = {"podSelector": {}, "ingress": [{"from": TEAMS}]}
+EVERYBODY: dict[str, Any] = {"podSelector": {}, "ingress": [{}]}
+POLICIES: dict[str, tuple[list[dict[str, Any]], bool]] = {
+    "none": ([], False),
+    "one that lets some through": ([SOME], True),
+    "one that lets nobody through": ([{"podSelector": {}, "policyTypes": ["Ingress"]}], True),
+    "one that lets everybody through": ([EVERYBODY], False),
+    "one beside it that does": ([SOME, EVERYBODY], False),
+    "one for others": ([{**SOME, "podSelector": {"matchLabels": {"app": "other"}}}], False),
+    "one for what goes out": ([{"podSelector": {}, "policyTypes": ["Egress"]}], False),
+}
+
+
+@pytest.mark.parametrize(("specs", "closed"), POLICIES.values(), ids=POLICIES)
+def test_a_policy_closes_only_where_it_says_who_may_come(specs, closed):
+    assert is_closed_by([{"spec": spec} for spec in specs], {"app": "prometheus"}) is closed
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,8 @@ every_form = pytest.mark.parametrize("metrics", FORMS.values(), ids=FORMS)
 either_way = pytest.mark.parametrize("department", [True, False], ids=["with department", "without department"])
 
 
-RECORDS = [
-    {"name": f"aigateway_metering:namespace_{unit}:{what}", "currency": currency}
-    for unit, currency in (("tokens", ""), ("cost", "EUR"))
-    for what in ("month", "budget")
-]
-RECORDED = _dashboard.MonthRecords(frozenset(item["name"] for item in RECORDS), "EUR")
+RECORDS = [{"currency": "EUR", "budgets": "cost,tokens"}]
+RECORDED = dashboard_plan.records_of({"recorded": RECORDS})
 
 
 def models(metrics=(UNDERSCORED,), *, department=True, recorded=RECORDED):
@@ -561,44 +557,37 @@ def test_grafanas_published_types_know_every_field(metrics, which):
 
 
 def titles(recorded, which):
-    return [
-        panel.title for row in models(recorded=recorded)[which].rows if "month" in row.title for panel in row.panels
-    ]
+    rows = models(recorded=dashboard_plan.records_of({"recorded": recorded}))[which].rows
+    return [panel.title for row in rows if "month" in row.title for panel in row.panels]
 
 
-def records(*names):
-    return [item for item in RECORDS if item["name"].removeprefix("aigateway_metering:namespace_") in names]
+TOKENS = ["Tokens, this month", "Tokens of the whole month, at this rate"]
+COST = ["Cost in EUR, this month", "Left of the budget: Cost in EUR", "Cost in EUR of the whole month, at this rate"]
 
 
 @pytest.mark.parametrize(
-    ("names", "platform", "team"),
+    ("recorded", "platform", "team"),
     [
-        ((), [], []),
-        (
-            ("tokens:month",),
-            ["Tokens per namespace, this month"],
-            ["Tokens, this month", "Tokens of the whole month, at this rate"],
-        ),
-        (
-            ("cost:month", "cost:budget"),
-            ["Cost in EUR per namespace, this month", "Share of the budget: Cost in EUR"],
+        pytest.param([], [], [], id="nothing"),
+        pytest.param([{"currency": "", "budgets": ""}], ["Tokens per namespace, this month"], TOKENS, id="tokens"),
+        pytest.param(
+            [{"currency": "EUR", "budgets": "cost"}],
             [
-                "Cost in EUR, this month",
-                "Left of the budget: Cost in EUR",
-                "Cost in EUR of the whole month, at this rate",
+                "Tokens per namespace, this month",
+                "Cost in EUR per namespace, this month",
+                "Share of the budget: Cost in EUR",
             ],
+            [*TOKENS, *COST],
+            id="amounts with budgets",
+        ),
+        pytest.param(
+            [{"currency": "EUR", "budgets": ""}, {"currency": "USD", "budgets": ""}],
+            ["Tokens per namespace, this month"],
+            TOKENS,
+            id="amounts that cannot be added",
         ),
     ],
 )
-def test_a_month_is_shown_as_far_as_it_is_recorded(names, platform, team):
-    recorded = dashboard_plan.records_of({"recorded": records(*names)})
+def test_a_month_is_shown_as_far_as_it_is_recorded(recorded, platform, team):
     assert titles(recorded, 0) == platform
     assert titles(recorded, 1) == team
-
-
-def test_amounts_in_two_currencies_are_not_shown():
-    both = records("tokens:month", "cost:month") + [
-        {"name": "aigateway_metering:namespace_cost:month", "currency": "USD"}
-    ]
-    recorded = dashboard_plan.records_of({"recorded": both})
-    assert titles(recorded, 0) == ["Tokens per namespace, this month"]

@@ -54,9 +54,8 @@ def test_a_part_is_rated_by_its_difference():
 
 
 def test_a_price_holds_from_its_day_to_the_next():
-    found = [
-        (rate.per_million, rate.begins, rate.ends) for rate in rates(OWN, ("chat-small", "")) if rate.kind == "input"
-    ]
+    own = [rate for rate in rates(OWN, ("chat-small", "")) if (rate.model, rate.kind) == ("chat-small", "input")]
+    found = [(rate.per_million, rate.begins, rate.ends) for rate in own]
     assert found == [(Decimal(1), JANUARY, DECEMBER), (Decimal(3), DECEMBER, None)]
 
 
@@ -66,7 +65,13 @@ def test_a_model_of_two_providers_is_rated_once_where_prices_do_not_tell_them_ap
 
 
 def test_a_model_without_a_price_has_no_rate():
-    assert rates(OWN, ("other", "openai")) == ()
+    assert [rate for rate in rates(OWN, ("other", "openai")) if rate.model == "other"] == []
+
+
+def test_a_model_that_the_list_names_is_rated_before_it_is_used():
+    assert rates(OWN) == rates(OWN, ("chat-large", ""))
+    of_azure = OWN.replace("model: chat-large", "model: chat-large\n    provider: azure.openai")
+    assert {(rate.model, rate.provider) for rate in rates(of_azure)} == {("chat-large", "azure.openai")}
 
 
 CATALOGUE = json.dumps(
