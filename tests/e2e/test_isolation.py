@@ -548,7 +548,7 @@ def test_the_shipped_roles_are_enough_and_less_is_refused_at_once(metered: Stand
     run = metered.site(environment=enough, **ISOLATED)
     assert run.code == 0, run.output
     removed = metered.module("query_entrance", environment=enough, state="absent")
-    assert len(removed["removed"]) == 9, removed
+    assert len(removed["removed"]) == 8, removed
     assert not ours(metered)
 
 
