@@ -15,8 +15,8 @@ author:
 description:
   - Puts a Deployment in place with well-known proxies. C(kube-rbac-proxy) asks the API server whether the caller may
     read the namespace that the header C(X-Namespace) names. C(prom-label-proxy), on the pod's loopback, limits every
-    query to that namespace. Between them Envoy refuses the function C(scalar()), by which a query could get around
-    that.
+    query to that namespace. Between them Envoy refuses the function C(scalar()) and quoted names in lists such as
+    C(on), by which a query could get around that.
   - A request has to have a token that the API server knows, of a ServiceAccount or of a person.
   - Lets through only the paths C(/api/v1/query) and C(/api/v1/query_range).
   - Looks from outside whether a request without credentials is refused, and fails if it is answered.
@@ -75,7 +75,7 @@ options:
     type: str
     default: ""
   label_image:
-    description: The image of prom-label-proxy; C(quay.io/prometheuscommunity/prom-label-proxy:v0.11.1) by default.
+    description: The image of prom-label-proxy; C(quay.io/prometheuscommunity/prom-label-proxy:v0.14.0) by default.
     type: str
     default: ""
   require_secret:

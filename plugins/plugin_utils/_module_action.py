@@ -35,6 +35,16 @@ __all__ = ["ModuleAction", "load_worker"]
 POLL_SECONDS = 0.5
 # Set to false, it makes every module run as modules usually do.
 IN_PROCESS = "metering_in_process"
+# Variables of a host or a group that say which cluster it stands for, and the options of kubernetes.core that they set.
+OF_CLUSTER = {
+    "metering_kubeconfig": "kubeconfig",
+    "metering_context": "context",
+    "metering_host": "host",
+    "metering_api_key": "api_key",
+    "metering_ca_cert": "ca_cert",
+    "metering_validate_certs": "validate_certs",
+}
+FILES = ("kubeconfig", "ca_cert")
 INTERPRETER = "ansible_python_interpreter"
 
 
@@ -59,6 +69,7 @@ class ModuleAction(ActionBase):
         result = super().run(tmp, task_vars)
         del tmp
         variables = dict(task_vars or {})
+        self._task.args = {**self._cluster_of_host(variables), **self._task.args}
         is_local = self._connection.transport == "local" and not self._play_context.become
         if is_local:
             self._default_to_own_interpreter(variables)
@@ -71,6 +82,20 @@ class ModuleAction(ActionBase):
         with self._told(is_local and not self._task.async_val) as environment:
             self._task.environment = [*(self._task.environment or []), environment]
             return result | self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
+
+    def _cluster_of_host(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """The options by which a module reaches the cluster of its host; what a task says itself goes before."""
+        found = {}
+        for name, option in OF_CLUSTER.items():
+            value = self._templar.template(variables.get(name))
+            # A survey gives an empty text for what is not set.
+            if value is None or value == "":
+                continue
+            if option in FILES and isinstance(value, str):
+                # From where the command was given, and not from where the playbook is.
+                value = os.path.join(os.environ.get("PWD", os.getcwd()), os.path.expanduser(value))
+            found[option] = value
+        return found
 
     def _default_to_own_interpreter(self, variables: dict[str, Any]) -> None:
         """Where none is set, take the Python that runs here: Ansible would look for one, without our libraries."""

@@ -275,6 +275,11 @@ QUERIES = [
     f"bottomk(-scalar({OTHERS}) + 1e15, gen_ai_client_token_usage_sum)",
     f"count_values('n', vector(scalar({OTHERS})))",
     f"vector(1) * scalar({OTHERS})",
+    'gen_ai_client_token_usage_sum or ignoring ("x) gen_ai_client_token_usage_sum or ignoring (y") up',
+    """up or ON (job, `x) gen_ai_client_token_usage_sum{user_namespace="team-b"} #`) gen_ai_client_token_usage_sum""",
+    "gen_ai_client_token_usage_sum + on (job) group_left ('x) gen_ai_client_token_usage_sum #') up",
+    "up or ignoring # (\n ('x) gen_ai_client_token_usage_sum #') up",
+    "up or on(on('x) gen_ai_client_token_usage_sum #')) up",
     "# a comment\n{__name__=~'.+'}",
     "{__name__=~'.+'} # {user_namespace='team-a'}",
 ]
@@ -294,7 +299,7 @@ def test_no_query_leads_to_another_team(entrance: Entrance, query: str) -> None:
         entrance.question("/api/v1/query_range", FORM, method="POST", body=urlencode(ranged)),
     )
     for answer in answers:
-        assert "scalar" not in query or answer.status == 400, answer
+        assert not any(word in query for word in ("scalar", "x)")) or answer.status == 400, answer
         # What was asked may be repeated in an error.
         text = answer.text if answer.status == 200 else ""
         assert not any(word in text for word in OF_TEAM_B), text[:500]
@@ -424,6 +429,11 @@ def change(stand: Stand, *operations: dict[str, Any]) -> None:
     stand.patch("deployment", NAMESPACE, NAME, list(operations), how="json")
 
 
+def pods_of(stand: Stand) -> set[str]:
+    found = stand.get("pods", NAMESPACE, labels=OURS.partition(",")[2])
+    return {pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
+
+
 def args_of(stand: Stand, number: int) -> list[str]:
     (found,) = stand.get("deployments", NAMESPACE, name=NAME)
     return found["spec"]["template"]["spec"]["containers"][number]["args"]
@@ -483,8 +493,12 @@ def test_a_configuration_that_was_edited_is_found_and_put_right(isolated: Stand)
     isolated.patch("configmap", NAMESPACE, NAME, {"data": {"open.json": "{}"}})
     found = isolated.play("check")
     assert found.code == 2, found.output
-    assert f"isolation {NAMESPACE}/{NAME}: ConfigMap {NAMESPACE}/{NAME}: missing, edited" in found.text
+    assert f"isolation {NAMESPACE}/{NAME}: ConfigMap {NAMESPACE}/{NAME}, Deployment {NAMESPACE}/{NAME}" in found.text
+    before = pods_of(isolated)
     assert isolated.site(**ISOLATED).code == 0
+    assert not before & pods_of(isolated), "pods may have read what was edited"
+    again = isolated.site(**ISOLATED)
+    assert (again.code, again.changed) == (0, 0), again.output
     (configuration,) = isolated.get("configmaps", NAMESPACE, name=NAME)
     assert set(configuration["data"]) == {"config.json", "envoy.json"}
 

@@ -10,9 +10,10 @@ One pod with three containers, one after the other:
 
 - kube-rbac-proxy ends TLS, has the API server say who the caller is, and asks it whether the caller may read the
   namespace that a header names. It lets only the paths of queries through.
-- Envoy, listening on the pod's loopback only, refuses what has the word `scalar` in it. prom-label-proxy does not look
-  into the parameter of an aggregation, as in `quantile(scalar(OTHERS), MINE)`, and nothing but that function makes the
-  number that stands there out of series (seen with v0.11.1).
+- Envoy, listening on the pod's loopback only, refuses what prom-label-proxy gets wrong. It does not look into the
+  parameter of an aggregation, as in `quantile(scalar(OTHERS), MINE)`, and nothing but the function scalar() makes the
+  number that stands there out of series (seen with v0.11.1 and v0.14.0). And v0.11.1 writes quoted names in
+  lists such as `on ("x) OTHERS #")` without their quotes, so that they are read as a part of the query.
 - prom-label-proxy, on the loopback as well, adds the namespace to each other selector of the query.
 
 Both proxies read the namespace from a header. As a parameter it could stand in the body of a request as well, which
@@ -38,6 +39,8 @@ from .._kubernetes.objects import Object, without_absent
 from .._kubernetes.selectors import matches
 
 HEADER = "X-Namespace"
+# Of a NetworkPolicy without rules.
+NOBODY = "nobody"
 PORT, HEALTH_PORT = 8443, 8643
 # On the loopback: Envoy, and prom-label-proxy.
 FILTER_PORT, LABEL_PORT = 8081, 8080
@@ -52,24 +55,47 @@ RBAC = "rbac.authorization.k8s.io"
 # Neither container's image has a user that Kubernetes could tell from root.
 USER = 65532
 # By what somebody else could reach the loopback, or have a container run something else.
-ABSENT_OF_POD = dict.fromkeys(("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "initContainers"))
-ABSENT_OF_CONTAINER = dict.fromkeys(("command", "env", "envFrom", "lifecycle"))
+ABSENT_OF_POD = dict.fromkeys(
+    ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "initContainers", "hostAliases", "dnsConfig")
+)
+ABSENT_OF_CONTAINER = dict.fromkeys(
+    ("command", "env", "envFrom", "lifecycle", "livenessProbe", "startupProbe", "volumeMounts", "ports")
+)
 # Where pods run, and who may pull their images, are a person's choices.
 KEPT = ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName", "imagePullSecrets")
 CERTIFICATE_ANNOTATION = f"{_names.MANAGED_BY}/certificate"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-# As of a request: its path with the query, and its body. Both are decoded once, as prom-label-proxy does.
-FILTER = """function envoy_on_request(handle)
-  local text = handle:headers():get(":path")
+# Of a request its path with the query, and its body, decoded once as prom-label-proxy does. A list of labels has names
+# and commas only. What cannot be looked at is refused.
+FILTER = """local LISTS = {"on", "ignoring", "group_left", "group_right"}
+
+local function why_refused(text)
+  text = text:gsub("+", " "):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end):lower()
+  if text:find("scalar", 1, true) then
+    return "The function scalar() is not let through here."
+  end
+  for _, list in ipairs(LISTS) do
+    local begin = "%f[%w_:]" .. list .. "%s*"
+    if text:find(begin .. "#") or text:find(begin .. "%([%w_:,%s]*[^%w_:,%s)]") then
+      return "After " .. list .. " only plain names of labels are let through here."
+    end
+  end
+end
+
+function envoy_on_request(handle)
+  local text = handle:headers():get(":path") or ""
   local body = handle:body()
   if body then
     text = text .. "\\n" .. body:getBytes(0, body:length())
   end
-  text = text:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
-  if text:find("scalar", 1, true) then
+  local ran, reason = pcall(why_refused, text)
+  if not ran then
+    reason = "The query cannot be looked at."
+  end
+  if reason then
     handle:respond(
       {[":status"] = "400", ["content-type"] = "application/json"},
-      '{"status":"error","errorType":"bad_data","error":"The function scalar() is not let through here."}'
+      '{"status":"error","errorType":"bad_data","error":"' .. reason .. '"}'
     )
   end
 end
@@ -196,6 +222,18 @@ def as_found(document: dict[str, Any], found: Object | None) -> dict[str, Any]:
     return own
 
 
+def started_again(document: dict[str, Any], moment: str) -> dict[str, Any]:
+    """A Deployment whose pods start again.
+
+    Args:
+        document: the Deployment.
+        moment: the present time (RFC 3339).
+    """
+    own = copy.deepcopy(document)
+    own["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT] = moment
+    return own
+
+
 def template_patch(document: Object) -> list[dict[str, Any]]:
     """A JSON patch that makes a Deployment's pods what they have to be, whatever else stands in them."""
     return [{"op": "replace", "path": "/spec/template", "value": without_absent(document["spec"]["template"])}]
@@ -223,9 +261,19 @@ def is_closed_by(policies: Sequence[Object], labels: Mapping[str, str]) -> bool:
         for policy in policies
         if "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
         and matches(policy["spec"].get("podSelector") or {}, labels)
-        for rule in policy["spec"].get("ingress") or [{"from": ["nobody"]}]
+        for rule in policy["spec"].get("ingress") or [{"from": [NOBODY]}]
     ]
-    return bool(rules) and all(rule.get("from") for rule in rules)
+    peers = [peer for rule in rules for peer in rule.get("from") or [{}]]
+    return bool(rules) and not any(map(_is_everybody, peers))
+
+
+def _is_everybody(peer: Any) -> bool:
+    """Whether a peer of a NetworkPolicy is every pod, or every address."""
+    if not isinstance(peer, Mapping):
+        return False
+    block = peer.get("ipBlock") or {}
+    has_any_pod = not peer.get("podSelector") and not block and not peer.get("namespaceSelector")
+    return has_any_pod or str(block.get("cidr", "")).endswith("/0")
 
 
 def resource_parts(resource: str) -> tuple[str, str]:
@@ -251,6 +299,11 @@ def _object(entrance: Entrance, api: str, kind: str, **content: Any) -> dict[str
 
 def _labels(entrance: Entrance) -> dict[str, str]:
     return {_names.MANAGED_BY_LABEL: _names.MANAGED_BY, **_selector(entrance)}
+
+
+def selector_text(entrance: Entrance) -> str:
+    """The labels of its pods, as the API server is asked for them."""
+    return ",".join(f"{name}={value}" for name, value in _selector(entrance).items())
 
 
 def _selector(entrance: Entrance) -> dict[str, str]:
@@ -287,7 +340,7 @@ def _reader(entrance: Entrance) -> dict[str, Any]:
 
 
 def _service(entrance: Entrance, ports: list[dict[str, Any]], selector: Mapping[str, str]) -> dict[str, Any]:
-    closed = {"type": "ClusterIP", "externalIPs": None}
+    closed = {"type": "ClusterIP", "externalIPs": None, "loadBalancerSourceRanges": None}
     return _object(entrance, "v1", "Service", spec={"selector": dict(selector), "ports": ports, **closed})
 
 
@@ -441,6 +494,7 @@ def _container(entrance: Entrance, name: str, image: str) -> dict[str, Any]:
         "image": image,
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
         "securityContext": {
+            "privileged": None,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,

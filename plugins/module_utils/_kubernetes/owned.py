@@ -107,6 +107,13 @@ def write_object(cluster: Cluster, document: Object, found: Object | None) -> Ob
     return cluster.patch(api, plural, found, body, content_type=MERGE_PATCH)
 
 
+def last_change(document: Object) -> str:
+    """When an object was changed last (RFC 3339 in UTC, to the second): as texts these are in their order."""
+    metadata = document["metadata"]
+    times = [entry.get("time") or "" for entry in metadata.get("managedFields") or ()]
+    return max([metadata["creationTimestamp"], *times])
+
+
 def delete_object(cluster: Cluster, found: Object) -> None:
     """Delete an object as it was read, with its apiVersion and kind."""
     cluster.delete(found["apiVersion"], PLURALS[found["kind"]], found)

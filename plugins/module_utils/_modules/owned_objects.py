@@ -20,6 +20,7 @@ from .._kubernetes.owned import (
     change_to_diff,
     delete_object,
     discreet,
+    last_change,
     list_ours,
     name_in_result,
     read_object,
@@ -31,13 +32,6 @@ from .._kubernetes.ownership import is_ours
 
 # The kinds that this module takes. Others that can be ours are made by the modules that know them.
 KINDS = ("ConfigMap", "PrometheusRule", "MonitorDashboard", "GrafanaDashboard", "PersesDashboard")
-
-
-def last_change(document: Object) -> str:
-    """When an object was changed last (RFC 3339 in UTC, to the second): as texts these are in their order."""
-    metadata = document["metadata"]
-    times = [entry.get("time") or "" for entry in metadata.get("managedFields") or ()]
-    return max([metadata["creationTimestamp"], *times])
 
 
 def outdated_objects(pods: Sequence[Object], document: Object) -> list[Object]:

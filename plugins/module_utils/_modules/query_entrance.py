@@ -29,6 +29,7 @@ from .._kubernetes.owned import (
     change_to_diff,
     delete_object,
     discreet,
+    last_change,
     list_ours,
     name_in_result,
     read_object,
@@ -62,7 +63,7 @@ OPTIONS: dict[str, Any] = {
 }
 NAME = "token-usage-entrance"
 RBAC_IMAGE = "quay.io/brancz/kube-rbac-proxy:v0.19.1"
-LABEL_IMAGE = "quay.io/prometheuscommunity/prom-label-proxy:v0.11.1"
+LABEL_IMAGE = "quay.io/prometheuscommunity/prom-label-proxy:v0.14.0"
 # With `-store` behind it, it has to be the name of a Service.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,55}[a-z0-9])?\Z")
 LOOK_SECONDS = 15
@@ -203,9 +204,19 @@ def _plan(module: Any, cluster: Cluster) -> EntrancePlan:
     there = [read_object(cluster, document) for document in wanted]
     refuse_foreign(wanted, there)
     pairs = [(entrance.as_found(document, found), found) for document, found in zip(wanted, there, strict=True)]
-    if cautions:
+    if not secrets and not options["secret"]:
         pairs = [(_without_certificate(document), found) for document, found in pairs]
-    differing = [(document, found) for document, found in pairs if _differs(cluster, document, found)]
+    pairs = _with_new_pods(cluster, own, pairs)
+    differing = []
+    for document, found in pairs:
+        differs = _differs(cluster, document, found)
+        differing += [(document, found)] if differs else []
+        if differs is None:
+            cautions.append(
+                f"Whether more stands in the pods of {name_in_result(document)} than has to is not known: this account "
+                "may not try a patch of it, or an admission webhook knows no dry run. Next: kubectl -n "
+                f"{own.namespace} get deployment {own.name} -o yaml"
+            )
     return EntrancePlan(own, scraper, pairs, differing, _present(cluster, entrance.leftovers(own)), cautions)
 
 
@@ -354,10 +365,31 @@ def _without_certificate(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _differs(cluster: Cluster, document: dict[str, Any], found: Object | None) -> bool:
+def _with_new_pods(
+    cluster: Cluster, own: Entrance, pairs: list[tuple[dict[str, Any], Object | None]]
+) -> list[tuple[dict[str, Any], Object | None]]:
+    """The same, with pods that start again where some may have read another configuration: they read it only then."""
+    configuration, found = next(pair for pair in pairs if pair[0]["kind"] == "ConfigMap")
+    if found is None:
+        return pairs
+    pods = cluster.list("v1", "pods", namespace=own.namespace, labels=entrance.selector_text(own))
+    changed = last_change(found)
+    is_old = not is_contained(configuration, found) or any(
+        pod["metadata"]["creationTimestamp"] < changed for pod in pods if not pod["metadata"].get("deletionTimestamp")
+    )
+    if not is_old:
+        return pairs
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [
+        (entrance.started_again(document, now), there) if document["kind"] == "Deployment" else (document, there)
+        for document, there in pairs
+    ]
+
+
+def _differs(cluster: Cluster, document: dict[str, Any], found: Object | None) -> bool | None:
     """Whether an object is not as it has to be; of a Deployment's pods, whether anything at all stands in them besides.
 
-    What the API server makes of them, with all its defaults, it says in a dry run.
+    What the API server makes of them, with all its defaults, it says in a dry run; None where it does not say.
     """
     if found is None or not is_contained(document, found):
         return True
@@ -367,10 +399,12 @@ def _differs(cluster: Cluster, document: dict[str, Any], found: Object | None) -
         plural, patch = PLURALS["Deployment"], entrance.template_patch(document)
         expected = cluster.rehearse(cluster.patch, "apps/v1", plural, found, patch, content_type=JSON_PATCH)
     except RefusedError:
-        return False  # who only reads sees what is looked at above
+        return None  # who only reads sees what is looked at above
     except UnknownFieldsError:
         return True
-    pods, theirs = (item["spec"]["template"] for item in (expected or found, found))
+    if expected is None:
+        return None
+    pods, theirs = (item["spec"]["template"] for item in (expected, found))
     return bool(_comparable(pods, document) != _comparable(theirs, document))
 
 
@@ -418,7 +452,7 @@ def _rehearse(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]
             refused.append((name_in_result(document), error))
         except MeteringError as error:
             if ESCALATES not in error.found:
-                raise
+                raise _with_removal(error, found) from error
             refused.append((name_in_result(document), RefusedError(error.found, error.why, error.command)))
     if refused and must_be_allowed:
         first = refused[0][1]
@@ -431,13 +465,12 @@ def _rehearse(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]
 
 def _missing(cluster: Cluster, own: Entrance) -> str:
     """What the entrance still waits for; empty where it serves."""
-    labels = f"{entrance.NAME_LABEL}={own.name},{entrance.COMPONENT_LABEL}={entrance.COMPONENT}"
     workload = cluster.get("apps/v1", "deployments", own.namespace, own.name)
     if workload is None:
         return "the Deployment"
     if not workload["spec"].get("replicas", 1):
         return "a pod: the Deployment is scaled to 0"
-    pods = cluster.list("v1", "pods", namespace=own.namespace, labels=labels)
+    pods = cluster.list("v1", "pods", namespace=own.namespace, labels=entrance.selector_text(own))
     return missing_in_rollout("Deployment", workload, pods) or _missing_store(cluster, own)
 
 
@@ -454,6 +487,16 @@ def _missing_store(cluster: Cluster, own: Entrance) -> str:
     except MeteringError as error:
         return f"an answer of what it asks ({error.found})"
     return "" if answer is not None else f"an answer of what it asks ({where} does not serve {path})"
+
+
+def _with_removal(error: MeteringError, found: Object | None) -> MeteringError:
+    """What the API server does not let this run change in an object of ours is made anew after a removal."""
+    if found is None:
+        return error
+    command = (
+        "ansible-playbook aigateway.metering.remove takes the entrance away with everything else; then run this again"
+    )
+    return MeteringError(error.found, error.why, command)
 
 
 def _wait_for_rollout(cluster: Cluster, own: Entrance, timeout: int) -> None:

@@ -65,8 +65,8 @@ def test_the_label_proxy_listens_on_its_loopback_and_is_asked_by_the_other_alone
     assert listener["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": 8081}}
     assert endpoint["endpoint"]["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": 8080}}
     assert "-insecure-listen-address=127.0.0.1:8080" in label["args"]
-    assert "ports" not in label
-    assert "ports" not in query_filter
+    assert label["ports"] is None
+    assert query_filter["ports"] is None
 
 
 def test_both_proxies_read_the_namespace_from_the_same_header():
@@ -107,7 +107,7 @@ def test_a_certificate_of_ours_goes_where_another_one_is_named():
 def test_only_the_one_that_asks_the_api_server_has_a_token():
     rbac, *others = containers(entrance())
     assert "token" in [mount["name"] for mount in rbac["volumeMounts"]]
-    assert not [mount for other in others for mount in other.get("volumeMounts", ()) if mount["name"] == "token"]
+    assert not [it for other in others for it in other["volumeMounts"] or () if it["name"] == "token"]
 
 
 def test_a_changed_configuration_starts_the_pods_again():
@@ -151,6 +151,9 @@ POD = "spec.template.spec"
         (f"{POD}.hostNetwork", True),
         (f"{POD}.hostPID", True),
         (f"{POD}.shareProcessNamespace", True),
+        (f"{POD}.hostAliases", [{"ip": "192.0.2.1"}]),
+        (f"{POD}.containers.2.volumeMounts", [{"name": "token"}]),
+        (f"{POD}.containers.1.securityContext.privileged", True),
         (f"{POD}.initContainers", [{"name": "more"}]),
         (f"{POD}.containers.+", {"name": "more"}),
         (f"{POD}.containers.0.command", ["sh"]),
@@ -207,6 +210,14 @@ POLICIES: dict[str, tuple[list[dict[str, Any]], bool]] = {
     "one that lets some through": ([SOME], True),
     "one that lets nobody through": ([{"podSelector": {}, "policyTypes": ["Ingress"]}], True),
     "one that lets everybody through": ([EVERYBODY], False),
+    "one that names every namespace": (
+        [{"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {}}]}]}],
+        False,
+    ),
+    "one that names every address": (
+        [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]}],
+        False,
+    ),
     "one beside it that does": ([SOME, EVERYBODY], False),
     "one for others": ([{**SOME, "podSelector": {"matchLabels": {"app": "other"}}}], False),
     "one for what goes out": ([{"podSelector": {}, "policyTypes": ["Egress"]}], False),
