@@ -69,7 +69,7 @@ def recap(run: Run) -> dict[str, str]:
         ("site", (), {}),
         ("site", ("--check", "--diff", "--forks", "2"), {}),
         ("check", (), {}),
-        ("report", (), {"report_period": "today"}),
+        ("report", (), {"report_period": "this_month"}),
         ("chargeback", ("--check",), {}),
         ("remove", ("--check",), {}),
     ],
