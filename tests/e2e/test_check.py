@@ -115,6 +115,8 @@ def test_site_mends_all_that_is_ours_and_the_playbook_is_green_again(mended: Sta
     mended.set_flag(platform.PLATFORM_MAPPING)
     monitor(mended, selector={"matchLabels": {"x": "y"}})
     edit_dashboard(mended)
+    # Else it is loaded when the run has put it right, and for a moment nothing is scraped then.
+    wait_until("Prometheus to have loaded the edit", lambda: "unscraped" in kinds(mended), 90)
     code, found = audit(mended, tmp_path)
     assert (code, found >= {"flag", "monitor", "dashboard"}) == (2, True), found
     run = mended.site()
