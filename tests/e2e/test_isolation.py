@@ -527,12 +527,21 @@ def test_an_entrance_that_does_not_serve_is_found_and_mended(isolated: Stand) ->
     assert isolated.play("check").code == 0
 
 
-def test_who_only_reads_is_told_of_an_edit_and_of_what_it_may_not_see(isolated: Stand, tmp_path: Any) -> None:
-    rules = [rule for document in RBAC[:1] for role in document for rule in role["rules"]]
-    isolated.patch("configmap", NAMESPACE, NAME, {"data": {"open.json": "{}"}})
-    found = isolated.play("check", environment=isolated.account(tmp_path, rules))
-    assert found.code == 2, found.output
-    assert "isolation" in found.text
+def test_an_account_that_may_not_look_at_the_entrance_reports_that_and_everything_else(
+    isolated: Stand, tmp_path: Any
+) -> None:
+    rules = [rule for role in RBAC[0] for rule in role["rules"]]
+    dashboard = isolated.get("monitordashboards", NAMESPACE, name="ai-gateway-token-usage")[0]["metadata"]["name"]
+    isolated.delete("monitordashboard", NAMESPACE, dashboard)
+    try:
+        found = isolated.play("check", environment=isolated.account(tmp_path, rules))
+        assert found.code == 2, found.output
+        assert f"isolation {NAMESPACE}/{NAME}: The entrance could not be checked." in found.text
+        assert "bind docs/rbac-isolation.yml to this account" in found.text
+        assert "dashboard MonitorDashboard" in found.text
+        assert "the audit did not finish" not in found.text
+    finally:
+        assert isolated.site(**ISOLATED).code == 0
 
 
 def test_what_carries_the_name_and_is_not_ours_is_not_touched(metered: Stand) -> None:

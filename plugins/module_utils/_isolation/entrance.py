@@ -39,8 +39,6 @@ from .._kubernetes.objects import Object, without_absent
 from .._kubernetes.selectors import matches
 
 HEADER = "X-Namespace"
-# Of a NetworkPolicy without rules.
-NOBODY = "nobody"
 PORT, HEALTH_PORT = 8443, 8643
 # On the loopback: Envoy, and prom-label-proxy.
 FILTER_PORT, LABEL_PORT = 8081, 8080
@@ -254,23 +252,20 @@ def certificate_object(entrance: Entrance, data: Mapping[str, str]) -> dict[str,
 def is_closed_by(policies: Sequence[Object], labels: Mapping[str, str]) -> bool:
     """Whether NetworkPolicies of a namespace let only some callers to pods with these labels.
 
-    Policies add up: one rule without callers lets everybody in.
+    Policies add up: one rule without callers lets everybody in. One without rules lets nobody in.
     """
-    rules = [
-        rule
+    closing = [
+        policy["spec"]
         for policy in policies
         if "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
         and matches(policy["spec"].get("podSelector") or {}, labels)
-        for rule in policy["spec"].get("ingress") or [{"from": [NOBODY]}]
     ]
-    peers = [peer for rule in rules for peer in rule.get("from") or [{}]]
-    return bool(rules) and not any(map(_is_everybody, peers))
+    rules = [rule for spec in closing for rule in spec.get("ingress") or ()]
+    return bool(closing) and not any(_is_everybody(peer) for rule in rules for peer in rule.get("from") or [{}])
 
 
-def _is_everybody(peer: Any) -> bool:
-    """Whether a peer of a NetworkPolicy is every pod, or every address."""
-    if not isinstance(peer, Mapping):
-        return False
+def _is_everybody(peer: Object) -> bool:
+    """Whether a peer of a NetworkPolicy is every pod of some or all namespaces, or every address."""
     block = peer.get("ipBlock") or {}
     has_any_pod = not peer.get("podSelector") and not block and not peer.get("namespaceSelector")
     return has_any_pod or str(block.get("cidr", "")).endswith("/0")
