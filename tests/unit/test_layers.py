@@ -25,8 +25,11 @@ LAYERS = (
     {"modules", "filter", "action", "lookup", "test"},
 )
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
-# What several modules share stands below them; these two files are no module's own.
-SHARED = {f"module_utils._modules.{name}" for name in ("runner", "drift_findings", "rehearsal", "dashboard_providers")}
+# What several modules share stands below them; these files are no module's own.
+SHARED = {
+    f"module_utils._modules.{name}"
+    for name in ("runner", "drift_findings", "rehearsal", "dashboard_providers", "entrance_plan")
+}
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if "doc_fragments" not in path.parts)
 
 

@@ -36,7 +36,7 @@ from typing import Any
 from .. import _names
 from .._errors import MeteringError
 from .._kubernetes.objects import Object, without_absent
-from .._kubernetes.selectors import matches
+from .query_filter import filter_configuration
 
 HEADER = "X-Namespace"
 PORT, HEALTH_PORT = 8443, 8643
@@ -63,41 +63,6 @@ ABSENT_OF_CONTAINER = dict.fromkeys(
 KEPT = ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName", "imagePullSecrets")
 CERTIFICATE_ANNOTATION = f"{_names.MANAGED_BY}/certificate"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-# Of a request its path with the query, and its body, decoded once as prom-label-proxy does. A list of labels has names
-# and commas only. What cannot be looked at is refused.
-FILTER = """local LISTS = {"on", "ignoring", "group_left", "group_right"}
-
-local function why_refused(text)
-  text = text:gsub("+", " "):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end):lower()
-  if text:find("scalar", 1, true) then
-    return "The function scalar() is not let through here."
-  end
-  for _, list in ipairs(LISTS) do
-    local begin = "%f[%w_:]" .. list .. "%s*"
-    if text:find(begin .. "#") or text:find(begin .. "%([%w_:,%s]*[^%w_:,%s)]") then
-      return "After " .. list .. " only plain names of labels are let through here."
-    end
-  end
-end
-
-function envoy_on_request(handle)
-  local text = handle:headers():get(":path") or ""
-  local body = handle:body()
-  if body then
-    text = text .. "\\n" .. body:getBytes(0, body:length())
-  end
-  local ran, reason = pcall(why_refused, text)
-  if not ran then
-    reason = "The query cannot be looked at."
-  end
-  if reason then
-    handle:respond(
-      {[":status"] = "400", ["content-type"] = "application/json"},
-      '{"status":"error","errorType":"bad_data","error":"' .. reason .. '"}'
-    )
-  end
-end
-"""
 
 
 @dataclass(frozen=True)
@@ -249,28 +214,6 @@ def certificate_object(entrance: Entrance, data: Mapping[str, str]) -> dict[str,
     return document
 
 
-def is_closed_by(policies: Sequence[Object], labels: Mapping[str, str]) -> bool:
-    """Whether NetworkPolicies of a namespace let only some callers to pods with these labels.
-
-    Policies add up: one rule without callers lets everybody in. One without rules lets nobody in.
-    """
-    closing = [
-        policy["spec"]
-        for policy in policies
-        if "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
-        and matches(policy["spec"].get("podSelector") or {}, labels)
-    ]
-    rules = [rule for spec in closing for rule in spec.get("ingress") or ()]
-    return bool(closing) and not any(_is_everybody(peer) for rule in rules for peer in rule.get("from") or [{}])
-
-
-def _is_everybody(peer: Object) -> bool:
-    """Whether a peer of a NetworkPolicy is every pod of some or all namespaces, or every address."""
-    block = peer.get("ipBlock") or {}
-    has_any_pod = not peer.get("podSelector") and not block and not peer.get("namespaceSelector")
-    return has_any_pod or str(block.get("cidr", "")).endswith("/0")
-
-
 def resource_parts(resource: str) -> tuple[str, str]:
     """A resource and its group, of `resource` or `resource.group`.
 
@@ -350,37 +293,7 @@ def _service_of_pods(entrance: Entrance) -> dict[str, Any]:
 
 
 def _configurations(entrance: Entrance) -> dict[str, str]:
-    return {"config.json": _configuration(entrance), "envoy.json": _filter()}
-
-
-def _filter() -> str:
-    """Envoy's configuration."""
-    extensions = "type.googleapis.com/envoy.extensions.filters"
-    lua = {"@type": f"{extensions}.http.lua.v3.Lua", "default_source_code": {"inline_string": FILTER}}
-    router = {"@type": f"{extensions}.http.router.v3.Router"}
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "label", "timeout": "0s"}}
-    manager = {
-        "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "queries",
-        "route_config": {"virtual_hosts": [{"name": "queries", "domains": ["*"], "routes": [route]}]},
-        "http_filters": [
-            {"name": "envoy.filters.http.lua", "typed_config": lua},
-            {"name": "envoy.filters.http.router", "typed_config": router},
-        ],
-    }
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    endpoint = {"lb_endpoints": [{"endpoint": {"address": _loopback(LABEL_PORT)}}]}
-    label = {
-        "name": "label",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "label", "endpoints": [endpoint]},
-    }
-    listener = {"name": "queries", "address": _loopback(FILTER_PORT), "filter_chains": [chain]}
-    return json.dumps({"static_resources": {"listeners": [listener], "clusters": [label]}}, indent=2) + "\n"
-
-
-def _loopback(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {"config.json": _configuration(entrance), "envoy.json": filter_configuration(FILTER_PORT, LABEL_PORT)}
 
 
 def _configuration(entrance: Entrance) -> str:

@@ -55,6 +55,16 @@ def list_ours(cluster: Cluster, api: str, kind: str, labels: Mapping[str, str]) 
     return [{**item, "apiVersion": api, "kind": kind} for item in cluster.list(api, PLURALS[kind], labels=chosen)]
 
 
+def read_ours(cluster: Cluster, documents: Sequence[Object]) -> list[dict[str, Any]]:
+    """Those that are there and ours, each with its kind."""
+    found = []
+    for document in documents:
+        there = read_object(cluster, document)
+        if there is not None and is_ours(there):
+            found.append({**there, "apiVersion": document["apiVersion"], "kind": document["kind"]})
+    return found
+
+
 def refuse_foreign(wanted: Sequence[Object], there: Sequence[Object | None]) -> None:
     """Refuse to overwrite what is not ours.
 

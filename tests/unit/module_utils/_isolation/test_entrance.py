@@ -20,7 +20,6 @@ from ansible_collections.aigateway.metering.plugins.module_utils._isolation.entr
     Upstream,
     as_found,
     every_object,
-    is_closed_by,
     leftovers,
     objects_of,
     resource_parts,
@@ -200,33 +199,6 @@ def test_one_that_is_scaled_to_nothing_gets_a_pod():
     found = copy.deepcopy(without_absent(wanted))
     assert "replicas" not in as_found(wanted, {**found, "spec": {**found["spec"], "replicas": 2}})["spec"]
     assert as_found(wanted, {**found, "spec": {**found["spec"], "replicas": 0}})["spec"]["replicas"] == 1
-
-
-TEAMS = [{"podSelector": {"matchLabels": {"app": "entrance"}}}]
-SOME: dict[str, Any] = {"podSelector": {}, "ingress": [{"from": TEAMS}]}
-EVERYBODY: dict[str, Any] = {"podSelector": {}, "ingress": [{}]}
-POLICIES: dict[str, tuple[list[dict[str, Any]], bool]] = {
-    "none": ([], False),
-    "one that lets some through": ([SOME], True),
-    "one that lets nobody through": ([{"podSelector": {}, "policyTypes": ["Ingress"]}], True),
-    "one that lets everybody through": ([EVERYBODY], False),
-    "one that names every namespace": (
-        [{"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {}}]}]}],
-        False,
-    ),
-    "one that names every address": (
-        [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]}],
-        False,
-    ),
-    "one beside it that does": ([SOME, EVERYBODY], False),
-    "one for others": ([{**SOME, "podSelector": {"matchLabels": {"app": "other"}}}], False),
-    "one for what goes out": ([{"podSelector": {}, "policyTypes": ["Egress"]}], False),
-}
-
-
-@pytest.mark.parametrize(("specs", "closed"), POLICIES.values(), ids=POLICIES)
-def test_a_policy_closes_only_where_it_says_who_may_come(specs, closed):
-    assert is_closed_by([{"spec": spec} for spec in specs], {"app": "prometheus"}) is closed
 
 
 @pytest.mark.parametrize(
