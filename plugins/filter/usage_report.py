@@ -62,6 +62,7 @@ _value:
     - C(table) is a list of lines; C(csv), C(json), C(html) and C(focus) are texts.
     - C(focus) has the charges in the columns of the FinOps Open Cost and Usage Specification; it is empty without
       prices.
+    - C(artifact) has the sums, and the rows with the most tokens, for what keeps a job's results.
     - C(by_namespace) has the files for each namespace, each with its C(name) and C(text), if they were asked for.
   type: dict
 """
@@ -103,11 +104,17 @@ def usage_report(
     statuses = _budgets.budget_statuses(report, wanted)
     unsaid = [_budgets.NO_MONTH] if wanted and _budgets.elapsed_share(report) is None else []
     return {
-        "table": [*_report.report_table(report), *_budgets.budget_lines(statuses), *unsaid],
+        "table": [
+            *([f"cluster: {account} ({cluster})"] if cluster else []),
+            *_report.report_table(report),
+            *_budgets.budget_lines(statuses),
+            *unsaid,
+        ],
         "csv": _report.to_csv(report),
-        "json": _report.to_json(report, _budgets.budgets_as_json(statuses)),
+        "json": _report.to_json(report, _budgets.budgets_as_json(statuses), account),
         "html": _html.to_html(report, head, before, statuses),
         "focus": focus.to_focus_csv(report, account) if report.prices else "",
+        "artifact": _report.to_artifact(report),
         "by_namespace": [
             {"name": f"{_report.file_name(name)}.{kind}", "text": text}
             for name, part in parts.items()

@@ -7,17 +7,20 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 name: options
-short_description: The variables of a role, in the types that its argument specification gives them
+short_description: The variables of roles, in the types that their argument specifications give them
 version_added: 0.1.0
 author:
   - The aigateway.metering authors (@aigateway)
 description:
   - Ansible checks the variables of a role against its argument specification, and leaves them as they are. What comes
-    from C(-e name=value) or from a survey is text, and the text V(false) is true to a condition.
-  - This reads the variables of one of the collection's own roles, converts them, and is what the roles use.
+    from C(-e name=value) or from a survey is text, and the text V(false) is true to a condition. An unanswered question
+    of a survey gives an empty text.
+  - This reads the variables of the collection's own roles, converts them, and is what the roles and playbooks use. An
+    empty text is not set. A list may be a text with commas or lines. A relative path begins where the command was
+    given.
 options:
   _terms:
-    description: The role's name, and its entry point where that is not C(main).
+    description: The roles' names.
     type: list
     elements: str
     required: true
@@ -33,7 +36,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One dictionary, with the role's variables by name; one that is not set is none.
+  description:
+    - One dictionary, with the roles' variables by name; one that is not set has its default, or is none.
+    - Results that one role hands on to another (C(scrape_known), C(dashboard_known)) are not among them.
   type: list
   elements: dict
 """
@@ -44,39 +49,44 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleLookupError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import sidecar
+from ansible_collections.aigateway.metering.plugins.plugin_utils import _environment, _options
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Large, and nothing that a person gives.
+HANDED_ON = ("scrape_known", "dashboard_known")
 
 
 @cache
-def specification(role: str, entry: str) -> dict[str, dict[str, Any]]:
-    """The options of a role's entry point, as its argument_specs.yml has them."""
-    document = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
-    return dict(document["argument_specs"][entry]["options"])
+def specification(*roles: str) -> dict[str, dict[str, Any]]:
+    """The options of all entry points of roles, as their argument_specs.yml have them; the later role's go before."""
+    found: dict[str, dict[str, Any]] = {}
+    for role in roles:
+        document = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+        for entry in reversed(document["argument_specs"].values()):
+            found |= entry.get("options") or {}
+    return {name: option for name, option in found.items() if name not in HANDED_ON}
 
 
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, Any]]:
         del options
-        role, entry = [*terms, "main"][:2]
-        spec = specification(role, entry)
+        _environment.require_ansible()
+        spec = specification(*terms)
         given = {name: self._templar.template(variables[name]) for name in spec if name in (variables or {})}
-        result = ArgumentSpecValidator(spec).validate(given)
-        if result.error_messages:
-            raise AnsibleLookupError(
-                f"A variable of the role {role} has a value that it cannot have: {'; '.join(result.error_messages)}. "
-                "Nothing was changed. Next: correct it; what it takes is told by ansible-doc -t role "
-                f"aigateway.metering.{role}"
-            )
-        found = result.validated_parameters
-        if found.get("metering_gateways"):
-            try:
+        try:
+            found = _options.read_options(spec, given, _environment.directory_of_command())
+            if found.get("metering_gateways"):
                 found["metering_gateways"] = sidecar.scope_of(found["metering_gateways"])
-            except MeteringError as error:
-                raise AnsibleLookupError(str(error)) from error
+        except _options.OptionsError as error:
+            described = " ".join(f"aigateway.metering.{role}" for role in terms)
+            raise AnsibleLookupError(
+                f"{error}. Nothing was changed. Next: correct it; ansible-doc -t role {described} "
+                "shows what each variable may be"
+            ) from None
+        except MeteringError as error:
+            raise AnsibleLookupError(str(error)) from error
         return [found]

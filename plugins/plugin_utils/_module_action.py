@@ -28,6 +28,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import _progress
+from ._environment import directory_of_command, require_ansible
 from ._in_process import Call, load_worker, run_in_process
 
 __all__ = ["ModuleAction", "load_worker"]
@@ -66,6 +67,7 @@ class ModuleAction(ActionBase):
     """What does the module's work, loaded with the class; None where it cannot run here."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        require_ansible()
         result = super().run(tmp, task_vars)
         del tmp
         variables = dict(task_vars or {})
@@ -93,7 +95,7 @@ class ModuleAction(ActionBase):
                 continue
             if option in FILES and isinstance(value, str):
                 # From where the command was given, and not from where the playbook is.
-                value = os.path.join(os.environ.get("PWD", os.getcwd()), os.path.expanduser(value))
+                value = os.path.join(directory_of_command(), os.path.expanduser(value))
             found[option] = value
         return found
 
@@ -113,7 +115,9 @@ class ModuleAction(ActionBase):
         return found if isinstance(found, dict) else variables
 
     def _may_run_here(self, variables: dict[str, Any]) -> bool:
-        if not boolean(self._templar.template(variables.get(IN_PROCESS, True)), strict=False):
+        wanted = self._templar.template(variables.get(IN_PROCESS, True))
+        # A survey gives an empty text for what is not set.
+        if wanted != "" and not boolean(wanted, strict=False):
             return False
         interpreter = str(self._templar.template(self._variables_of_target(variables)[INTERPRETER]))
         # By their path: links to one Python may belong to different virtual environments.

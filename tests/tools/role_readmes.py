@@ -15,7 +15,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a role does, by its task file.
-FILES = {"main": "", **{name: f"tasks_from: {name}" for name in ("remove", "plan", "isolation")}}
+FILES = {
+    "main": "",
+    **{name: f"tasks_from: {name}" for name in ("remove", "plan", "isolation", "merge", "merge_files")},
+}
 
 
 def plain(text: str) -> str:

@@ -39,7 +39,16 @@ def test_the_documented_defaults_are_the_defaults(specs):
 
 @every_role
 def test_every_default_is_of_the_documented_type(specs):
-    types = {"str": str, "bool": bool, "int": int, "float": float, "list": list, "dict": dict, "raw": object}
+    types = {
+        "str": str,
+        "path": str,
+        "bool": bool,
+        "int": int,
+        "float": float,
+        "list": list,
+        "dict": dict,
+        "raw": object,
+    }
     options = options_of(specs)
     wrong = [
         name

@@ -19,6 +19,7 @@ import json
 from decimal import Decimal
 
 from ...module_utils import _calendar
+from .merged import CLUSTER
 from .prices import MILLION, Charge
 from .report import Report, Row
 
@@ -57,6 +58,8 @@ def _columns(report: Report, row: Row, charge: Charge, account: str, currency: s
     begins, ends = _billing_period(report)
     cost, rate = _number(charge.cost), _number(charge.per_million)
     model, namespace = said.pop("model", ""), said.pop("namespace", "")
+    # A namespace of the same name in another cluster is somebody else's.
+    sub_account = "/".join(filter(None, (said.get(CLUSTER, ""), namespace)))
     provider = said.pop("provider", "") or SERVICE
     tokens = charge.kind.replace("_", " ")
     sku = f"{model}/{charge.kind}"
@@ -102,7 +105,7 @@ def _columns(report: Report, row: Row, charge: Charge, account: str, currency: s
         "SkuMeter": f"{tokens.title()} Tokens",
         "SkuPriceDetails": _json({"x_Model": model, "x_TokenType": charge.kind}),
         "SkuPriceId": sku,
-        "SubAccountId": namespace,
+        "SubAccountId": sub_account,
         "SubAccountName": namespace,
         "Tags": _json(said),
         "x_Model": model,

@@ -105,7 +105,7 @@ def _page(report: Report, head: PageHead, before: Mapping[str, Any] | None) -> d
         "period": period,
         "about": _shown(head.about),
         "facts": _facts(head, f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {report.zone}"),
-        "sure": _sure(doubts, usage.get("doubtful_tokens", 0), usage["total"]),
+        "sure": _sure(doubts, usage.get("doubtful_tokens", 0), usage["total"], tuple(usage.get("missing") or ())),
         "doubts": doubts,
         "links": [*links, ("notes", "What to know")],
         "totals": _totals(report, whole, before),
@@ -163,8 +163,10 @@ def _facts(head: PageHead, period: str) -> list[tuple[str, str]]:
     return [(label, text) for label, text in found if text]
 
 
-def _sure(doubts: Sequence[str], tokens: int, total: int) -> str:
+def _sure(doubts: Sequence[str], tokens: int, total: int, missing: Sequence[str]) -> str:
     """How sure the numbers are, in a line."""
+    if missing:
+        return f"INCOMPLETE: what {', '.join(map(_shown, missing))} has used is in no sum of this page."
     if not doubts:
         return "Nothing is in doubt: these are all tokens of the period."
     number = f"{len(doubts)} {'doubt' if len(doubts) == 1 else 'doubts'}"

@@ -30,6 +30,8 @@ from ...module_utils._prometheus.token_types import PARTS, TYPES
 from ...module_utils._tables import in_columns
 from .prices import Charge, Price, PriceList
 
+# AWX keeps the artifacts of a job in its database, and hands them to the next.
+ARTIFACT_ROWS = 50
 # What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -317,6 +319,20 @@ def notes(report: Report) -> list[str]:
     return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
 
 
+def to_artifact(report: Report) -> dict[str, Any]:
+    """What a job keeps of a report: its sums, and the rows with the most tokens. The files have all of it."""
+    most = sorted(report.rows, key=lambda row: (-row.total, row.key))
+    return {
+        **{name: report.usage[name] for name in ("start", "end", "requests", "tokens", "total")},
+        **({"amount": money_text(report.amount), "currency": report.prices.currency} if report.prices else {}),
+        "rows": [dict(zip(report.by, row.key, strict=True)) | {"total": row.total} for row in most[:ARTIFACT_ROWS]],
+        "rows_left_out": len(most[ARTIFACT_ROWS:]),
+        "doubts": len(report.usage["doubts"]),
+        "doubtful_tokens": report.usage.get("doubtful_tokens") or 0,
+        "missing": sorted(report.usage.get("missing") or ()),
+    }
+
+
 def cell(text: str) -> str:
     """A text as a cell that no spreadsheet runs."""
     return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text
@@ -336,9 +352,16 @@ def to_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = ()) -> str:
-    """The whole report as JSON; amounts are texts, because a number of JSON may become a binary float."""
+def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = (), account: str = "") -> str:
+    """The whole report as JSON; amounts are texts, because a number of JSON may become a binary float.
+
+    Args:
+        report: the report.
+        budgets: what became of budgets.
+        account: what the billing account is called; reports of several clusters are merged under these names.
+    """
     document = {
+        "account": account,
         "start": report.usage["start"],
         "end": report.usage["end"],
         "by": list(report.by),
@@ -356,10 +379,14 @@ def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = ()) -> str:
         "days": [dict(day) for day in report.usage["days"]],
         "requests": report.usage["requests"],
         "tokens": report.usage["tokens"],
+        "beside": report.usage.get("beside") or {},
         "total": report.usage["total"],
         **({"amount": money_text(report.amount), "currency": report.prices.currency} if report.prices else {}),
         "unpriced": list(report.unpriced),
         "doubts": list(report.usage["doubts"]),
+        "doubtful_tokens": report.usage.get("doubtful_tokens") or 0,
+        "missing": dict(report.usage.get("missing") or {}),
+        **({"clusters": list(report.usage["clusters"])} if "clusters" in report.usage else {}),
         **({"budgets": list(budgets)} if budgets else {}),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

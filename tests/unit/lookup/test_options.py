@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import os
 import pathlib
 import re
 
 import pytest
-import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.aigateway.metering.plugins.lookup.options import LookupModule
+from ansible_collections.aigateway.metering.plugins.lookup.options import LookupModule, specification
 
 ROOT = pathlib.Path(__file__).parents[3]
-CONVERTED = {"bool", "int", "float", "list"}
 
 
 def options(role, **variables):
@@ -53,25 +54,131 @@ def test_the_default_stands_for_what_is_not_given():
     assert options("chargeback")["chargeback_divisor"] == 1_000_000
 
 
-def typed_variables():
-    found = set()
-    for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
-            found |= {name for name, own in (entry.get("options") or {}).items() if own["type"] in CONVERTED}
-    return found
+# -- every variable of every role, as a survey gives it ----------------------------------------------------------------
+
+ROLES = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
+EVERY = [(role, name, option) for role in ROLES for name, option in specification(role).items()]
+GOOD = {"bool": ("true", True), "int": (" 7 ", 7), "float": ("0.5", 0.5), "dict": ("a: b", {"a": "b"})}
+BAD = {"bool": "maybe", "int": "7.5", "float": "half", "dict": "no map"}
+every_variable = pytest.mark.parametrize(
+    ("role", "name", "option"), EVERY, ids=[f"{role} {name}" for role, name, dummy in EVERY]
+)
+
+
+def with_required(role, **variables):
+    """The variables, and a value for each that a role requires."""
+    return {name: "x" for name, option in specification(role).items() if option.get("required")} | variables
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", None, [""]], ids=repr)
+@every_variable
+def test_an_unanswered_question_is_not_set(role, name, option, nothing):
+    if option.get("required"):
+        with pytest.raises(AnsibleLookupError, match=f"{name} is not set"):
+            options(role, **with_required(role, **{name: nothing}))
+    else:
+        expected = {"list": [], "dict": {}}.get(option["type"])
+        assert options(role, **with_required(role, **{name: nothing}))[name] == option.get("default", expected)
+
+
+@every_variable
+def test_a_text_becomes_what_it_says(role, name, option):
+    kind = option["type"]
+    chosen = option.get("choices", ["a/b", "c/d"])
+    if kind == "list":
+        items = ["0.1", "2"] if option["elements"] == "float" else list(filter(None, chosen))[:2]
+        for text in (", ".join(items), "\r\n".join(items), json.dumps(items), "- " + "\n- ".join(items)):
+            found = options(role, **with_required(role, **{name: text}))[name]
+            wanted = [0.1, 2.0] if option["elements"] == "float" else items
+            assert [str(it).removeprefix(f"{os.getcwd()}/") for it in found] == list(map(str, wanted))
+        return
+    word = next(filter(None, chosen))
+    text, wanted = GOOD.get(kind, (word, word))
+    found = options(role, **with_required(role, **{name: text}))[name]
+    assert found == (f"{os.getcwd()}/{wanted}" if kind == "path" else wanted)
+
+
+@every_variable
+def test_what_is_no_such_thing_is_told_by_its_name(role, name, option):
+    if "choices" in option:
+        wrong = "no-choice"
+    elif option["type"] in BAD:
+        wrong = BAD[option["type"]]
+    elif option["type"] == "list":
+        wrong = {"a": "map"} if option["elements"] != "float" else "much"
+    elif option["type"] == "raw":
+        return
+    else:
+        wrong = ["a", "list"]
+    with pytest.raises(AnsibleLookupError) as caught:
+        options(role, **with_required(role, **{name: wrong}))
+    told = str(caught.value)
+    assert f"{name} is " in told
+    assert "Nothing was changed. Next: " in told
+    assert ("no map" in told) == (option["type"] == "dict" and not option.get("no_log"))
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    with pytest.raises(AnsibleLookupError, match="labels_restart.*labels_method"):
+        options("labels", labels_restart="maybe", labels_method="magic")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('{"cluster": "a", "zone": "b"}', {"cluster": "a", "zone": "b"}),
+        ("cluster: a\nzone: b", {"cluster": "a", "zone": "b"}),
+        ("{cluster: a, zone: b}", {"cluster": "a", "zone": "b"}),
+        ("cluster=a,zone=b", {"cluster": "a", "zone": "b"}),
+        ("cluster = a\nzone=b=c", {"cluster": "a", "zone": "b=c"}),
+        ("version: 1.10\nshown: on", {"version": "1.10", "shown": "on"}),
+    ],
+)
+def test_a_map_is_taken_as_json_as_yaml_and_as_words(text, wanted):
+    assert options("report", report_matchers=text)["report_matchers"] == wanted
+
+
+def test_a_day_that_yaml_has_read_stays_a_text():
+    assert options("report", report_from=datetime.date(2026, 11, 1))["report_from"] == "2026-11-01"
+
+
+def test_a_path_begins_where_the_command_was_given():
+    found = options("check", check_report="drifts.json")
+    assert found["check_report"] == f"{os.getcwd()}/drifts.json"
+
+
+@pytest.mark.parametrize("path", ["/tmp/drifts.json", "~/drifts.json"])
+def test_a_path_from_a_root_stays(path):
+    assert options("check", check_report=path)["check_report"] == path
+
+
+def test_a_secret_is_in_no_error():
+    with pytest.raises(AnsibleLookupError) as caught:
+        options("scrape", scrape_api="token a-secret-word")
+    assert "scrape_api" in str(caught.value)
+    assert "a-secret-word" not in str(caught.value)
+
+
+def test_a_variable_of_several_roles_has_one_default():
+    defaults: dict[str, set[str]] = {}
+    for role in ROLES:
+        for name, option in specification(role).items():
+            if "default" in option:
+                defaults.setdefault(name, set()).add(repr(option["default"]))
+    assert {name: found for name, found in defaults.items() if len(found) > 1} == {}
 
 
 FILES = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_task_decides_by_a_variable_that_was_not_converted(path):
-    """It may hand one on to a module of ours, which converts, or take it from what the lookup has converted."""
-    handed_on = re.compile(r"\s*-?\s*\w+: (\"\{\{ \w+( \| default\([^|]*\))? \}\}\"|true|false)$")
+def test_no_task_reads_a_variable_that_was_not_converted(path):
+    names = {name for dummy, name, option in EVERY}
     wrong = [
         line.strip()
         for line in path.read_text(encoding="utf-8").splitlines()
-        for name in typed_variables()
-        if re.search(rf"(?<![\w.'])({name})(?!\w)", line) and not handed_on.match(line)
+        for expression in re.findall(r"\{\{.*|\bwhen: .*|\bthat: .*|\{%.*", line)
+        for word in re.findall(r"(?<![\w.'])[a-z_]+(?![\w(=])", re.sub(r"'[^']*'", "", expression))
+        if word in names and not line.strip().startswith("#")
     ]
     assert wrong == []

@@ -1,0 +1,174 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+"""One usage out of those of several clusters, with the cluster as its first field.
+
+What is merged is merged again in the same way: the slices of a job, and then their reports.
+Pure: no input or output, no Ansible, no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...module_utils._errors import MeteringError
+from ...module_utils._lists import words_of
+
+CLUSTER = "cluster"
+# What one usage has, and another has to have as well.
+SHARED = ("start", "end")
+
+
+def merge_usages(
+    documents: Sequence[Mapping[str, Any]], missing: Mapping[str, str], *, incomplete: bool = False
+) -> dict[str, Any]:
+    """The usage of several clusters as one, in the form of the result of token_usage_info.
+
+    Args:
+        documents: results of token_usage_info, each with its `account`, the cluster's name; or reports as JSON.
+        missing: by the names of clusters that could not be read, why.
+        incomplete: whether it is made although some are missing; the first doubts then name these.
+
+    Raises:
+        MeteringError: a cluster is missing, or is there twice; periods or fields differ; there is none at all.
+    """
+    clusters = [name for document in documents for name in _clusters(document)]
+    known_missing = [missing, *(document.get("missing") or {} for document in documents)]
+    # What one slice of a job could not read, another may have.
+    absent = {name: why for part in known_missing for name, why in part.items() if name not in clusters}
+    _require_all(documents, absent, incomplete=incomplete)
+    first = documents[0]
+    by = _fields(first)
+    for document in documents:
+        _require_like(first, document)
+    _refuse_doubles(clusters)
+    usage: dict[str, Any] = {
+        **{name: first[name] for name in SHARED},
+        "by": [CLUSTER, *by],
+        "rows": [row for document in documents for row in _rows(document)],
+        "days": _days(documents),
+        "tokens": _added([document["tokens"] for document in documents]),
+        "beside": _added([document.get("beside") or {} for document in documents]),
+        **{name: sum(document[name] for document in documents) for name in ("total", "requests")},
+        "doubtful_tokens": sum(document.get("doubtful_tokens") or 0 for document in documents),
+        "doubts": [
+            *(f"INCOMPLETE: the cluster {name} was not read, and is in no sum. {why}" for name, why in absent.items()),
+            *(text for document in documents for text in _doubts(document)),
+        ],
+        "missing": absent,
+        "clusters": clusters,
+    }
+    return usage
+
+
+def parse_report(text: str, name: str) -> dict[str, Any]:
+    """A report as report.yml has written it as JSON.
+
+    Args:
+        text: the JSON.
+        name: of the file, for the error.
+
+    Raises:
+        MeteringError: it is something else.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    wanted = {*SHARED, "account", "by", "rows", "days", "tokens", "total", "requests", "doubts"}
+    if not isinstance(document, dict) or not wanted <= set(document):
+        raise MeteringError(
+            f"{name} is not a report that report.yml has written as JSON.",
+            "Its tokens would be in no sum.",
+            "name the JSON files alone in report_merge_from, such as slices/*.json.",
+        )
+    return document
+
+
+def _require_all(documents: Sequence[Mapping[str, Any]], absent: Mapping[str, str], *, incomplete: bool) -> None:
+    if not documents:
+        raise MeteringError(
+            "No report of a cluster could be read.",
+            "There is nothing to merge.",
+            "act on the failures above, or correct report_merge_from.",
+        )
+    if absent and not incomplete:
+        raise MeteringError(
+            "Not all clusters were read. " + " ".join(f"{name}: {why}" for name, why in absent.items()),
+            "A bill without them would be too low, so none was made.",
+            "run this again when they can be read, or add -e report_incomplete=true: the bill then says what it lacks.",
+        )
+
+
+def _require_like(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    for name, one, two in (
+        *((name, first[name], other[name]) for name in SHARED),
+        ("by", _fields(first), _fields(other)),
+        ("price list", first.get("price_list_digest", ""), other.get("price_list_digest", "")),
+    ):
+        if one != two:
+            raise MeteringError(
+                f"The reports of {first['account']} and {other['account']} differ in {name}: {one} and {two}.",
+                "One bill has one period, one set of fields and one price list.",
+                "set report_period, report_zone, report_by and report_prices for all clusters alike.",
+            )
+
+
+def _is_merged(document: Mapping[str, Any]) -> bool:
+    return CLUSTER in words_of(document["by"])
+
+
+def _fields(document: Mapping[str, Any]) -> list[str]:
+    return [name for name in words_of(document["by"]) if name != CLUSTER]
+
+
+def _rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    own = {} if _is_merged(document) else {CLUSTER: document["account"]}
+    return [{**row, **own} for row in document["rows"]]
+
+
+def _doubts(document: Mapping[str, Any]) -> list[str]:
+    if _is_merged(document):
+        return [text for text in document["doubts"] if not text.startswith("INCOMPLETE: ")]
+    return [f"{document['account']}: {text}" for text in document["doubts"]]
+
+
+def _clusters(document: Mapping[str, Any]) -> list[str]:
+    return list(document["clusters"]) if _is_merged(document) else [document["account"]]
+
+
+def _refuse_doubles(clusters: Sequence[str]) -> None:
+    for name in sorted(set(clusters)):
+        if clusters.count(name) > 1:
+            raise MeteringError(
+                f"The cluster {name} is in two reports.",
+                "Its tokens would be billed twice.",
+                "give each cluster a name of its own (report_account, or the host's name), or name each file once.",
+            )
+
+
+def _days(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for document in documents:
+        for day in document["days"]:
+            found.setdefault(day["date"], []).append(day)
+    return [
+        {
+            "date": date,
+            **{name: _added([day.get(name) or {} for day in days]) for name in ("tokens", "beside")},
+            **{name: sum(day[name] for day in days) for name in ("total", "requests")},
+        }
+        for date, days in sorted(found.items())
+    ]
+
+
+def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in parts:
+        for kind, tokens in part.items():
+            found[kind] = found.get(kind, 0) + tokens
+    return found
