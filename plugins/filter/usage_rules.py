@@ -61,6 +61,12 @@ options:
     type: list
     elements: float
     default: [0.8, 1.0]
+  runbook:
+    description:
+      - The address of the page that says what to do about each alert, for its annotation C(runbook_url). The alert's
+        name in lower case is the anchor.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -107,6 +113,7 @@ def usage_rules(
     shares: Sequence[Any] = ("0.8", "1"),
     prices: str | None = None,
     today: str = "",
+    runbook: str = "",
 ) -> dict[str, Any]:
     for option, text in (("interval", interval), ("for", hold), ("window", window)):
         if not _durations.is_prometheus(text, may_be_none=option == "for"):
@@ -143,6 +150,7 @@ def usage_rules(
         budgets=[_month_budget(it, has_prices=rated is not None) for it in wanted],
         shares=list(map(_share, shares)),
         prices=rated,
+        runbook=runbook,
     )
 
 

@@ -82,10 +82,10 @@ class LookupModule(LookupBase):
             if found.get("metering_gateways"):
                 found["metering_gateways"] = sidecar.scope_of(found["metering_gateways"])
         except _options.OptionsError as error:
-            described = " ".join(f"aigateway.metering.{role}" for role in terms)
+            roles = [role for role in terms if set(error.names) & set(specification(role))]
             raise AnsibleLookupError(
-                f"{error}. Nothing was changed. Next: correct it; ansible-doc -t role {described} "
-                "shows what each variable may be"
+                f"{error}. Nothing was changed. Next: correct it; what it may be is shown by ansible-doc -t role "
+                + " ".join(f"aigateway.metering.{role}" for role in roles)
             ) from None
         except MeteringError as error:
             raise AnsibleLookupError(str(error)) from error

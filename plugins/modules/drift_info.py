@@ -19,7 +19,7 @@ description:
   - Lists what differs. Nothing is changed, and drifts do not fail the task; the playbook C(aigateway.metering.check)
     does that.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.controller

@@ -18,7 +18,7 @@ description:
   - Checks against them what a run would do with the given options. What would make the run fail is listed in
     RV(problems), what would make the bill wrong in RV(cautions). Nothing is changed.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.controller

@@ -22,7 +22,7 @@ description:
     and so that a sidecar that still emits a removed pair does not bring it back.
   - Running proxies keep their mapping until they are restarted; see M(aigateway.metering.proxy_rollout).
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.controller

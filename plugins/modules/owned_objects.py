@@ -18,7 +18,7 @@ description:
   - Programs that read such an object only when they start are restarted where their pods are older than its last
     change. So an interrupted run is finished by the next one, and a run without a change restarts nothing.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.requirements

@@ -23,7 +23,7 @@ description:
     then the most complete, then the oldest.
   - Ours is what carries the label C(app.kubernetes.io/managed-by=aigateway.metering), and nothing else.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.gateways

@@ -23,7 +23,7 @@ description:
   - Then returns the names under which the token metric is stored, and which mapped labels carry data.
   - It asserts, so it is not named C(_info). It changes nothing.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.controller

@@ -20,7 +20,7 @@ description:
   - A workload that is rolling already is waited for, not restarted again, so an interrupted run is finished by the
     next one, and two runs at once restart a workload once.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.controller

@@ -23,7 +23,7 @@ description:
   - The entrance isolates only who has no other way to the samples. A warning says where Prometheus itself can be asked.
   - kube-rbac-proxy remembers for up to five minutes that somebody was allowed.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.changing
   - aigateway.metering.common.prometheus

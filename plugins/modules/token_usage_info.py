@@ -25,7 +25,7 @@ description:
   - Doubts report what cannot be known. These are scrape gaps, pods that have ended after their last scrape, a period
     that begins before anything is stored, and tokens without a namespace.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.attributes.reading
   - aigateway.metering.common.prometheus

@@ -19,7 +19,7 @@ description:
   - A caller whose samples lack the namespace is named with the reason that was found.
   - The requests use up tokens. Nothing else is changed; in check mode nothing is sent.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - aigateway.metering.auth
   - aigateway.metering.attributes
   - aigateway.metering.common.controller
   - aigateway.metering.common.gateways

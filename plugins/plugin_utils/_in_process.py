@@ -118,7 +118,7 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
             given = _plain(call.arguments)
         except TypeError:  # what is no JSON cannot be handed to a module
             return None
-        arguments = _converted({**client.AUTH_ARG_SPEC, **worker.OPTIONS}, given)
+        arguments = _converted({**client.AUTH_OPTIONS, **worker.OPTIONS}, given)
         if arguments is None:
             return None
         try:

@@ -44,6 +44,7 @@ OF_CLUSTER = {
     "metering_api_key": "api_key",
     "metering_ca_cert": "ca_cert",
     "metering_validate_certs": "validate_certs",
+    "metering_in_cluster": "in_cluster",
 }
 FILES = ("kubeconfig", "ca_cert")
 INTERPRETER = "ansible_python_interpreter"

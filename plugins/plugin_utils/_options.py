@@ -50,19 +50,19 @@ def read_options(spec: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
         OptionsError: what cannot be converted, each by its name.
     """
     found: dict[str, Any] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name, option in spec.items():
         value = given.get(name)
         if _is_unset(value):
             if option.get("required"):
-                problems.append(f"{name} is not set")
+                problems[name] = f"{name} is not set"
             found[name] = option.get("default", EMPTY.get(option.get("type", "str")))
             continue
         try:
             found[name] = _converted(option, value, here)
         except ValueError as error:
             shown = "" if option.get("no_log") else f"{_shown(value)}, which is "
-            problems.append(f"{name} is {shown}not {error}")
+            problems[name] = f"{name} is {shown}not {error}"
     if problems:
         raise OptionsError(problems)
     return found
@@ -71,8 +71,9 @@ def read_options(spec: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
 class OptionsError(ValueError):
     """Variables that have no value that they may have."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(problems.values()))
+        self.names = tuple(problems)
 
 
 def _is_unset(value: Any) -> bool:

@@ -8,11 +8,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MAX_LINES = 20
 MAX_WIDTH = 160
+# Of what was found, however long the next command is.
+MIN_WIDTH = 60
 
 
 def _names(found: Sequence[str], none: str) -> str:
@@ -73,8 +75,9 @@ def summary_lines(
         f"dashboard: {dashboard}",
         f"isolation: {_isolation(gateway, entrance)}",
     ]
-    room = MAX_LINES - len(found) - 1
-    found += [_cut(f"caution: {text}") for text in gateway.get("cautions", [])[:room]]
+    found += caution_lines(
+        warnings_of([monitor, check, gateway, labels, rollout, entrance]), MAX_LINES - len(found) - 1
+    )
     found.append(f"next: {_next(check, rollout, failure, check_mode)}")
     return found
 
@@ -91,9 +94,32 @@ def _isolation(gateway: Mapping[str, Any], entrance: Mapping[str, Any]) -> str:
     return "none: whoever can query the data source sees every team's usage (dashboard_isolation)"
 
 
-def _cut(text: str) -> str:
-    """A line that is told in full elsewhere: cautions are warnings as well."""
-    return text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 3]}..."
+def warnings_of(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every warning of a run, each once.
+
+    Args:
+        results: results of modules, those with the gravest warnings first.
+    """
+    texts = (text for result in results for key in ("cautions", "warnings") for text in result.get(key) or ())
+    return list(dict.fromkeys(map(str, texts)))
+
+
+def caution_lines(warnings: Sequence[str], room: int) -> list[str]:
+    """A line for each warning, as far as there is room; the last then says how many there are besides."""
+    if len(warnings) <= room:
+        return [_shortened(text) for text in warnings]
+    shown = max(room - 1, 0)
+    more = f"caution: {len(warnings) - shown} more, all of them in the job's artifact metering_cautions and above"
+    return [*map(_shortened, warnings[:shown]), more]
+
+
+def _shortened(text: str) -> str:
+    """A warning as a line; its next command stays whole, whatever is left out of the rest."""
+    found, separator, command = " ".join(text.split()).partition(" Next: ")
+    # A sentence or two may be told in full.
+    room = max(MAX_WIDTH - len(separator) - len(command), MIN_WIDTH)
+    short = found if len(found) <= room else f"{found[: room - 3]}..."
+    return f"caution: {short}{separator}{command}"
 
 
 def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:

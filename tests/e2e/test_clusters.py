@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from harness.runs import Run
+from harness.inventory import play_hosts, recap
 from harness.stand import Stand
 from standlib import settings
 
@@ -46,23 +45,6 @@ def clusters(metered: Stand, tmp_path: Path) -> tuple[Stand, dict[str, dict[str,
     }
 
 
-def play(
-    stand: Stand, hosts: dict[str, dict[str, str]], directory: Path, playbook: str, *words: str, **more: Any
-) -> Run:
-    """A playbook over an inventory that says nothing but how each cluster is reached."""
-    inventory = directory / "clusters.json"
-    inventory.write_text(json.dumps({"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts}}))
-    # Nothing but the inventory may lead to a cluster.
-    environment = stand.environment(K8S_AUTH_KUBECONFIG=str(directory / "none"))
-    return stand.play(playbook, "-i", str(inventory), *words, environment=environment, metering_hosts="all", **more)
-
-
-def recap(run: Run) -> dict[str, str]:
-    """The end of each host."""
-    lines = run.output.rpartition("PLAY RECAP")[2].splitlines()[1:]
-    return {line.split()[0]: "failed" if "failed=0" not in line else "ok" for line in lines if line.strip()}
-
-
 @pytest.mark.parametrize(
     ("playbook", "words", "variables"),
     [
@@ -83,7 +65,7 @@ def test_each_host_has_its_cluster_and_one_that_is_not_reached_keeps_nobody_up(
     variables: dict[str, Any],
 ) -> None:
     stand, hosts = clusters
-    run = play(stand, hosts, tmp_path, playbook, *words, "-vvv", **variables)
+    run = play_hosts(stand, hosts, tmp_path, playbook, *words, "-vvv", **variables)
     assert run.code != 0
     assert recap(run) == {"file": "ok", "context": "ok", "token": "ok", "nowhere": "failed"}, run.output
     assert NOWHERE in run.text
@@ -96,7 +78,7 @@ def test_what_is_rendered_is_each_clusters_own(
 ) -> None:
     stand, hosts = clusters
     del hosts["nowhere"]
-    run = play(stand, hosts, tmp_path, "render", render_dir=str(tmp_path) + "/{{ inventory_hostname }}")
+    run = play_hosts(stand, hosts, tmp_path, "render", render_dir=str(tmp_path) + "/{{ inventory_hostname }}")
     assert run.code == 0, run.output
     found = {name: (tmp_path / name / "podmonitor.yaml").read_text() for name in hosts}
     assert len(set(found.values())) == 1

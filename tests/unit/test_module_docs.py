@@ -48,3 +48,22 @@ def test_there_are_two_examples_that_the_module_takes(name):
     given = [task.get(f"aigateway.metering.{name}") or {} for task in examples]
     assert len(examples) > 1
     assert [key for task in given for key in task if key not in options] == []
+
+
+def test_our_options_for_credentials_are_those_of_kubernetes_core():
+    """Its documentation is not there where it is not installed; its code reads them."""
+    from ansible_collections.aigateway.metering.plugins.doc_fragments.auth import ModuleDocFragment
+    from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import AUTH_OPTIONS
+
+    def shape(options: dict[str, Any]) -> dict[str, Any]:
+        """What an argument specification and its documentation have in common."""
+        return {
+            name: {
+                "type": option.get("type", "str"),
+                **{key: option[key] for key in ("aliases", "elements", "default") if key in option},
+                "options": shape(option.get("options", option.get("suboptions", {}))),
+            }
+            for name, option in options.items()
+        }
+
+    assert shape(yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]) == shape(AUTH_OPTIONS)

@@ -33,7 +33,10 @@ from .._errors import ConflictError, MeteringError, RefusedError
 from .._secrets import Secrets, check_address, without_credentials
 from .objects import name_of
 
-__all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "Cluster"]
+__all__ = ["AUTH_OPTIONS", "AnsibleK8SModule", "Cluster"]
+
+# kubernetes.core's own, and whether the credentials of the pod in which it runs may be used.
+AUTH_OPTIONS: dict[str, Any] = {**AUTH_ARG_SPEC, "in_cluster": {"type": "bool", "default": False}}
 
 # A verb, an API group, a resource (or a subresource, as pods/proxy) and a namespace, which is empty for every one.
 Permission: TypeAlias = tuple[str, str, str, str]
@@ -135,6 +138,46 @@ def _lighter(kind: str, item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
+# What kubernetes.core takes for enough; anything else, and it looks for a pod's credentials first. An option is given
+# as such, or in the environment, for some under their old names as well.
+_ADDRESS = ("host",)
+_SAYS_WHICH = (
+    (("kubeconfig",),),
+    (("context",),),
+    (_ADDRESS, ("api_key",)),
+    (_ADDRESS, ("username",), ("password",)),
+    (_ADDRESS, ("client_cert", "cert_file"), ("client_key", "key_file")),
+)
+
+
+def _is_given(module: AnsibleModule, *names: str) -> bool:
+    return any(module.params.get(name) or os.environ.get(f"K8S_AUTH_{name.upper()}") for name in names)
+
+
+def _refuse_pod_credentials(module: AnsibleModule) -> None:
+    """Refuse what kubernetes.core takes where nothing says which cluster is meant: the pod's own, if this is a pod.
+
+    Raises:
+        MeteringError: the pod's own credentials would be used.
+    """
+    if any(all(_is_given(module, *name) for name in names) for names in _SAYS_WHICH):
+        return
+    from kubernetes.client import Configuration
+    from kubernetes.config import ConfigException, load_incluster_config
+
+    own = Configuration()
+    try:
+        load_incluster_config(client_configuration=own)
+    except ConfigException:
+        return
+    raise MeteringError(
+        f"Nothing says which cluster is meant, and this runs in a pod: its credentials would be used, for {own.host}.",
+        "In a job of AWX that is the cluster on which AWX runs. In a pod, KUBECONFIG and ~/.kube/config are not read.",
+        "set metering_kubeconfig, or metering_host and metering_api_key (or K8S_AUTH_*). Where the pod's own "
+        "cluster is meant: -e metering_in_cluster=true",
+    )
+
+
 class Cluster:
     """One cluster, spoken to with the rights of whoever runs the module."""
 
@@ -145,6 +188,8 @@ class Cluster:
         host = module.params.get("host")
         if host and "@" in host:
             check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
+        if not module.params.get("in_cluster"):
+            _refuse_pod_credentials(module)
         # kubernetes.core asks for the server's version while it makes the client, and gives no time limit.
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(CONNECT_SECONDS)

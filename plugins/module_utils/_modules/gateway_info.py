@@ -336,21 +336,22 @@ def labels_and_cautions(
     states = label_states(controller, sidecars, samples, known)
     return {
         "labels": {label: dataclasses.asdict(state) for label, state in states.items()},
+        # The gravest first: what is not metered at all, what is lost, what nobody can bill, what is only to be known.
         "cautions": [
             *_cautions.unmetered_proxies([*unmetered, *reader.read_unused_sidecars(cluster, sidecars, samples)]),
-            *(writer.ignored_warning(controller, text) for text in controller.ignored),
-            *_cautions.newer_generation(controller.name, controller.version),
-            *_cautions.in_control_plane(routes, namespace),
-            *_cautions.without_costs(routes, configs),
             *_cautions.without_hooks(
                 envoy_gateway_configuration(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"
             ),
+            *map(str, silent.values()),
+            *_cautions.without_costs(routes, configs),
+            *cautions,
+            *(writer.ignored_warning(controller, text) for text in controller.ignored),
+            *_cautions.in_control_plane(routes, namespace),
+            *_cautions.array_claims(exposition.arrays(everything, mapping.values())),
             *_cautions.unset_headers(pairs, known),
             *_cautions.per_user(controller.pairs),
-            *_cautions.array_claims(exposition.arrays(everything, mapping.values())),
+            *_cautions.newer_generation(controller.name, controller.version),
             *_cautions.no_traffic(samples),
-            *map(str, silent.values()),
-            *cautions,
         ],
     }
 

@@ -16,7 +16,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .. import _secrets
 from .._errors import ConflictError, MeteringError
 from .._gateway import sidecar
-from .._kubernetes.client import AUTH_ARG_SPEC, AnsibleK8SModule, Cluster
+from .._kubernetes.client import AUTH_OPTIONS, AnsibleK8SModule, Cluster
 from .._lists import pairs_of, words_of
 
 ATTEMPTS = 5
@@ -111,7 +111,7 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
     """
     options = worker.OPTIONS
     module = AnsibleK8SModule(
-        module_class=module_class, argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True
+        module_class=module_class, argument_spec={**AUTH_OPTIONS, **options}, supports_check_mode=True
     )
     try:
         for own in (module.params, module.params.get("api") or {}):

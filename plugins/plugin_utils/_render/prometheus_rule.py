@@ -28,6 +28,8 @@ from .price_rules import RatedPrices
 NAMESPACE = _names.REQUIRED_PAIR[1]
 # How far back it is looked for what has gone.
 REMEMBERED = "1d"
+# Their samples have the namespace of the pod that they are about.
+ABOUT_PODS = {f"AIGateway{name}" for name in ("SidecarDown", "TokensNotStored", "ProxyUnmetered")}
 
 
 @dataclass(frozen=True)
@@ -298,6 +300,7 @@ def prometheus_rule(
     budgets: Sequence[MonthBudget] = (),
     shares: Sequence[Decimal] = (),
     prices: RatedPrices | None = None,
+    runbook: str = "",
 ) -> dict[str, Any]:
     """The PrometheusRule.
 
@@ -313,8 +316,18 @@ def prometheus_rule(
         budgets: those of tokens, and with prices those of money.
         shares: of a budget, at which an alert fires.
         prices: what the tokens of each model cost.
+        runbook: the address of the page that says what to do about each alert; none where it is empty.
     """
     stored = forms(metrics)
+    groups = [
+        {"name": "aigateway-metering.rates", "interval": interval, "rules": recorded(stored, ports, bounds.window)},
+        {
+            "name": "aigateway-metering.alerts",
+            "interval": interval,
+            "rules": alerts(stored, ports, identity, bounds, workloads),
+        },
+        *budget_groups(stored, ports, budgets, shares, bounds.hold, prices),
+    ]
     return {
         "apiVersion": COREOS,
         "kind": "PrometheusRule",
@@ -325,17 +338,25 @@ def prometheus_rule(
         },
         "spec": {
             "groups": [
-                {
-                    "name": "aigateway-metering.rates",
-                    "interval": interval,
-                    "rules": recorded(stored, ports, bounds.window),
-                },
-                {
-                    "name": "aigateway-metering.alerts",
-                    "interval": interval,
-                    "rules": alerts(stored, ports, identity, bounds, workloads),
-                },
-                *budget_groups(stored, ports, budgets, shares, bounds.hold, prices),
+                {**group, "rules": [_routed(rule, place["namespace"], runbook) for rule in group["rules"]]}
+                for group in groups
             ]
         },
+    }
+
+
+def _routed(rule: Mapping[str, Any], namespace: str, runbook: str) -> dict[str, Any]:
+    """A rule; if it is an alert, with a namespace to route it by, and with the place in the runbook.
+
+    The operator of Alertmanager routes by the label `namespace` alone: an AlertmanagerConfig is given the alerts of its
+    own. What is about no pod and no one's budget is for whoever has the rules.
+    """
+    if "alert" not in rule:
+        return dict(rule)
+    by_default = {} if rule["alert"] in ABOUT_PODS else {"namespace": namespace}
+    link = {"runbook_url": f"{runbook}#{rule['alert'].lower()}"} if runbook else {}
+    return {
+        **rule,
+        "labels": {**by_default, **rule.get("labels", {})},
+        "annotations": {**rule["annotations"], **link},
     }

@@ -119,7 +119,7 @@ def test_what_is_no_such_thing_is_told_by_its_name(role, name, option):
 
 
 def test_all_that_is_wrong_is_told_at_once():
-    with pytest.raises(AnsibleLookupError, match="labels_restart.*labels_method"):
+    with pytest.raises(AnsibleLookupError, match=r"labels_restart.*labels_method"):
         options("labels", labels_restart="maybe", labels_method="magic")
 
 

@@ -89,8 +89,34 @@ class TestHoweverMuchThereIsToSay:
 
 
 def test_a_caution_is_cut_to_a_line():
-    (said,) = [text for text in summary(gateway={"cautions": ["take care " * 60]}) if text.startswith("caution: ")]
+    said = line(summary(gateway={"cautions": ["take care " * 60]}), "caution: ")
     assert (len(said), said[-3:]) == (160, "...")
+
+
+@pytest.mark.parametrize("command", ["kubectl get pods", "kubectl get " + "pods " * 60], ids=["short", "long"])
+def test_the_next_command_of_a_caution_stays_whole(command):
+    said = line(summary(gateway={"cautions": [f"{'take care ' * 60} Next: {command.strip()}"]}), "caution: ")
+    assert said.startswith("take care take care")
+    assert said.endswith(f"... Next: {command.strip()}")
+
+
+def test_the_warnings_of_every_module_are_cautions_each_once():
+    said = summary(
+        gateway={"cautions": ["one"], "warnings": ["one"]},
+        labels={"warnings": ["Helm"]},
+        rollout={"warnings": ["a tail"]},
+        check={"warnings": ["twice"]},
+    )
+    found = [text.removeprefix("caution: ") for text in said if text.startswith("caution: ")]
+    # What is counted twice now goes before what may be lost one day.
+    assert found == ["twice", "one", "Helm", "a tail"]
+
+
+def test_how_many_more_cautions_there_are_is_said():
+    said = summary(gateway={"cautions": [f"number {count}" for count in range(30)]})
+    cautions = [text for text in said if text.startswith("caution: ")]
+    assert (len(said), cautions[0]) == (20, "caution: number 0")
+    assert cautions[-1].startswith(f"caution: {30 - len(cautions) + 1} more, ")
 
 
 @pytest.mark.parametrize(
