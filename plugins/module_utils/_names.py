@@ -126,6 +126,7 @@ TOTAL_TOKEN_TYPES = ("input", "output")
 # Cost Management's collection and display configurations: namespace and name.
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
+COST_MANAGEMENT_NAMESPACES = (CHARGEBACK_CONFIG[0], CHARGEBACK_DISPLAY[0])
 
 # A record of our rules whose labels say what else they record of a month: the currency of amounts, and of which units
 # namespaces have budgets. It is there in the first hour of a month as well, when nothing was used yet.

@@ -202,6 +202,22 @@ def test_the_shipped_roles_are_enough(cost_management: Stand, tmp_path: Any) -> 
     assert run.code == 0, run.output
 
 
+def test_an_account_without_them_is_told_all_that_it_lacks_and_the_file(cost_management: Stand, tmp_path: Any) -> None:
+    forget(cost_management)
+    (always,) = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    run = cost_management.play("chargeback", environment=cost_management.account(tmp_path, always["rules"]))
+    assert run.code != 0
+    for lacking in (
+        "create prometheusrules.monitoring.coreos.com in cpaas-system",
+        "create configmaps in cpaas-system",
+        "create configmaps in kube-public",
+        "delete pods in cpaas-system",
+    ):
+        assert lacking in run.text, run.output
+    assert "docs/rbac-chargeback.yml" in run.text
+    assert cost_management.get("prometheusrules", MONITORING) == []
+
+
 # --- budgets and prices -----------------------------------------------------------------------------------------------
 
 BUDGETS = """

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _names
 from .._errors import MeteringError
-from .client import Cluster, UnknownFieldsError
+from .client import Cluster, Permission, UnknownFieldsError
 from .objects import Object, name_of, without_absent, without_server_fields
 from .ownership import is_ours
 
@@ -39,6 +39,12 @@ HIDDEN = "(not shown)"
 def name_in_result(document: Object) -> str:
     """An object for a person: its kind, namespace and name."""
     return f"{document['kind']} {name_of(document)}"
+
+
+def permission_for(document: Object, verb: str) -> Permission:
+    """The permission to do something to an object."""
+    group = document["apiVersion"].rpartition("/")[0]
+    return verb, group, PLURALS[document["kind"]], document["metadata"].get("namespace", "")
 
 
 def read_object(cluster: Cluster, document: Object) -> Object | None:

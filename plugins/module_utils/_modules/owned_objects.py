@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _progress
 from .._errors import MeteringError, RefusedError
-from .._kubernetes.client import Cluster
+from .._kubernetes.client import Cluster, Permission
 from .._kubernetes.objects import Object, is_contained
 from .._kubernetes.owned import (
     change_to_diff,
@@ -23,12 +22,14 @@ from .._kubernetes.owned import (
     last_change,
     list_ours,
     name_in_result,
+    permission_for,
     read_object,
     refuse_foreign,
     rehearse_object,
     write_object,
 )
 from .._kubernetes.ownership import is_ours
+from . import rehearsal
 
 # The kinds that this module takes. Others that can be ours are made by the modules that know them.
 KINDS = ("ConfigMap", "PrometheusRule", "MonitorDashboard", "GrafanaDashboard", "PersesDashboard")
@@ -107,10 +108,11 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
     wanted = options["definitions"]
     there = [read_object(cluster, document) for document in wanted]
     refuse_foreign(wanted, there)
-    for document, found in zip(wanted, there, strict=True):
-        if not is_contained(document, found):
-            with contextlib.suppress(RefusedError):  # who only reads may still plan
-                rehearse_object(cluster, document, found)
+    differing = [pair for pair in zip(wanted, there, strict=True) if not is_contained(*pair)]
+    lacking = _rehearse_all(cluster, differing)
+    if not module.check_mode:  # who only reads may still plan
+        restarts = _restarts([pod for one, dummy in differing for pod in _readers(cluster, options["readers"], one)])
+        rehearsal.refuse([*lacking, *cluster.lacking(restarts)])
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
         name = name_in_result(document)
@@ -135,6 +137,22 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
     }
 
 
+def _rehearse_all(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]]) -> list[Permission]:
+    """Try all writes by a dry run: the permissions that are lacking."""
+    lacking = []
+    for document, found in differing:
+        try:
+            rehearse_object(cluster, document, found)
+        except RefusedError:
+            lacking.append(permission_for(document, "patch" if found else "create"))
+    return lacking
+
+
+def _restarts(pods: Sequence[Object]) -> list[Permission]:
+    """The permissions to have pods start again."""
+    return [("delete", "", "pods", own) for own in sorted({pod["metadata"]["namespace"] for pod in pods})]
+
+
 def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
     """Remove those of the objects that are ours; where one has no name, every one of its kind that has its labels."""
     found = []
@@ -147,6 +165,8 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
             found += list_ours(cluster, document["apiVersion"], document["kind"], labels)
     readers = [pod for document in found for pod in _readers(cluster, options["readers"], document)]
     if not module.check_mode:
+        deletions = dict.fromkeys(permission_for(document, "delete") for document in found)
+        rehearsal.refuse_lacking(cluster, [*deletions, *_restarts(readers)])
         for document in found:
             delete_object(cluster, document)
         _restart(cluster, options, readers)

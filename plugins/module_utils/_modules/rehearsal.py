@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import _names
 from .._errors import MeteringError, RefusedError
 from .._gateway import reader, writer
 from .._gateway.controller import Controller
@@ -140,6 +141,16 @@ def refuse(lacking: Sequence[Permission]) -> None:
         )
         raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",
-            "The run would stop half-way.",
-            "bind the ClusterRole of docs/rbac.yml to it, or run this as another.",
+            "The run would stop half-way. Nothing was changed.",
+            f"bind the roles of {' and '.join(sorted(set(map(_file_of, lacking))))} to it, or run this as another.",
         )
+
+
+def _file_of(permission: Permission) -> str:
+    """The file with the role that has a permission."""
+    verb, dummy, resource, namespace = permission
+    if resource == "prometheusrules" or (resource, verb) == ("pods", "delete"):
+        return "docs/rbac-chargeback.yml"
+    if resource == "configmaps":
+        return f"docs/rbac-{'chargeback' if namespace in _names.COST_MANAGEMENT_NAMESPACES else 'grafana'}.yml"
+    return "docs/rbac.yml"

@@ -28,7 +28,7 @@ def play_hosts(
         more: extra variables; `strategy` is Ansible's own.
     """
     directory.mkdir(exist_ok=True)
-    inventory = directory / "clusters.json"
+    inventory = directory.with_name(f"{directory.name}-clusters.json")
     inventory.write_text(json.dumps({"all": {"vars": {"ansible_connection": "local"}, "hosts": hosts}}))
     # Nothing but the inventory may lead to a cluster.
     own = {"K8S_AUTH_KUBECONFIG": str(directory / "none")}

@@ -77,7 +77,7 @@ def test_an_unanswered_question_is_not_set(role, name, option, nothing):
         with pytest.raises(AnsibleLookupError, match=f"{name} is not set"):
             options(role, **with_required(role, **{name: nothing}))
     else:
-        expected = {"list": [], "dict": {}}.get(option["type"])
+        expected: object = {"list": [], "dict": {}}.get(option["type"])
         assert options(role, **with_required(role, **{name: nothing}))[name] == option.get("default", expected)
 
 
@@ -100,6 +100,7 @@ def test_a_text_becomes_what_it_says(role, name, option):
 
 @every_variable
 def test_what_is_no_such_thing_is_told_by_its_name(role, name, option):
+    wrong: object
     if "choices" in option:
         wrong = "no-choice"
     elif option["type"] in BAD:
