@@ -1,7 +1,7 @@
 BIN := .venv/bin
 TIMED := bash tests/tools/timed.sh
 READY := .venv/.setup
-PARTS := setup lint test-unit sanity molecule test-stand
+PARTS := setup lint test-unit sanity galaxy molecule test-stand
 
 # Much of the time of stand tests is waiting. Each worker begins with tests that stand together, and then takes over what
 # another has not begun.
@@ -37,6 +37,9 @@ test-unit: $(READY) ## tests of the domain code: no cluster, below 30 s
 
 sanity: $(READY) ## ansible-test sanity
 	@$(TIMED) sanity bash tests/tools/sanity.sh
+
+galaxy: $(READY) ## what Galaxy would say of the built collection, and its documentation as HTML
+	@$(TIMED) galaxy bash tests/tools/galaxy.sh
 
 molecule: $(READY) ## the roles in their scenario, on the stand, which stays
 	@$(TIMED) molecule molecule test -s default

@@ -74,7 +74,6 @@ def specification(*roles: str) -> dict[str, dict[str, Any]]:
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, Any]]:
         del options
-        _environment.require_ansible()
         spec = specification(*terms)
         given = {name: self._templar.template(variables[name]) for name in spec if name in (variables or {})}
         try:

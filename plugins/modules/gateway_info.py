@@ -47,7 +47,8 @@ options:
     default: true
   method:
     description:
-      - As the option O(aigateway.metering.merge_metrics_attributes#module:method). With V(verify) something else sets
+      - As O(aigateway.metering.merge_metrics_attributes#module:method) of
+        M(aigateway.metering.merge_metrics_attributes). With V(verify) something else sets
         the flag, and the dry run covers only the record of the added pairs.
     type: str
     choices: [patch, verify]
@@ -61,15 +62,16 @@ options:
     type: dict
     suboptions:
       name:
-        description: As the option O(aigateway.metering.podmonitor_dedupe#module:name).
+        description: As O(aigateway.metering.podmonitor_dedupe#module:name) of M(aigateway.metering.podmonitor_dedupe).
         type: str
         default: ""
       interval:
-        description: As the option O(aigateway.metering.podmonitor_dedupe#module:interval).
+        description:
+          - As O(aigateway.metering.podmonitor_dedupe#module:interval) of M(aigateway.metering.podmonitor_dedupe).
         type: str
         default: 30s
       prune:
-        description: As the option O(aigateway.metering.podmonitor_dedupe#module:prune).
+        description: As O(aigateway.metering.podmonitor_dedupe#module:prune) of M(aigateway.metering.podmonitor_dedupe).
         type: str
         choices: [none, ours, all]
         default: ours

@@ -28,7 +28,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import _progress
-from ._environment import directory_of_command, require_ansible
+from ._environment import directory_of_command
 from ._in_process import Call, load_worker, run_in_process
 
 __all__ = ["ModuleAction", "load_worker"]
@@ -68,7 +68,6 @@ class ModuleAction(ActionBase):
     """What does the module's work, loaded with the class; None where it cannot run here."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        require_ansible()
         result = super().run(tmp, task_vars)
         del tmp
         variables = dict(task_vars or {})

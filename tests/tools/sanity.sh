@@ -21,7 +21,17 @@ cp -R .collections/ansible_collections/kubernetes/core "$work/ansible_collection
 
 # ansible-test fetches get-pip from a site that not every machine reaches. Its own virtual environments can have pip from
 # the Python that is there already; pip runs apart, because ansible-test loads this file with logging patched.
-pip_version=24.2 # what ansible-core 2.19 asks for (ansible_test/_internal/python_requirements.py)
+pip_version=$(python - <<'PYTHON'
+import pathlib
+import re
+
+import ansible_test
+
+# Which one, depends on the version of ansible-core.
+text = (pathlib.Path(ansible_test.__file__).parent / "_internal" / "python_requirements.py").read_text()
+print(re.search(r"pip='([\d.]+)'", text)[1])
+PYTHON
+)
 get_pip=$HOME/.ansible/test/cache/get_pip_${pip_version//./_}.py
 if [[ ! -e $get_pip ]]; then
     mkdir -p "$(dirname "$get_pip")"

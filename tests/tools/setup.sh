@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# The package that bundles kubernetes.core (6.2.0), for machines that reach PyPI but no Galaxy.
+# The package that bundles kubernetes.core (6.2.0) and awx.awx, for machines that reach PyPI but no Galaxy.
 ansible_package=ansible==12.3.0
 # This clone's own .venv may be first on the PATH, and is about to be removed: the Python behind it is meant.
 PATH=${PATH//"$PWD/.venv/bin:"/}
@@ -47,7 +47,8 @@ import zipfile
 
 wheel, target = sys.argv[1:]
 with zipfile.ZipFile(wheel) as archive:
-    wanted = [name for name in archive.namelist() if name.startswith("ansible_collections/kubernetes/core/")]
+    collections = ("ansible_collections/kubernetes/core/", "ansible_collections/awx/awx/")
+    wanted = [name for name in archive.namelist() if name.startswith(collections)]
     archive.extractall(target, wanted)
 PYTHON
 

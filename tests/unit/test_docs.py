@@ -2,14 +2,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the pages below docs/ name is there: tests, limits."""
+"""What the pages below docs/ name is there: tests, limits, other pages, also for who has only the built collection."""
 
 from __future__ import annotations
 
+import fnmatch
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "generations.md").read_text()
@@ -36,3 +39,47 @@ def test_every_limit_of_the_bill_is_shown_by_a_test(row):
         found = [path for folder in folders for path in (ROOT / "tests" / folder).rglob(file)]
         text = "".join(path.read_text() for path in found)
         assert f"def {test}(" in text, f"{test} is not in {file}"
+
+
+def shipped() -> list[str]:
+    """The files that the built collection has."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["build_ignore"]
+    return [
+        name
+        for name in names
+        if (ROOT / name).exists()
+        and not any(fnmatch.fnmatch(name, rule) or fnmatch.fnmatch(name, f"{rule}/*") for rule in ignored)
+    ]
+
+
+SHIPPED = shipped()
+PAGES = sorted(name for name in SHIPPED if name.endswith(".md"))
+
+
+def anchors_of(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_of_a_shipped_page_leads_to_a_shipped_file(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|href)="([^"]+)"', text)]
+    wrong = []
+    for link in links:
+        path, dummy, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / page).parent / path if path else ROOT / page
+        name = str(target.resolve().relative_to(ROOT))
+        if name not in SHIPPED or (anchor and anchor not in anchors_of(target.read_text(encoding="utf-8"))):
+            wrong.append(link)
+    assert wrong == []

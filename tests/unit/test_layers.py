@@ -30,7 +30,7 @@ SHARED = {
     f"module_utils._modules.{name}"
     for name in ("runner", "drift_findings", "rehearsal", "dashboard_providers", "entrance_plan")
 }
-FILES = sorted(path for path in PLUGINS.rglob("*.py") if "doc_fragments" not in path.parts)
+FILES = sorted(path for path in PLUGINS.rglob("*/*.py") if "doc_fragments" not in path.parts)
 
 
 def dotted(path: Path) -> str:
