@@ -44,6 +44,11 @@ options:
   budgets:
     description: Budgets as the text of a YAML file; see docs/accounting.md.
     type: str
+  department_from:
+    description:
+      - The departments of callers whose claim is an array of groups, by patterns of groups. The first pattern that
+        matches some group counts; V(*) in a department stands for what the V(*) at the end of its pattern has matched.
+    type: dict
   per_namespace:
     description: Whether there is a page and a CSV file for each namespace, with its own rows alone.
     type: bool
@@ -75,7 +80,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import budgets as _budgets
-from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus
+from ansible_collections.aigateway.metering.plugins.plugin_utils._report import departments, focus
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import html as _html
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import report as _report
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report.price_file import load_budgets, load_prices
@@ -92,9 +97,12 @@ def usage_report(
     before: Mapping[str, Any] | None = None,
     per_namespace: bool = False,
     budgets: str | None = None,
+    department_from: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     head = _html.PageHead(cluster, account, price_list)
     try:
+        usage = departments.map_departments(usage, department_from or {})
+        before = None if before is None else departments.map_departments(before, department_from or {})
         report = _report.build_report(usage, None if prices is None else load_prices(prices), zone)
         parts = _report.by_namespace(report) if per_namespace else {}
         wanted = () if budgets is None else load_budgets(budgets)

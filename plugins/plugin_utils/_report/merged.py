@@ -51,9 +51,7 @@ def merge_usages(
         "by": [CLUSTER, *by],
         "rows": [row for document in documents for row in _rows(document)],
         "days": _days(documents),
-        "tokens": _added([document["tokens"] for document in documents]),
-        "beside": _added([document.get("beside") or {} for document in documents]),
-        **{name: sum(document[name] for document in documents) for name in ("total", "requests")},
+        **_sums(documents),
         "doubtful_tokens": sum(document.get("doubtful_tokens") or 0 for document in documents),
         "doubts": [
             *(f"INCOMPLETE: the cluster {name} was not read, and is in no sum. {why}" for name, why in absent.items()),
@@ -156,14 +154,23 @@ def _days(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for document in documents:
         for day in document["days"]:
             found.setdefault(day["date"], []).append(day)
-    return [
-        {
-            "date": date,
-            **{name: _added([day.get(name) or {} for day in days]) for name in ("tokens", "beside")},
-            **{name: sum(day[name] for day in days) for name in ("total", "requests")},
-        }
-        for date, days in sorted(found.items())
-    ]
+    return [{"date": date, **_sums(days)} for date, days in sorted(found.items())]
+
+
+def add_rows(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of which each stands for other values of the fields `by`: those with the same are added up."""
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in by), []).append(row)
+    return [{**dict(zip(by, key, strict=True)), **_sums(same)} for key, same in sorted(found.items())]
+
+
+def _sums(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What rows, days or whole usages have together."""
+    return {
+        **{name: _added([part.get(name) or {} for part in parts]) for name in ("tokens", "beside")},
+        **{name: sum(part[name] for part in parts) for name in ("total", "requests")},
+    }
 
 
 def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
