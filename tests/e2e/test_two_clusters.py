@@ -165,7 +165,9 @@ def test_the_merged_bill_equals_both_ledgers(billed: Any, tmp_path: Path) -> Non
         "merge_reports", report_merge_from=str(tmp_path / "slices/*.json"), report_directory=str(tmp_path / "merged")
     )
     assert run.code == 0, run.output
-    assert (tmp_path / "merged/all-clusters.json").read_text() == (tmp_path / "all-clusters.json").read_text()
+    merged = json.loads((tmp_path / "merged/all-clusters.json").read_text())
+    # What was uncertain a moment ago may be known by now.
+    assert {**merged, "doubts": [], "doubtful_tokens": 0} == {**whole, "doubts": [], "doubtful_tokens": 0}
 
 
 def test_without_one_cluster_there_is_no_bill(pair: Pair, tmp_path: Path) -> None:

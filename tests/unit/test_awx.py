@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.awx import read_setup
 
 from ansible_collections.aigateway.metering.plugins.lookup.options import specification
 from ansible_collections.aigateway.metering.plugins.plugin_utils import _options
@@ -27,12 +28,7 @@ PLAYBOOK = re.compile(r"^\s*?-?\s*?(?:hosts|(ansible\.builtin\.)?import_playbook
 NO_PLAYBOOKS = {"roles", "tasks", "group_vars", "host_vars"}
 
 
-class Loader(yaml.SafeLoader):
-    """YAML with Ansible's mark for what is no template."""
-
-
-Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
-AWX = yaml.load((ROOT / "playbooks/vars/awx.yml").read_text(encoding="utf-8"), Loader)
+AWX = read_setup()
 QUESTIONS = [(template, item) for template in AWX["awx_job_templates"] for item in template["survey"]["spec"]]
 each_question = pytest.mark.parametrize(
     "question",

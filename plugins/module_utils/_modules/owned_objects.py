@@ -106,7 +106,7 @@ def _is_text(value: Any) -> bool:
 def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> dict[str, Any]:
     """Have every object there as it is given, and nothing running that has read another one."""
     wanted = options["definitions"]
-    there = [read_object(cluster, document) for document in wanted]
+    there = _read_all(cluster, options, check_mode=module.check_mode)
     refuse_foreign(wanted, there)
     differing = [pair for pair in zip(wanted, there, strict=True) if not is_contained(*pair)]
     lacking = _rehearse_all(cluster, differing)
@@ -135,6 +135,23 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
         "restarted": [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in restarted],
         "diff": {"before": before, "after": after},
     }
+
+
+def _read_all(cluster: Cluster, options: Mapping[str, Any], *, check_mode: bool) -> list[Object | None]:
+    """What there is of the objects.
+
+    Raises:
+        RefusedError: the account may not read some; what else it lacks for them is named as well.
+    """
+    wanted = options["definitions"]
+    try:
+        return [read_object(cluster, document) for document in wanted]
+    except RefusedError:
+        verbs = ("get",) if check_mode else ("get", "create", "patch")
+        needed = dict.fromkeys(permission_for(document, verb) for document in wanted for verb in verbs)
+        readers = [pod for document in wanted for pod in _readers(cluster, options["readers"], document)]
+        rehearsal.refuse_lacking(cluster, [*needed, *([] if check_mode else _restarts(readers))])
+        raise
 
 
 def _rehearse_all(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]]) -> list[Permission]:
