@@ -20,7 +20,8 @@ options:
     type: dict
     required: true
   prices:
-    description: A price list as the text of a YAML file; see docs/accounting.md. Nothing is priced without one.
+    description:
+      - A price list as the text of a YAML file; see docs/howto/prices-and-budgets.md. Nothing is priced without one.
     type: str
   zone:
     description: The time zone in which a day begins, and with it a price.
@@ -42,7 +43,7 @@ options:
     description: The result of M(aigateway.metering.token_usage_info) for the period before, for the page.
     type: dict
   budgets:
-    description: Budgets as the text of a YAML file; see docs/accounting.md.
+    description: Budgets as the text of a YAML file; see docs/howto/prices-and-budgets.md.
     type: str
   department_from:
     description:

@@ -18,14 +18,28 @@ from harness.runs import BIN, ROOT
 from harness.stand import Stand
 from standlib import binaries, images, platform, settings, tenants
 
-PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
+PAGES = sorted(page for page in (ROOT / "docs" / "howto").glob("*.md") if "```sh\n" in page.read_text())
 # Pages that start from a cluster that is metered already, with the defaults, as they say.
-METERED = {"chargeback", "nightly-audit", "removal"}
+METERED = {
+    "chargeback",
+    "gateway-upgrade",
+    "identity-providers",
+    "nightly-audit",
+    "prices-and-budgets",
+    "removal",
+    "report",
+}
 
 
 def commands(page: Path) -> str:
     """The shell blocks of a page, one after another."""
     return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE))
+
+
+def files(page: Path) -> dict[str, str]:
+    """The YAML blocks of a page that say in their first line which file they are."""
+    found = re.findall(r"^```yaml\n# ([\w-]+\.yml)\b.*?\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return dict(found)
 
 
 @pytest.fixture
@@ -59,6 +73,10 @@ def reader(stand: Stand, tmp_path: Path) -> dict[str, str]:
 def test_every_command_of_a_page_does_what_it_says(fresh: Stand, reader: dict[str, str], page: Path) -> None:
     if page.stem == "isolation":
         fresh.have_images(*images.ISOLATION)
+    for name, text in files(page).items():
+        # Those with credentials are there already.
+        if not (Path(reader["HOME"]) / name).exists():
+            (Path(reader["HOME"]) / name).write_text(text)
     if page.stem in METERED:
         assert fresh.site(scrape_interval="30s").code == 0
     try:

@@ -39,6 +39,7 @@ def launch(
     """A job as AWX runs it: the answers to the survey of its template, and the defaults of what is not answered."""
     survey = {item["variable"]: item["default"] for item in TEMPLATES[playbook]["survey"]["spec"]}
     environment = stand.environment()
+    (directory / "runner").mkdir()
     run = ansible_runner.run(
         private_data_dir=str(directory / "runner"),
         project_dir=str(ROOT),

@@ -11,6 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import messages
 import pytest
 import yaml
 
@@ -83,3 +84,14 @@ def test_a_link_of_a_shipped_page_leads_to_a_shipped_file(page):
         if name not in SHIPPED or (anchor and anchor not in anchors_of(target.read_text(encoding="utf-8"))):
             wrong.append(link)
     assert wrong == []
+
+
+def test_the_page_of_errors_has_every_error_of_the_code():
+    """`.venv/bin/python tests/tools/messages.py` writes it anew."""
+    assert messages.PAGE.read_text(encoding="utf-8") == messages.page()
+
+
+def test_errors_are_found_in_the_code():
+    found = list(messages.messages())
+    assert len(found) > 100
+    assert [found for found, why, command in found if not why.strip() or not command.strip()] == []

@@ -74,7 +74,7 @@ def budget_error(found: str) -> MeteringError:
     return MeteringError(
         f"The list of budgets is not valid: {found}.",
         "Nobody would be warned, or everybody.",
-        "correct it; docs/accounting.md has an example.",
+        "correct it; docs/howto/prices-and-budgets.md has an example.",
     )
 
 
