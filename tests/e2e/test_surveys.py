@@ -81,7 +81,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "scrape_require_samples": "no",
         "scrape_timeout": "180",
         "scrape_api": "",
-        "dashboard_providers": "auto, grafana",
+        "dashboard_providers": "auto, monitor",
     },
     "check": {"check_chargeback": "false", "check_timeout": "60", "check_report": ""},
     "report": {
