@@ -11,6 +11,8 @@ import re
 
 import pytest
 import yaml
+from standlib import images
+from standlib.progress import StandError
 
 STAND = pathlib.Path(__file__).parents[1] / "stand"
 VERSIONS = yaml.safe_load((STAND / "versions.yml").read_text(encoding="utf-8"))
@@ -60,3 +62,36 @@ def test_the_kubernetes_libraries_belong_to_the_kubernetes():
 
 def test_the_modules_ask_for_the_go_of_the_stand():
     assert re.findall(r"^go (\S+)$", GO_MOD, re.MULTILINE) == [str(VERSIONS["go"])]
+
+
+# -- other generations of the gateway ----------------------------------------------------------------------------------
+
+GENERATIONS = yaml.safe_load((STAND / "generations.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", GENERATIONS)
+def test_a_generation_is_that_of_its_gateway_and_says_all_its_versions(name):
+    assert set(GENERATIONS[name]) == {"ai_gateway", "envoy_gateway", "envoy"}
+    assert GENERATIONS[name]["ai_gateway"].startswith(f"{name}.")
+
+
+def test_images_of_a_generation_that_are_nowhere_are_named(monkeypatch):
+    monkeypatch.setattr(images, "GENERATION", "v0.4")
+    monkeypatch.setattr(images, "_inspect", lambda dummy: None)
+    monkeypatch.setattr(images, "_pull", lambda dummy: False)
+    with pytest.raises(StandError, match=r"GENERATION is v0\.4.*ai-gateway-controller.*unset GENERATION"):
+        images._require_published()
+
+
+def test_an_image_of_its_name_that_was_built_here_is_none_of_a_generation(monkeypatch):
+    pulled: list[str] = []
+
+    def pull(references):
+        pulled.extend(references)
+        return True
+
+    monkeypatch.setattr(images, "GENERATION", "v0.4")
+    monkeypatch.setattr(images, "_inspect", lambda dummy: {"Config": {"Labels": {images.KEY_LABEL: "built"}}})
+    monkeypatch.setattr(images, "_pull", pull)
+    images._require_published()
+    assert pulled == [image.reference for image in images.GATEWAY]

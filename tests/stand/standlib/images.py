@@ -18,7 +18,7 @@ from typing import Any
 
 from . import binaries, engine
 from .progress import StandError, Step, say, step
-from .settings import CACHE, STAND, VERSIONS
+from .settings import CACHE, GATEWAY_VERSIONS, GENERATION, STAND, VERSIONS
 
 KEY_LABEL = "aigateway.metering.stand/key"
 PULL_PROBE_SECONDS = 30
@@ -63,13 +63,13 @@ CONTROL_PLANE = [
     Image(f"registry.k8s.io/coredns/coredns:{VERSIONS['coredns']}", {"/coredns": "coredns"}, entrypoint=("/coredns",)),
     Image(f"registry.k8s.io/pause:{VERSIONS['pause']}", {"/pause": "pause"}, entrypoint=("/pause",)),
 ]
-ENVOY = f"docker.io/envoyproxy/envoy:distroless-v{VERSIONS['envoy']}"
+ENVOY = f"docker.io/envoyproxy/envoy:distroless-v{GATEWAY_VERSIONS['envoy']}"
 PYTHON = f"docker.io/library/python:{VERSIONS['python']}-slim-{VERSIONS['debian']}"
 PROMETHEUS = f"quay.io/prometheus/prometheus:{VERSIONS['prometheus']}"
 PROMETHEUS_OPERATOR = f"quay.io/prometheus-operator/prometheus-operator:{VERSIONS['prometheus_operator']}"
 CONFIG_RELOADER = f"quay.io/prometheus-operator/prometheus-config-reloader:{VERSIONS['prometheus_operator']}"
-ENVOY_GATEWAY = f"docker.io/envoyproxy/gateway:{VERSIONS['envoy_gateway']}"
-PLATFORM = [
+ENVOY_GATEWAY = f"docker.io/envoyproxy/gateway:{GATEWAY_VERSIONS['envoy_gateway']}"
+GATEWAY = [
     Image(
         ENVOY_GATEWAY,
         {"/usr/local/bin/envoy-gateway": "envoy-gateway"},
@@ -77,18 +77,21 @@ PLATFORM = [
         user=NONROOT,
     ),
     Image(
-        f"docker.io/envoyproxy/ai-gateway-controller:{VERSIONS['ai_gateway']}",
+        f"docker.io/envoyproxy/ai-gateway-controller:{GATEWAY_VERSIONS['ai_gateway']}",
         {"/app": "ai-gateway-controller"},
         entrypoint=("/app",),
         user=NONROOT,
     ),
     Image(
-        f"docker.io/envoyproxy/ai-gateway-extproc:{VERSIONS['ai_gateway']}",
+        f"docker.io/envoyproxy/ai-gateway-extproc:{GATEWAY_VERSIONS['ai_gateway']}",
         {"/app": "ai-gateway-extproc"},
         entrypoint=("/app",),
         user=NONROOT,
     ),
     Image(ENVOY, envoy=True, entrypoint=("/usr/local/bin/envoy",), user=NONROOT),
+]
+PLATFORM = [
+    *GATEWAY,
     Image(
         PROMETHEUS_OPERATOR,
         {"/bin/operator": "prometheus-operator"},
@@ -163,8 +166,26 @@ def ensure() -> bool:
         return False
     if not any(_label(image.reference) for image in PLATFORM) and _pull_all():
         return False
+    if GENERATION:
+        _require_published()
     _build_all()
     return True
+
+
+def _require_published() -> None:
+    """Have the images of a generation that cannot be built here.
+
+    Raises:
+        StandError: one is neither in the engine nor can be pulled.
+    """
+    # One that was built here under its name has another program in it.
+    absent = [image.reference for image in GATEWAY if not _inspect(image.reference) or _label(image.reference)]
+    if absent and not _pull(absent):
+        raise StandError(
+            f"GENERATION is {GENERATION}, and these images are neither in the engine nor can they be pulled: "
+            f"{', '.join(absent)}. Only the gateway of versions.yml can be built; load them (docker load), or unset "
+            "GENERATION"
+        )
 
 
 def ensure_more(images: Sequence[Image]) -> None:
@@ -193,10 +214,13 @@ def _have_all_pulled() -> bool:
 
 def _pull_all() -> bool:
     """Pull everything; False where the registries cannot be reached."""
-    references = [*(image.reference for image in PLATFORM), NODE]
+    return _pull([*(image.reference for image in PLATFORM), NODE])
+
+
+def _pull(references: Sequence[str]) -> bool:
     with step("pulling images") as current:
         for reference in references:
-            if _inspect(reference):
+            if _inspect(reference) and not GENERATION:
                 continue
             try:
                 subprocess.run(
@@ -208,7 +232,7 @@ def _pull_all() -> bool:
                 )
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as refused:
                 current.log.write_text(f"{reference}: {refused}\n{getattr(refused, 'stderr', '')}\n")
-                say(f"{reference} cannot be pulled here: building the images from package registries")
+                say(f"{reference} cannot be pulled here")
                 return False
     return True
 
@@ -228,7 +252,8 @@ def _node_key() -> str:
 
 
 def _build_all() -> None:
-    stale = [image for image in PLATFORM if _label(image.reference) != _key(image)]
+    buildable = [image for image in PLATFORM if not (GENERATION and image in GATEWAY)]
+    stale = [image for image in buildable if _label(image.reference) != _key(image)]
     stale_node = _label(NODE) != _node_key()
     if stale_node:
         stale += [image for image in CONTROL_PLANE if _label(image.reference) != _key(image)]

@@ -12,8 +12,8 @@ import yaml
 from . import binaries, images, tenants
 from .cluster import NODE_PORTS
 from .kube import Kubectl
-from .progress import Step, step
-from .settings import STAND, VERSIONS, kubeconfig
+from .progress import StandError, Step, step
+from .settings import CACHE, GATEWAY_VERSIONS, GENERATION, STAND, VERSIONS, kubeconfig
 
 GATEWAY_NAMESPACE = "envoy-gateway-system"
 MONITORING_NAMESPACE = "cpaas-system"
@@ -30,15 +30,9 @@ def install(cluster: str) -> None:
     install_monitoring(cluster)
     with step(f"gateway on {cluster}") as current:
         charts = ai_gateway / "manifests" / "charts"
-        _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", VERSIONS["ai_gateway"], {})
-        _helm(
-            current,
-            cluster,
-            "envoy-gateway",
-            envoy_gateway / "charts" / "gateway-helm",
-            VERSIONS["envoy_gateway"],
-            _envoy_gateway_values(ai_gateway),
-        )
+        _helm(current, cluster, "ai-gateway-crds", charts / "ai-gateway-crds-helm", "ai_gateway", {})
+        values = _envoy_gateway_values(ai_gateway)
+        _helm(current, cluster, "envoy-gateway", envoy_gateway / "charts" / "gateway-helm", "envoy_gateway", values)
         install_ai_gateway(current, cluster)
         kubectl.rollout(current, GATEWAY_NAMESPACE, "deployment/envoy-gateway", "deployment/ai-gateway-controller")
     with step(f"teams on {cluster}") as current:
@@ -117,7 +111,7 @@ def render(name: str, substitutions: dict[str, str]) -> str:
 def ai_gateway_chart(current: Step, directory: Path) -> Path:
     """The AI gateway's chart as an archive in a directory."""
     charts = binaries.module_directory("github.com/envoyproxy/ai-gateway") / "manifests" / "charts"
-    return _packaged(current, charts / "ai-gateway-helm", VERSIONS["ai_gateway"], directory)
+    return _archive(current, charts / "ai-gateway-helm", "ai_gateway", directory)
 
 
 def install_ai_gateway(current: Step, cluster: str) -> None:
@@ -132,10 +126,29 @@ def install_ai_gateway(current: Step, cluster: str) -> None:
         _upgrade(current, cluster, "ai-gateway", archive, values)
 
 
-def _helm(current: Step, cluster: str, release: str, chart: Path, version: str, values: dict) -> None:
-    """Install or upgrade one chart out of a Go module's source, under its released version."""
+def _helm(current: Step, cluster: str, release: str, chart: Path, program: str, values: dict) -> None:
+    """Install or upgrade one chart under its released version."""
     with tempfile.TemporaryDirectory() as temporary:
-        _upgrade(current, cluster, release, _packaged(current, chart, version, Path(temporary)), values)
+        _upgrade(current, cluster, release, _archive(current, chart, program, Path(temporary)), values)
+
+
+def _archive(current: Step, chart: Path, program: str, directory: Path) -> Path:
+    """A chart as an archive: out of a Go module's source, or for another generation as it was published."""
+    version = GATEWAY_VERSIONS[program]
+    if not GENERATION:
+        return _packaged(current, chart, version, directory)
+    archive = CACHE / "charts" / f"{chart.name}-{version}.tgz"
+    if not archive.exists():
+        source = f"oci://docker.io/envoyproxy/{chart.name}"
+        try:
+            current.run(
+                [binaries.tool("helm"), "pull", source, "--version", version, "--destination", str(archive.parent)]
+            )
+        except StandError as error:
+            raise StandError(
+                f"GENERATION is {GENERATION}, and its chart {source} {version} cannot be pulled, nor is it at {archive}"
+            ) from error
+    return archive
 
 
 def _packaged(current: Step, chart: Path, version: str, directory: Path) -> Path:

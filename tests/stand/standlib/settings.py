@@ -11,7 +11,16 @@ STAND = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aigateway-metering" / "stand"
 LOGS = CACHE / "logs"
 VERSIONS: dict[str, str] = yaml.safe_load((STAND / "versions.yml").read_text())
-DEFAULT_CLUSTER = "aigateway-metering"
+# A generation of the gateway whose published charts and images stand in place of those that can be built.
+GENERATION = os.environ.get("GENERATION", "")
+GENERATIONS: dict[str, dict[str, str]] = yaml.safe_load((STAND / "generations.yml").read_text())
+if GENERATION and GENERATION not in GENERATIONS:
+    raise SystemExit(f"GENERATION is {GENERATION}. tests/stand/generations.yml has {', '.join(GENERATIONS)}.")
+# Of the gateway, the versions on the stand; of everything else there is one.
+GATEWAY_VERSIONS = {name: VERSIONS[name] for name in ("ai_gateway", "envoy_gateway", "envoy")} | GENERATIONS.get(
+    GENERATION, {}
+)
+DEFAULT_CLUSTER = "-".join(filter(None, ("aigateway-metering", GENERATION)))
 
 
 def kubeconfig(cluster: str) -> Path:
