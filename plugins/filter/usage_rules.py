@@ -46,12 +46,13 @@ options:
     type: float
     default: 0.05
   budgets:
-    description: Budgets as the text of a YAML file; see docs/howto/prices-and-budgets.md. Those in money need O(prices).
+    description:
+      - Budgets as the text of a YAML file; see docs/howto/prices-and-budgets.md. Those in money need O(prices).
     type: str
   prices:
     description:
-      - A price list as the text of its file, or V(genai-prices); see docs/howto/prices-and-budgets.md. It is applied to the models
-        that are stored, which M(aigateway.metering.gateway_info) returns with its option C(models).
+      - A price list as the text of its file, or V(genai-prices); see docs/howto/prices-and-budgets.md. It is applied
+        to the models that are stored, which M(aigateway.metering.gateway_info) returns with its option C(models).
     type: str
   today:
     description: The day (as 2026-11-26) whose prices are taken of a list that has no days. It is needed for O(prices).

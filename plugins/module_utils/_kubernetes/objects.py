@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Object = Mapping[str, Any]
+JSON_PATCH = "application/json-patch+json"
 
 
 def name_of(document: Object) -> str:
@@ -56,3 +57,54 @@ def without_absent(document: Any) -> Any:
     if isinstance(document, dict):
         return {key: without_absent(value) for key, value in document.items() if value is not None}
     return [without_absent(item) for item in document] if isinstance(document, list) else document
+
+
+def is_applied(body: Any, found: Object, content_type: str = "application/json") -> bool:
+    """Whether an object has what a write of it was to leave.
+
+    Args:
+        body: that of the write: an object, or a patch.
+        found: the object as it is.
+        content_type: the kind of a patch.
+    """
+    if content_type == JSON_PATCH:
+        return all(_is_done(step, found) for step in body)
+    return _is_merged(_without_version(body), found)
+
+
+def _without_version(body: Object) -> dict[str, Any]:
+    """A body without the version that it was computed from, and other fields that only the API server writes."""
+    return {**without_server_fields(body), "metadata": without_server_fields(body.get("metadata") or {})}
+
+
+def _is_merged(wanted: Any, found: Any) -> bool:
+    """As is_contained(), but of lists of named objects, as of containers, only those that are wanted."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(
+            found.get(key) is None if value is None else key in found and _is_merged(value, found[key])
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, (list, tuple)) and isinstance(found, (list, tuple)):
+        if all(isinstance(item, Mapping) and "name" in item for item in [*wanted, *found]):
+            named = {item["name"]: item for item in found}
+            return all(item["name"] in named and _is_merged(item, named[item["name"]]) for item in wanted)
+        return len(wanted) == len(found) and all(map(_is_merged, wanted, found))
+    return bool(wanted == found)
+
+
+_ABSENT = object()
+
+
+def _is_done(step: Mapping[str, Any], found: Any) -> bool:
+    """Whether an object is as a step of a JSON patch leaves it."""
+    if step["op"] == "test":
+        return True
+    value: Any = found
+    for key in (part.replace("~1", "/").replace("~0", "~") for part in step["path"].split("/")[1:]):
+        if isinstance(value, Mapping):
+            value = value.get(key, _ABSENT)
+        elif isinstance(value, (list, tuple)) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            value = _ABSENT
+    return value is _ABSENT if step["op"] == "remove" else _is_merged(step["value"], value)

@@ -21,7 +21,7 @@ from .._gateway.sidecar import sidecars_of
 from .._isolation import certificate, entrance
 from .._isolation.entrance import Entrance, Upstream
 from .._kubernetes.client import Cluster, UnknownFieldsError
-from .._kubernetes.objects import Object, is_contained
+from .._kubernetes.objects import JSON_PATCH, Object, is_contained
 from .._kubernetes.owned import PLURALS, last_change, name_in_result, read_object, read_ours, refuse_foreign
 from .._kubernetes.ownership import is_ours
 from .._scrape import context
@@ -35,7 +35,6 @@ LABEL_IMAGE = "quay.io/prometheuscommunity/prom-label-proxy:v0.14.0"
 # With `-store` behind it, it has to be the name of a Service.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,55}[a-z0-9])?\Z")
 OPENSHIFT = ("security.openshift.io/v1", "securitycontextconstraints")
-JSON_PATCH = "application/json-patch+json"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .._isolation import entrance
 from .._isolation.entrance import Entrance
 from .._isolation.network_policies import is_closed_by
 from .._kubernetes.client import BehindError, Cluster
-from .._kubernetes.objects import Object, without_absent
+from .._kubernetes.objects import JSON_PATCH, Object, without_absent
 from .._kubernetes.owned import (
     PLURALS,
     change_to_diff,
@@ -32,7 +32,7 @@ from .._kubernetes.owned import (
 )
 from .._kubernetes.rollout_status import missing_in_rollout
 from .._scrape.scrapers import Scraper
-from .entrance_plan import JSON_PATCH, plan_entrance
+from .entrance_plan import plan_entrance
 from .runner import API_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {

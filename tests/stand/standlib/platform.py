@@ -12,7 +12,7 @@ import yaml
 from . import binaries, images, tenants
 from .cluster import NODE_PORTS
 from .kube import Kubectl
-from .progress import StandError, Step, step
+from .progress import StandError, Step, step, wait_until
 from .settings import CACHE, GATEWAY_VERSIONS, GENERATION, STAND, VERSIONS, kubeconfig
 
 GATEWAY_NAMESPACE = "envoy-gateway-system"
@@ -70,12 +70,20 @@ def install(cluster: str) -> None:
         kubectl.rollout(current, "upstream", "deployment/upstream")
         kubectl.rollout(current, MONITORING_NAMESPACE, "deployment/prometheus-operator")
         kubectl.wait(current, MONITORING_NAMESPACE, "Available", "prometheus/kube-prometheus-0")
+        # A proxy that began before the webhook was there has no sidecar, and is rolled for that a moment later.
+        wait_until("every proxy to have its sidecar", lambda: _all_have_sidecars(kubectl), 120)
         proxies = kubectl.get("deployments", GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy")
         kubectl.rollout(
             current,
             GATEWAY_NAMESPACE,
             *(f"deployment/{item['metadata']['name']}" for item in proxies),
         )
+
+
+def _all_have_sidecars(kubectl: Kubectl) -> bool:
+    pods = kubectl.get("pods", GATEWAY_NAMESPACE, labels="app.kubernetes.io/component=proxy")
+    named = [{item["name"] for item in pod["spec"].get("initContainers", ())} for pod in pods]
+    return bool(named) and all("ai-gateway-extproc" in names for names in named)
 
 
 def install_monitoring(cluster: str) -> None:

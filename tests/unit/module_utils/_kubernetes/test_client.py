@@ -16,9 +16,20 @@ from urllib3.exceptions import ReadTimeoutError
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, RefusedError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import client as _client
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.connection import Connection
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus import api
 from ansible_collections.aigateway.metering.plugins.module_utils._prometheus.api import NotLetInError
 from ansible_collections.aigateway.metering.plugins.module_utils._secrets import Secrets
+
+
+def cluster_with(client: Any) -> _client.Cluster:
+    """A cluster whose API server is a double."""
+    connection = object.__new__(Connection)
+    connection._client, connection.server, connection._secrets = client, "https://api", Secrets([])
+    connection._is_settled, connection._starting_until = True, 0.0
+    cluster = object.__new__(_client.Cluster)
+    cluster._connection, cluster._known_groups, cluster._discoveries = connection, {}, {}
+    return cluster
 
 
 class Hanging:
@@ -37,9 +48,8 @@ class Hanging:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_client.Cluster, Hanging]:
     monkeypatch.setattr("time.sleep", lambda dummy: None)
-    cluster, client = object.__new__(_client.Cluster), Hanging()
-    cluster._client, cluster.server, cluster._secrets = client, "https://api", Secrets([])
-    return cluster, client
+    client = Hanging()
+    return cluster_with(client), client
 
 
 def test_who_hangs_behind_the_api_server_is_named_and_not_the_api_server(hanging):
@@ -74,7 +84,7 @@ def test_an_api_server_that_hangs_is_named(hanging):
         pytest.param(b"", "Unprocessable Entity", id="none at all"),
     ],
 )
-def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
+def test_whoever_refuses_says_why_in_its_own_words(body, said):
     class Refusing:
         def request(self, *dummy: Any, **options: Any) -> None:
             del options
@@ -82,10 +92,7 @@ def test_whoever_refuses_says_why_in_its_own_words(monkeypatch, body, said):
             error.body = body
             raise DynamicApiError(error)
 
-    cluster = object.__new__(_client.Cluster)
-    monkeypatch.setattr(cluster, "_client", Refusing(), raising=False)
-    monkeypatch.setattr(cluster, "server", "https://api", raising=False)
-    monkeypatch.setattr(cluster, "_secrets", Secrets([]), raising=False)
+    cluster = cluster_with(Refusing())
     with pytest.raises(MeteringError, match=f"answered 422 .*: {said}"):
         cluster.service("monitoring/thanos-query:9090", "/api/v1/query", [], 15)
 
@@ -134,8 +141,7 @@ def test_who_did_not_answer_is_named(monkeypatch, case):
             raise DynamicApiError(error)
 
     monkeypatch.setattr("time.sleep", lambda dummy: None)
-    cluster = object.__new__(_client.Cluster)
-    cluster._client, cluster.server, cluster._secrets = Refusing(), "https://api", Secrets([])
+    cluster = cluster_with(Refusing())
     with pytest.raises(MeteringError, match=said) as refused:
         api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
     assert isinstance(refused.value, kind)
@@ -151,13 +157,12 @@ def test_a_pod_that_speaks_https_is_asked_so():
             asked.append(path)
             return type("Answer", (), {"data": b"{}"})
 
-    cluster = object.__new__(_client.Cluster)
-    cluster._client, cluster.server, cluster._secrets = Answering(), "https://api", Secrets([])
+    cluster = cluster_with(Answering())
     api.Pod(cluster, "monitoring", "p", 9090, "", "https").text("/api/v1/targets", [])
     assert asked == ["/api/v1/namespaces/monitoring/pods/https:p:9090/proxy/api/v1/targets"]
 
 
-def answering(status=200, body=b"{}"):
+def answering(status=200, body=b'{"metadata": {}}'):
     """A cluster whose API server answers each write so, and what it was asked."""
     asked = []
 
@@ -171,8 +176,7 @@ def answering(status=200, body=b"{}"):
                 raise DynamicApiError(error)
             return type("Answer", (), {"data": body})
 
-    cluster = object.__new__(_client.Cluster)
-    cluster._client, cluster.server, cluster._secrets = Client(), "https://api", Secrets([])
+    cluster = cluster_with(Client())
     return cluster, asked
 
 
@@ -186,8 +190,8 @@ def rehearsed(status=200, text=""):
 
 
 def test_a_rehearsal_changes_nothing_and_is_strict():
-    cluster, asked = answering(body=b'{"spec": {}}')
-    assert cluster.rehearse(cluster.create, "v1", "configmaps", OBJECT) == {"spec": {}}
+    cluster, asked = answering(body=b'{"metadata": {}}')
+    assert cluster.rehearse(cluster.create, "v1", "configmaps", OBJECT) == {"metadata": {}}
     cluster.rehearse(cluster.replace, "v1", "configmaps", OBJECT)
     cluster.rehearse(cluster.patch, "v1", "configmaps", OBJECT, {}, content_type="application/merge-patch+json")
     assert [query["dryRun"] for dummy, dummy_path, query in asked] == ["All"] * 3
@@ -213,8 +217,7 @@ def test_the_rehearsal_of_a_removal_removes_nothing():
             bodies.append(options["body"])
             return type("Answer", (), {"data": b"{}"})
 
-    cluster, dummy = answering()
-    cluster._client = Client()
+    cluster = cluster_with(Client())
     cluster.rehearse(cluster.delete, "v1", "configmaps", {"metadata": {**OBJECT["metadata"], "uid": "u"}})
     assert bodies == [{"preconditions": {"uid": "u"}, "dryRun": ["All"]}]
 
@@ -245,7 +248,7 @@ def test_what_the_api_server_would_refuse_is_told_before_anything_is_changed(sta
         rehearsed(status, text)
 
 
-def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema(monkeypatch):
+def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema():
     endpoint: Any = {"properties": {"portNumber": {}}}
     spec = {"properties": {"endpoints": {"items": endpoint}}}
     kind = {"group": "g", "version": "v1", "kind": "Monitor"}
@@ -253,8 +256,12 @@ def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema(monkeypatch):
         "a": {"x-kubernetes-group-version-kind": [kind], "properties": {"spec": spec}},
         "b": {"properties": {"x": {}}},
     }
-    cluster = object.__new__(_client.Cluster)
-    answer = json.dumps({"components": {"schemas": schemas}}).encode()
-    monkeypatch.setattr(cluster, "_checked", lambda *dummy: answer)
+
+    class Answering:
+        def request(self, *dummy: Any, **options: Any) -> Any:
+            del options
+            return type("Answer", (), {"data": json.dumps({"components": {"schemas": schemas}}).encode()})
+
+    cluster = cluster_with(Answering())
     found = [cluster.fields_of("g/v1", name) for name in ("Monitor", "Other")]
     assert found == [{"spec", "endpoints", "portNumber"}, None]

@@ -12,7 +12,7 @@ import pytest
 from kubernetes.config import incluster_config
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import client
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import connection
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def in_a_pod(monkeypatch, tmp_path):
 
 
 def refuse(**given):
-    client._refuse_pod_credentials(SimpleNamespace(params=given))
+    connection._refuse_pod_credentials(SimpleNamespace(params=given))
 
 
 @pytest.mark.usefixtures("in_a_pod")

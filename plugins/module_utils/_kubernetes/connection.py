@@ -1,0 +1,391 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this file is no interface; it may change in any release.
+
+"""Requests to one API server: how it is reached, what is asked again, and what an answer that is none means.
+
+All that we rely on of kubernetes.core stands in this file. Authentication is kubernetes.core's: the same parameters,
+the same K8S_AUTH_* variables, the same in-cluster default where it is allowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+from .. import _progress
+from .._errors import ConflictError, MeteringError, RefusedError
+from .._secrets import Secrets, check_address, without_credentials
+
+__all__ = ["AUTH_OPTIONS", "AnsibleK8SModule", "Connection", "Reply"]
+
+# kubernetes.core's own, and whether the credentials of the pod in which it runs may be used.
+AUTH_OPTIONS: dict[str, Any] = {**AUTH_ARG_SPEC, "in_cluster": {"type": "bool", "default": False}}
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+RETRIED = frozenset({429, 500, 502, 503, 504})
+ATTEMPTS = 4
+# As long as somebody asks to be left alone (Retry-After), up to this many seconds in all.
+PATIENCE_SECONDS = 60
+# So long an API server that has just started may not know its roles yet.
+STARTING_SECONDS = 10
+# Of an answer that is not what it has to be.
+SHOWN_CHARACTERS = 120
+
+
+@contextlib.contextmanager
+def clients_of_one_run() -> Iterator[None]:
+    """Let clients be made as in a new process, and remove what they leave in one that goes on.
+
+    The kubernetes client looks where its configuration is when it is imported, and takes the last configuration for
+    the next one's beginning. It removes its files with client keys when Python ends; a worker of Ansible's ends
+    otherwise. kubernetes.core keeps its clients, which need these files. Of that, only the default has a public way.
+    """
+    from kubernetes.client import Configuration
+    from kubernetes.config import kube_config
+
+    before = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ.get("KUBECONFIG", "~/.kube/config")
+    Configuration.set_default(None)
+    try:
+        yield
+    finally:
+        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = before
+        Configuration.set_default(None)
+        _forget_clients()
+        with contextlib.suppress(AttributeError):
+            kube_config._cleanup_temp_files()
+
+
+def _forget_clients() -> None:
+    """Have kubernetes.core make a client anew when it is asked for one."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
+
+        client._pool.clear()
+
+
+# What kubernetes.core takes for enough; anything else, and it looks for a pod's credentials first. An option is given
+# as such, or in the environment, for some under their old names as well.
+_ADDRESS = ("host",)
+_SAYS_WHICH = (
+    (("kubeconfig",),),
+    (("context",),),
+    (_ADDRESS, ("api_key",)),
+    (_ADDRESS, ("username",), ("password",)),
+    (_ADDRESS, ("client_cert", "cert_file"), ("client_key", "key_file")),
+)
+
+
+def _is_given(module: AnsibleModule, *names: str) -> bool:
+    return any(module.params.get(name) or os.environ.get(f"K8S_AUTH_{name.upper()}") for name in names)
+
+
+def _refuse_pod_credentials(module: AnsibleModule) -> None:
+    """Refuse what kubernetes.core takes where nothing says which cluster is meant: the pod's own, if this is a pod.
+
+    Raises:
+        MeteringError: the pod's own credentials would be used.
+    """
+    if any(all(_is_given(module, *name) for name in names) for names in _SAYS_WHICH):
+        return
+    from kubernetes.client import Configuration
+    from kubernetes.config import ConfigException, load_incluster_config
+
+    own = Configuration()
+    try:
+        load_incluster_config(client_configuration=own)
+    except ConfigException:
+        return
+    raise MeteringError(
+        f"Nothing says which cluster is meant, and this runs in a pod: its credentials would be used, for {own.host}.",
+        "In a job of AWX that is the cluster on which AWX runs. In a pod, KUBECONFIG and ~/.kube/config are not read.",
+        "set metering_kubeconfig, or metering_host and metering_api_key (or K8S_AUTH_*). Where the pod's own "
+        "cluster is meant: -e metering_in_cluster=true",
+    )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    body: bytes
+    lost: bool
+    """Whether the answer to the same request, sent before, was lost: that one may have been carried out."""
+
+
+class OwnWriteError(ConflictError):
+    """A conflict of a write that may have been carried out before, when its answer was lost."""
+
+
+class NoDocumentError(MeteringError):
+    """An answer that is no JSON of the API server, or of another kind than was asked for."""
+
+
+class Connection:
+    """One API server, spoken to with the rights of whoever runs the module."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self._secrets = Secrets.of(module.params)
+        self._is_settled = False
+        """Whether a refusal is a refusal: the API server knows its roles."""
+        self._starting_until = 0.0
+        host = module.params.get("host")
+        if host and "@" in host:
+            check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
+        if not module.params.get("in_cluster"):
+            _refuse_pod_credentials(module)
+        self._client = self._connected()
+        self.server: str = without_credentials(self._client.configuration.host)
+
+    def _connected(self) -> Any:
+        # kubernetes.core asks for the server's version while it makes the client, and gives no time limit.
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(CONNECT_SECONDS)
+        try:
+            client = get_api_client(self._module).client
+        except (CoreException, OSError, ValueError) as error:
+            raise self._unreachable("The cluster's address or credentials could not be read", error) from error
+        except Exception as error:
+            # The libraries behind the client have no common class of errors: urllib3's, the kubernetes client's.
+            raise self._unreachable("The cluster does not answer", error) from error
+        finally:
+            socket.setdefaulttimeout(before)
+        # urllib3 by itself tries each request three times more, in silence.
+        client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return client
+
+    def hide(self, text: str) -> str:
+        """Text that comes from outside, without what it repeats of this run's credentials."""
+        return self._secrets.hide(text)
+
+    def _unreachable(
+        self, found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
+    ) -> MeteringError:
+        return MeteringError(
+            f"{found}: {_in_one_line(error, self.hide)}.",
+            why,
+            "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Sequence[tuple[str, Any]] = (),
+        content_type: str = "application/json",
+        attempts: int = ATTEMPTS,
+        seconds: int = READ_SECONDS,
+    ) -> Reply:
+        """One request, which is sent again where nothing came back, or where the answer says so.
+
+        A write whose answer was lost meets itself when it is sent again; see `Reply.lost`.
+
+        Raises:
+            DynamicApiError: the answer is an error (an exception of the kubernetes client).
+            MeteringError: nothing came back.
+        """
+        from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
+
+        attempt, waited, renewed, lost = 0, 0.0, False, False
+        while True:
+            attempt += 1
+            try:
+                options = {"body": body, "query_params": list(query), "content_type": content_type}
+                timeout = (CONNECT_SECONDS, seconds)
+                answer = self._client.request(method, path, **options, serialize=False, _request_timeout=timeout)
+                return Reply(bytes(answer.data), lost)
+            except DynamicApiError as error:
+                error.metering_lost = lost
+                # What stands before the API server may have passed it on.
+                lost = lost or error.status >= 500
+                if error.status == 401 and not renewed and is_of_the_api_server(error):
+                    renewed = self._renew()
+                    if renewed:
+                        continue
+                pause, counts = self._pause_after(error, attempt, attempts, waited)
+                if not pause:
+                    raise
+                attempt -= not counts
+                _progress.tell(f"{path}: answered {error.status}, asking again in {pause:.0f} s")
+            except HTTPError as error:
+                lost = True
+                if attempt >= attempts:
+                    raise self._unreachable(
+                        f"The API server {self.server} can no longer be reached",
+                        error,
+                        "The changes made so far are kept. The next run finishes the work.",
+                    ) from error
+                pause = _pause(attempt)
+                _progress.tell(f"{path}: no answer ({type(error).__name__}), asking again")
+            waited += pause
+            time.sleep(pause)
+
+    def _pause_after(self, error: Any, attempt: int, attempts: int, waited: float) -> tuple[float, bool]:
+        """The seconds after which it is sent again, 0 for never; and whether that was an attempt."""
+        if error.status == 403 and is_of_the_api_server(error) and self._may_be_starting():
+            return 1.0, False
+        asked = seconds_to_wait(error)
+        if asked and waited + asked <= PATIENCE_SECONDS:
+            # Whoever says when to come back is there.
+            return asked, False
+        return (0.0 if attempt >= attempts or error.status not in RETRIED else _pause(attempt)), True
+
+    def _renew(self) -> bool:
+        """Make the client anew: what has expired may be read again, from a file or from a program of the kubeconfig."""
+        _forget_clients()
+        with contextlib.suppress(MeteringError):
+            self._client = self._connected()
+            return True
+        return False
+
+    def _may_be_starting(self) -> bool:
+        """Whether a refusal may be that of an API server that has only just started.
+
+        It then answers before it has read its roles, and `/readyz` says so. Where everybody is refused `/readyz`, too,
+        some seconds have to do.
+        """
+        from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
+
+        if self._is_settled:
+            return False
+        now = time.monotonic()
+        self._starting_until = self._starting_until or now + STARTING_SECONDS
+        try:
+            self._client.request("get", "/readyz", serialize=False, _request_timeout=(CONNECT_SECONDS, CONNECT_SECONDS))
+            self._is_settled = True
+        except (DynamicApiError, HTTPError):
+            self._is_settled = now >= self._starting_until
+        # It may have become ready since it refused.
+        return True
+
+    def checked(self, what: str, method: str, path: str, **arguments: Any) -> Reply | None:
+        """A request whose refusals are told in our words; None for a 404."""
+        from kubernetes.dynamic.exceptions import DynamicApiError
+
+        try:
+            return self.send(method, path, **arguments)
+        except DynamicApiError as error:
+            if error.status == 404:
+                return None
+            if error.status == 409:
+                raise (OwnWriteError if error.metering_lost else ConflictError)(str(error.reason)) from error
+            detail = explain(error, self.hide)
+            if error.status in (401, 403):
+                raise self.refused(what, method, detail, error.status) from error
+            raise MeteringError(
+                f"The API server {self.server} answered {error.status} to {method} {what}: {detail}.",
+                "The run cannot go on without it.",
+                "look at the object and at the API server's health, then run this again.",
+            ) from error
+
+    def refused(self, what: str, method: str, detail: str, status: int = 403) -> RefusedError:
+        """What is told of an answer 401 or 403."""
+        if status == 401:
+            return RefusedError(
+                f"The API server {self.server} does not accept the credentials of this account: {detail}.",
+                "They are wrong, or have expired.",
+                "renew them (log in again, or make a new token), and run this again: kubectl auth whoami",
+            )
+        return RefusedError(
+            f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
+            "The run needs that permission.",
+            "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+        )
+
+    def read(self, what: str, path: str, *needed: str, **arguments: Any) -> dict[str, Any] | None:
+        """A document of the API server; None for a 404. What is none is read again.
+
+        Args:
+            what: what is read, for an error.
+            path: where.
+            needed: the keys that it has to have.
+            arguments: those of send().
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            answer = self.checked(what, "get", path, **arguments)
+            if answer is None:
+                return None
+            try:
+                return self.document_of(answer, what, "get", *needed)
+            except NoDocumentError:
+                if attempt == ATTEMPTS:
+                    raise
+                _progress.tell(f"{path}: answered with something that is not JSON, asking again")
+                time.sleep(_pause(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def document_of(self, answer: Reply, what: str, method: str, *needed: str) -> dict[str, Any]:
+        """The document of an answer.
+
+        Raises:
+            NoDocumentError: a proxy has answered with its own page, or the answer broke off.
+        """
+        try:
+            found = json.loads(answer.body)
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and all(found.get(key) is not None for key in needed):
+            return found
+        shown = " ".join(self.hide(answer.body.decode("utf-8", "replace")).split())[:SHOWN_CHARACTERS]
+        raise NoDocumentError(
+            f"The API server {self.server} answered {method} {what} with something that is not "
+            f"{'its JSON' if found is None else 'such an object'}: {shown!r}.",
+            "Something between here and the API server may have answered in its place.",
+            "look at the proxies and load balancers before it: kubectl get --raw /version",
+        )
+
+
+def _pause(attempt: int) -> float:
+    return float(0.5 * 2 ** (attempt - 1))
+
+
+def seconds_to_wait(error: Any) -> float:
+    """The seconds after which somebody who answered with an error wants to be asked again; 0 where it does not say."""
+    headers = getattr(error, "headers", None) or {}
+    with contextlib.suppress(TypeError, ValueError):
+        return max(float(headers.get("Retry-After") or 0), 0.0)
+    return 0.0  # a date, which hardly anybody sends
+
+
+def is_of_the_api_server(error: Any) -> bool:
+    """Whether the API server itself has answered, and not what stands behind it."""
+    try:
+        return bool(json.loads(error.body)["kind"] == "Status")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def explain(error: Any, hide: Callable[[str], str]) -> str:
+    """The API server's own sentence out of an error, without the rest of the answer; or that of who is behind it."""
+    try:
+        answer = json.loads(error.body)
+        # Prometheus's API, reached through the API server, has its sentence there.
+        return hide(str(answer["message"] if "message" in answer else answer["error"])).rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
+        text = " ".join(hide(body).split())[:SHOWN_CHARACTERS]
+        return text if text.isprintable() and text else str(error.reason)
+
+
+def _in_one_line(error: Exception, hide: Callable[[str], str]) -> str:
+    """An error's own words, without the dumps that some libraries append to them."""
+    return " ".join(hide(str(error)).split("\nHTTP response headers", maxsplit=1)[0].split()).rstrip(".")
