@@ -24,6 +24,8 @@ class MeteringError(Exception):
 
     def __init__(self, found: str, why: str, command: str, **result: Any) -> None:
         super().__init__(f"{found} {why} Next: {command}")
+        self.is_moment = False
+        """Whether it may be over in a moment: somebody does not answer, or says that it cannot now."""
         self.found = found
         self.why = why
         self.command = command
@@ -34,6 +36,14 @@ class MeteringError(Exception):
         """Several errors as one, told one after another."""
         first, *others = errors
         return cls(first.found, first.why, " ".join([first.command, *map(str, others)]), **result)
+
+
+class MomentError(MeteringError):
+    """Somebody does not answer, or says that it cannot now: whoever waits anyway goes on waiting."""
+
+    def __init__(self, found: str, why: str, command: str, **result: Any) -> None:
+        super().__init__(found, why, command, **result)
+        self.is_moment = True
 
 
 class RefusedError(MeteringError):

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ._errors import MeteringError
+
 VARIABLE = "AIGATEWAY_METERING_PROGRESS"
 # Between two looks: what is nearly there is not waited for by a second, what takes long is not asked all the time.
 FIRST_POLL_SECONDS, POLL_SECONDS = 0.1, 1.0
@@ -57,6 +59,16 @@ class Pace:
             self._told_at = elapsed
 
 
+def _probed(probe: Callable[[], str]) -> str:
+    """What is being waited for; an API server that restarts meanwhile is waited for as well."""
+    try:
+        return probe()
+    except MeteringError as error:
+        if not error.is_moment:
+            raise
+        return f"an answer. {error.found.rstrip('.')}"
+
+
 def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
     """Poll until probe() has nothing left to wait for, and return what it still waits for at the end.
 
@@ -69,7 +81,7 @@ def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
     told, told_at = "", 0.0
     pause = FIRST_POLL_SECONDS
     while True:
-        missing = probe()
+        missing = _probed(probe)
         elapsed = time.monotonic() - started
         if missing and (missing != told or elapsed - told_at >= REPEAT_SECONDS):
             tell(f"{what}: waiting for {missing} ({elapsed:.0f} s of at most {timeout:.0f} s)")

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "troubleshooting.md"
 BEGIN = "<!-- written by tests/tools/messages.py -->"
 # The arguments of each kind of error that are what was found, why it matters, and what next.
-ERRORS = {"MeteringError": 0, "RefusedError": 0, "BehindError": 1}
+ERRORS = {"BehindError": 1} | dict.fromkeys(
+    ["MeteringError", "MomentError", "RefusedError", "NoDocumentError", "NotServedError", "NotLetInError", "kind"], 0
+)
 GAP = "…"
 
 
@@ -38,6 +40,8 @@ def messages() -> Iterator[tuple[str, str, str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
                 first = ERRORS[node.func.id]
+                if len(node.args) < first + 3:
+                    continue
                 found, why, command = (text_of(part) for part in node.args[first : first + 3])
                 # What another error has said is listed with that one.
                 if re.sub(r"\W", "", found.replace(GAP, "")):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import re
 import sys
@@ -23,6 +24,9 @@ from .. import _names
 
 # The sidecar speaks the classic text format only: name{label="value",...} number [timestamp].
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s+(\S+)")
+_ANY_SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?\s+[-+0-9.eEIinfNa]+(\s+-?\d+)?\s*\Z")
+# Of a large exposition the first lines tell.
+LOOKED_AT = 50
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _USAGE_SUM = re.compile(_names.USAGE_SUM_PATTERN + r"\Z")
 _ARRAY = re.compile(_names.ENCODED_ARRAY_PATTERN)
@@ -52,6 +56,15 @@ def parse_exposition(exposition: str) -> list[TokenSum]:
             with contextlib.suppress(ValueError):  # a line that is no sample
                 found.append(TokenSum(labels, float(match.group(3))))
     return found
+
+
+def is_exposition(text: str) -> bool:
+    """Whether a text is an exposition, and not the page of somebody who answers in a sidecar's place.
+
+    One that is empty is: a sidecar has nothing to tell before its first request.
+    """
+    lines = [line for line in itertools.islice(text.split("\n"), LOOKED_AT) if line.strip()]
+    return all(line.startswith("#") or _ANY_SAMPLE.match(line) for line in lines)
 
 
 def shown_value(value: str) -> str:

@@ -21,6 +21,8 @@ from . import sidecar as _sidecar
 from .unmetered import Unmetered
 
 APPS = "apps/v1"
+# Of an answer that is something else than it has to be.
+SHOWN_CHARACTERS = 80
 PLURALS = {"Deployment": "deployments", "DaemonSet": "daemonsets"}
 
 
@@ -111,8 +113,17 @@ def read_readable_token_sums(
             text = cluster.proxied(metadata["namespace"], metadata["name"], sidecar.port, _names.METRICS_PATH)
         except MeteringError as error:
             silent[sidecar.name] = error
-        else:
+            continue
+        if exposition.is_exposition(text):
             answered[sidecar.name] = exposition.parse_exposition(text)
+        else:
+            silent[sidecar.name] = MeteringError(
+                f"Pod {sidecar.name} answered {_names.METRICS_PATH} on port {sidecar.port} with something that is no "
+                f"metrics: {cluster.hide(text)[:SHOWN_CHARACTERS]!r}.",
+                "What it has counted cannot be known.",
+                f"kubectl get --raw /api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{sidecar.port}"
+                f"/proxy{_names.METRICS_PATH}",
+            )
     return answered, silent
 
 

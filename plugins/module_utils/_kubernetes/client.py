@@ -82,6 +82,7 @@ class BehindError(MeteringError):
         super().__init__(found, why, command)
         self.status = status
         """Of HTTP; 0 where there was no answer."""
+        self.is_moment = status == 0 or status in RETRIED
 
 
 # What nobody here reads of an object of a list, of which there may be thousands.

@@ -28,7 +28,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 from .. import _progress
-from .._errors import ConflictError, MeteringError, RefusedError
+from .._errors import ConflictError, MeteringError, MomentError, RefusedError
 from .._secrets import Secrets, check_address, without_credentials
 
 __all__ = ["AUTH_OPTIONS", "AnsibleK8SModule", "Connection", "Reply"]
@@ -131,7 +131,7 @@ class OwnWriteError(ConflictError):
     """A conflict of a write that may have been carried out before, when its answer was lost."""
 
 
-class NoDocumentError(MeteringError):
+class NoDocumentError(MomentError):
     """An answer that is no JSON of the API server, or of another kind than was asked for."""
 
 
@@ -176,7 +176,7 @@ class Connection:
     def _unreachable(
         self, found: str, error: Exception, why: str = "Nothing was read and nothing was changed."
     ) -> MeteringError:
-        return MeteringError(
+        return MomentError(
             f"{found}: {_in_one_line(error, self.hide)}.",
             why,
             "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
@@ -291,7 +291,8 @@ class Connection:
             detail = explain(error, self.hide)
             if error.status in (401, 403):
                 raise self.refused(what, method, detail, error.status) from error
-            raise MeteringError(
+            kind = MomentError if error.status in RETRIED else MeteringError
+            raise kind(
                 f"The API server {self.server} answered {error.status} to {method} {what}: {detail}.",
                 "The run cannot go on without it.",
                 "look at the object and at the API server's health, then run this again.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .. import _configuration, _generations, _names
@@ -94,9 +94,12 @@ class ClusterState:
     proxies: list[Proxy]
     """All of them."""
     routes: list[Object]
+    """The AIGatewayRoutes; none where they may not be read."""
     monitoring: Monitoring
     scope: Sequence[str]
     backend: Backend | None = None
+    unknown: list[str] = field(default_factory=list)
+    """What could not be read, and is not needed; what is not known for that."""
 
     @property
     def in_scope(self) -> list[Proxy]:
@@ -112,14 +115,28 @@ class ClusterState:
         return self.backend.scraper if self.backend else None
 
 
+NO_ROUTES = "It is not known which Gateways are to be metered, and whether a proxy serves without a sidecar."
+NO_COSTS = "It is not known if streamed answers are counted."
+NO_HOOKS = "It is not known if Envoy Gateway calls the AI gateway."
+
+
+def _read_if_possible(read: Callable[..., T], *arguments: Any, unknown: str) -> tuple[T | None, list[str]]:
+    """What can be done without, or a caution that says what is not known for that."""
+    try:
+        return read(*arguments), []
+    except MeteringError as error:
+        return None, [f"{error.found} {unknown} Next: {error.command}"]
+
+
 def read_state(module: Any, cluster: Cluster, problems: Problems) -> ClusterState:
     """Look at a cluster."""
     options = module.params
     controller = problems.of(reader.read_controller, cluster, options["controller"])
     workloads, pods = reader.read_proxy_workloads(cluster), reader.read_proxy_pods(cluster)
-    routes = problems.of(reader.read_routes, cluster) or []
+    routes, unread = _read_if_possible(reader.read_routes, cluster, unknown=NO_ROUTES)
     proxies = _proxy.proxies_of(workloads, pods)
-    look = ClusterState(controller, workloads, pods, proxies, routes, Monitoring([], {}), options["gateways"])
+    look = ClusterState(controller, workloads, pods, proxies, routes or [], Monitoring([], {}), options["gateways"])
+    look.unknown += unread
     problems.of(_sidecar.require_sidecars, look.sidecars, look.scope)
     api = problems.of(_api.with_credentials, module, cluster) or {}
     monitoring = problems.of(_reader.read_monitoring, cluster, look.sidecars) or look.monitoring
@@ -131,8 +148,22 @@ def read_state(module: Any, cluster: Cluster, problems: Problems) -> ClusterStat
 
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What gateway_info returns."""
-    options = module.params
     problems = Problems()
+    try:
+        return _look_and_check(module, cluster, problems)
+    except (MeteringError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Whatever has stopped the look, what was found before it is told.
+        if not problems.found:
+            raise
+        raise MeteringError(
+            " ".join([*problems.found, str(error.found if isinstance(error, MeteringError) else repr(error))]),
+            "The look at the cluster ended with the last of these; there may be more.",
+            "act on these, and run this again",
+        ) from error
+
+
+def _look_and_check(module: Any, cluster: Cluster, problems: Problems) -> dict[str, Any]:
+    options = module.params
     wanted = problems.of(_mapping.wanted_pairs, options["pairs"]) or []
     problems.of(_mapping.check_wanted, wanted)
     look = read_state(module, cluster, problems)
@@ -323,11 +354,16 @@ def labels_and_cautions(
     if controller is None:
         return {}
     group = cluster.preferred(_names.AI_GATEWAY_GROUP)
-    configs = cluster.list(group, "gatewayconfigs") if group and _cautions.bare(routes) else []
+    configs, unread = (
+        _read_if_possible(cluster.list, group, "gatewayconfigs", unknown=NO_COSTS)
+        if group and _cautions.bare(routes)
+        else ([], [])
+    )
     headers = [pair.header for pair in (*pairs, *controller.base)]
     known = reader.read_header_setters(cluster, headers, routes)
     namespace = go_flags.flag_value(controller.words, "envoyGatewayNamespace") or "envoy-gateway-system"
-    configuration = cluster.get("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
+    where = ("v1", "configmaps", namespace, _names.ENVOY_GATEWAY_CONFIG)
+    configuration, unread_hooks = _read_if_possible(cluster.get, *where, unknown=NO_HOOKS)
     samples, silent = reader.read_readable_token_sums(cluster, sidecars)
     # One that is down is somebody's to look at; without the permission no run can prove anything.
     problems.found += [str(error) for error in silent.values() if isinstance(error, RefusedError)][:1]
@@ -343,7 +379,10 @@ def labels_and_cautions(
                 envoy_gateway_configuration(configuration), f"configmap {namespace}/{_names.ENVOY_GATEWAY_CONFIG}"
             ),
             *map(str, silent.values()),
-            *_cautions.without_costs(routes, configs),
+            *([] if configs is None else _cautions.without_costs(routes, configs)),
+            *look.unknown,
+            *unread,
+            *unread_hooks,
             *cautions,
             *(writer.ignored_warning(controller, text) for text in controller.ignored),
             *_cautions.in_control_plane(routes, namespace),

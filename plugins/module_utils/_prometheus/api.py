@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from .._errors import MeteringError
+from .. import _progress
+from .._errors import MeteringError, MomentError
 from .._http import InvalidRequestError, UnreachableError, request
 from .._kubernetes.client import LOOK_SECONDS, BehindError, Cluster
 from .._secrets import Secrets, check_address, without_credentials
 
+# It is asked again after so many seconds, then after twice as many.
+FIRST_PAUSE, PATIENCE = 0.5, 3.0
+# A report of hundreds of queries outlives a restart of who answers them.
+PATIENCE_FOR_PAST = 60.0
 # How long a query may take; what else is asked is only looked up.
 QUERY_SECONDS = 60
 # Alauda's neutral description of what monitors the cluster.
@@ -138,7 +144,7 @@ class Address:
                 "correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
             ) from error
         except UnreachableError as error:
-            raise MeteringError(
+            raise MomentError(
                 f"{self.name} does not answer: {self.hide(str(error))}.",
                 "Its targets and series cannot be judged without it.",
                 "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
@@ -193,18 +199,48 @@ def _not_served(name: str, path: str, status: str) -> NotServedError:
     )
 
 
-def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str) -> Any:
-    """What an answer of Prometheus's API has in its `data` under a key; an empty list for null, as Go writes one."""
-    text = api.text(f"/api/v1/{path}", query)
+def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str, patience: float = PATIENCE) -> Any:
+    """What an answer of Prometheus's API has in its `data` under a key; an empty list for null, as Go writes one.
+
+    Args:
+        api: who is asked.
+        path: below /api/v1/.
+        query: the parameters.
+        key: that of the data.
+        patience: how many seconds it may take in all until it is asked again, where it does not answer or cannot now.
+
+    Raises:
+        MeteringError: it answers with an error, or with something else.
+    """
+    waited, pause = 0.0, FIRST_PAUSE
+    while True:
+        try:
+            return _data_of_answer(api, path, api.text(f"/api/v1/{path}", query), key)
+        except MeteringError as error:
+            if not error.is_moment or waited + pause > patience:
+                raise
+            _progress.tell(f"{api.name} does not answer {path} ({error.found[:80]}), asking again in {pause:.0f} s")
+        time.sleep(pause)
+        waited, pause = waited + pause, 2 * pause
+
+
+def _data_of_answer(api: Api, path: str, text: str, key: str) -> Any:
+    kind: type[MeteringError] = MeteringError
     try:
         answer = json.loads(text)
         if answer["status"] == "success":
             found = answer["data"][key]
-            return [] if found is None else found
+            if found is None or isinstance(found, (list, str)):
+                return [] if found is None else found
+            raise TypeError
         detail = api.hide(str(answer.get("error", "no reason given")))
+        # It is about to end, or has too much to do.
+        if answer.get("errorType") in ("unavailable", "canceled", "timeout"):
+            kind = MomentError
     except (ValueError, KeyError, TypeError, AttributeError):
         detail = f"no JSON of Prometheus's API: {api.hide(text)[:80]!r}"
-    raise MeteringError(
+        kind = MomentError
+    raise kind(
         f"Prometheus {api.name} answered {path} with an error: {detail}.",
         "Its targets and series cannot be judged without it.",
         "look at its log; if the address is that of a proxy, the proxy may have answered with its own page.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import _configuration, _names
 from .._errors import MeteringError
-from .api import Api, data_of
+from .api import PATIENCE, PATIENCE_FOR_PAST, Api, data_of
 from .token_metric import of_sidecars
 
 # Thanos Querier and VictoriaMetrics answer with what they have when a part of them is down, unless told not to; and
@@ -84,11 +84,28 @@ class Replica:
         """
         time = [] if at is None else [("time", f"{at:.3f}")]
         asked = [("query", promql), *time, *WHOLE_ANSWERS, *([SAMPLES_APART] if apart else [])]
-        return [item for api in self.apis for item in data_of(api, "query", asked, "result")]
+        patience = PATIENCE if at is None else PATIENCE_FOR_PAST
+        return [item for api in self.apis for item in _series_of(api, data_of(api, "query", asked, "result", patience))]
 
     def number(self, promql: str) -> int:
         """What a query without labels yields, summed over the shards; 0 where it yields nothing."""
         return sum(int(float(item["value"][1])) for item in self.query(promql))
+
+
+def _series_of(api: Api, found: Any) -> list[dict[str, Any]]:
+    """The series of an answer.
+
+    Raises:
+        MeteringError: something in it is none.
+    """
+    for item in found:
+        if not isinstance(item, dict) or not isinstance(item.get("metric"), dict):
+            raise MeteringError(
+                f"{api.name} answered a query with something that is no series: {api.hide(str(item))[:80]!r}.",
+                "What it has stored cannot be known.",
+                "see that its address is that of an API like Prometheus's.",
+            )
+    return list(found)
 
 
 def metric_rules(configurations: Iterable[Mapping[str, Any] | None]) -> dict[str, list[dict[str, Any]]]:

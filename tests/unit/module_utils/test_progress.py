@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.aigateway.metering.plugins.module_utils import _progress
+from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError, MomentError
 
 
 @pytest.fixture
@@ -51,6 +52,37 @@ def test_nothing_is_told_where_nothing_had_to_be_waited_for(told):
 @pytest.mark.usefixtures("told")
 def test_what_is_still_missing_when_the_time_is_over_is_returned():
     assert _progress.wait("proxy p", lambda: "a", 0) == "a"
+
+
+def raising(*ends):
+    """A probe that ends so, one after another."""
+    left = list(ends)
+
+    def probe():
+        end = left.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    return probe
+
+
+def test_a_wait_goes_on_while_the_api_server_restarts(told):
+    gone = MomentError("The API server can no longer be reached.", "why", "command")
+    assert _progress.wait("proxy p", raising("a", gone, gone, ""), 60) == ""
+    assert "waiting for an answer. The API server can no longer be reached" in " ".join(told())
+
+
+@pytest.mark.usefixtures("told")
+def test_a_wait_ends_with_what_it_could_not_read():
+    gone = MomentError("The API server can no longer be reached.", "why", "command")
+    assert "can no longer be reached" in _progress.wait("proxy p", raising(gone), 0)
+
+
+@pytest.mark.usefixtures("told")
+def test_a_wait_ends_at_once_where_waiting_does_not_help():
+    with pytest.raises(MeteringError, match="reverted"):
+        _progress.wait("proxy p", raising("a", MeteringError("reverted", "why", "command"), ""), 60)
 
 
 def test_a_line_is_one_line(told):

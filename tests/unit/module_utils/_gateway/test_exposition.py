@@ -214,3 +214,23 @@ def test_why_a_label_carries_no_data_is_worked_out(have, state):
 
 def test_a_line_whose_value_is_no_number_is_passed_over():
     assert exposition.parse_exposition('gen_ai_client_token_usage_sum{a="b"} many\n') == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        "# HELP up x\n# TYPE up gauge\nup 1\n",
+        'a{b="c d",e="<html>"} 1.5e+09 1700000000000\nnan_metric NaN\ninf_metric{x="\\"}"} +Inf\n',
+    ],
+)
+def test_an_exposition_is_one(text):
+    assert exposition.is_exposition(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>", "<!DOCTYPE html>\n<p>", '{"status": "error"}', "upstream connect error", "404 page not found"]
+)
+def test_a_page_is_no_exposition(text):
+    assert not exposition.is_exposition(text)
