@@ -95,3 +95,14 @@ def test_errors_are_found_in_the_code():
     found = list(messages.messages())
     assert len(found) > 100
     assert [found for found, why, command in found if not why.strip() or not command.strip()] == []
+
+
+def test_the_page_of_compatibility_has_each_line_of_the_matrix():
+    text = (ROOT / "tests" / "e2e" / "test_matrix.py").read_text(encoding="utf-8")
+    ours, *others = re.findall(r'Versions\("([\d.]+)", "([\d.]+)", "([\d.]+)", "([\d.]+)"\)', text)
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    lines = set(
+        re.findall(r"^\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| \d{4}-\d\d-\d\d \|$", page, re.MULTILINE)
+    )
+    refused = {line for line in others if line[0] == "2.18.19"}
+    assert lines == {ours, *others} - refused

@@ -11,6 +11,7 @@ import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -70,6 +71,14 @@ class Api:
         if answer.status >= 400:
             raise NotTakenError(answer.status, f"{method} {path}: {_message(answer.data)}")
         return answer.data
+
+    def forward(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
+        """One request of somebody else's: the status, the body and its type, whatever the status is."""
+        self._connect()
+        answer = self._pool.request(
+            method, self._server + path, body=body, headers=dict(headers), retries=False, timeout=90.0
+        )
+        return answer.status, answer.data, answer.headers.get("Content-Type", "")
 
     def _connect(self) -> None:
         """Read the kubeconfig, again where the cluster was made anew meanwhile."""
