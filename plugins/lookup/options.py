@@ -67,7 +67,10 @@ def specification(*roles: str) -> dict[str, dict[str, Any]]:
     for role in roles:
         document = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
         for entry in reversed(document["argument_specs"].values()):
-            found |= entry.get("options") or {}
+            for name, option in (entry.get("options") or {}).items():
+                # One that is told without its default is documented elsewhere.
+                if "default" in option or "default" not in found.get(name, {}):
+                    found[name] = option
     return {name: option for name, option in found.items() if name not in HANDED_ON}
 
 

@@ -34,7 +34,7 @@ WANTED = {
     "path": "a path",
 }
 # What is not set, and has no default.
-EMPTY: dict[str, Any] = {"list": [], "dict": {}}
+EMPTY: dict[str, Any] = {"list": [], "dict": {}, "str": "", "path": ""}
 _NAMED_VALUE = re.compile(r"\s*([^=\s]+)\s*=\s*(.*?)\s*\Z", re.DOTALL)
 
 

@@ -77,7 +77,7 @@ def test_an_unanswered_question_is_not_set(role, name, option, nothing):
         with pytest.raises(AnsibleLookupError, match=f"{name} is not set"):
             options(role, **with_required(role, **{name: nothing}))
     else:
-        expected: object = {"list": [], "dict": {}}.get(option["type"])
+        expected: object = {"list": [], "dict": {}, "str": ""}.get(option["type"])
         assert options(role, **with_required(role, **{name: nothing}))[name] == option.get("default", expected)
 
 
@@ -158,6 +158,15 @@ def test_a_secret_is_in_no_error():
         options("scrape", scrape_api="token a-secret-word")
     assert "scrape_api" in str(caught.value)
     assert "a-secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("roles", [ROLES, ROLES[::-1]], ids=["in their order", "backwards"])
+def test_whichever_roles_are_read_together_nothing_is_none(roles):
+    """ansible-core 2.19.0 refuses a none where a module wants a text."""
+    loader = DataLoader()
+    required = {name: "x" for role in roles for name, option in specification(role).items() if option.get("required")}
+    found = LookupModule(loader=loader, templar=Templar(loader, variables=required)).run(roles, required)[0]
+    assert [name for name, value in found.items() if value is None] == []
 
 
 def test_a_variable_of_several_roles_has_one_default():
