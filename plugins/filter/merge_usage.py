@@ -33,6 +33,10 @@ options:
     description: The names of clusters that have to be among them.
     type: list
     elements: str
+  has_prices:
+    description: Whether the result will be priced. Without prices, reports with amounts are refused.
+    type: bool
+    default: true
   incomplete:
     description: Whether the usage is merged although some are missing. They are then its first doubts.
     type: bool
@@ -68,6 +72,7 @@ def merge_usage(
     clusters: Sequence[str] = (),
     *,
     incomplete: bool = False,
+    has_prices: bool = True,
 ) -> dict[str, Any]:
     names = [*files, *(f"text {number}" for number in range(len(files) + 1, len(documents) + 1))]
     try:
@@ -75,6 +80,8 @@ def merge_usage(
             merged.parse_report(document, name) if isinstance(document, str) else document
             for document, name in zip(documents, names, strict=True)
         ]
+        if not has_prices:
+            merged.refuse_amounts(found)
         expected = dict.fromkeys(clusters, "No file has a report of it.")
         return merged.merge_usages(found, {**expected, **(missing or {})}, incomplete=incomplete)
     except MeteringError as error:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -47,6 +47,7 @@ OF_CLUSTER = {
     "metering_in_cluster": "in_cluster",
 }
 FILES = ("kubeconfig", "ca_cert")
+KUBECONFIG = "K8S_AUTH_KUBECONFIG"
 INTERPRETER = "ansible_python_interpreter"
 
 
@@ -97,6 +98,10 @@ class ModuleAction(ActionBase):
                 # From where the command was given, and not from where the playbook is.
                 value = os.path.join(directory_of_command(), os.path.expanduser(value))
             found[option] = value
+        named = os.environ.get(KUBECONFIG, "")
+        if named and "kubeconfig" not in found and not os.path.isabs(os.path.expanduser(named)):
+            # Modules run where the playbook is.
+            found["kubeconfig"] = os.path.join(directory_of_command(), named)
         return found
 
     def _default_to_own_interpreter(self, variables: dict[str, Any]) -> None:
@@ -117,8 +122,13 @@ class ModuleAction(ActionBase):
     def _may_run_here(self, variables: dict[str, Any]) -> bool:
         wanted = self._templar.template(variables.get(IN_PROCESS, True))
         # A survey gives an empty text for what is not set.
-        if wanted != "" and not boolean(wanted, strict=False):
-            return False
+        try:
+            if wanted != "" and not boolean(wanted, strict=True):
+                return False
+        except TypeError:
+            raise AnsibleActionFail(
+                f"{IN_PROCESS} is {str(wanted)[:60]!r}, which is not true or false. Next: correct that variable"
+            ) from None
         interpreter = str(self._templar.template(self._variables_of_target(variables)[INTERPRETER]))
         # By their path: links to one Python may belong to different virtual environments.
         return os.path.abspath(os.path.expanduser(interpreter)) == os.path.abspath(sys.executable)

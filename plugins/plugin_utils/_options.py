@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -106,7 +107,9 @@ def _converted(option: Mapping[str, Any], value: Any, here: str) -> Any:
         raise ValueError(WANTED["list"])
     else:
         items = [value]
-    return [_chosen(option, _single(option.get("elements", "str"), item, here)) for item in items]
+    found = [_chosen(option, _single(option.get("elements", "str"), item, here)) for item in items]
+    # Of words to choose from one is enough.
+    return list(dict.fromkeys(found)) if option.get("choices") else found
 
 
 def _chosen(option: Mapping[str, Any], value: Any) -> Any:
@@ -147,8 +150,8 @@ def _str(value: Any, dummy: str) -> str:
 
 
 def _path(value: Any, here: str) -> str:
-    text = _str(value, here)
-    return text if text.startswith(("/", "~")) else f"{here}/{text}"
+    text = os.path.expanduser(_str(value, here))
+    return text if text.startswith("/") else f"{here}/{text}"
 
 
 def _dict(value: Any, dummy: str) -> dict[str, Any]:

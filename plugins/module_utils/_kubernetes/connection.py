@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -159,7 +160,12 @@ class Connection:
         try:
             client = get_api_client(self._module).client
         except (CoreException, OSError, ValueError) as error:
-            raise self._unreachable("The cluster's address or credentials could not be read", error) from error
+            raise self._unreachable(
+                f"The cluster's address or credentials could not be read{self._source()}", error
+            ) from error
+        except (TypeError, AttributeError, KeyError) as error:
+            # A kubeconfig that is YAML of another kind.
+            raise self._unreachable(f"The kubeconfig is none{self._source()}", error) from error
         except Exception as error:
             # The libraries behind the client have no common class of errors: urllib3's, the kubernetes client's.
             raise self._unreachable("The cluster does not answer", error) from error
@@ -168,6 +174,11 @@ class Connection:
         # urllib3 by itself tries each request three times more, in silence.
         client.client.rest_client.pool_manager.connection_pool_kw["retries"] = False
         return client
+
+    def _source(self) -> str:
+        """Where the kubeconfig is read from, where that is a file."""
+        given = self._module.params.get("kubeconfig") or os.environ.get("K8S_AUTH_KUBECONFIG")
+        return f" from {given}" if isinstance(given, str) else ""
 
     def hide(self, text: str) -> str:
         """Text that comes from outside, without what it repeats of this run's credentials."""
@@ -289,6 +300,8 @@ class Connection:
             if error.status == 409:
                 raise (OwnWriteError if error.metering_lost else ConflictError)(str(error.reason)) from error
             detail = explain(error, self.hide)
+            if error.status == 0:
+                raise self._unverified(detail) from error
             if error.status in (401, 403):
                 raise self.refused(what, method, detail, error.status) from error
             kind = MomentError if error.status in RETRIED else MeteringError
@@ -297,6 +310,14 @@ class Connection:
                 "The run cannot go on without it.",
                 "look at the object and at the API server's health, then run this again.",
             ) from error
+
+    def _unverified(self, detail: str) -> MeteringError:
+        """What is told where no secure connection came about; the kubernetes client says 0 for that."""
+        return MeteringError(
+            f"No secure connection to the API server {self.server} came about: {detail}.",
+            "Its certificate is not that of an authority that is known here, or is for another name.",
+            "set metering_ca_cert (or K8S_AUTH_SSL_CA_CERT) to the authority's file, or use the kubeconfig that has it",
+        )
 
     def refused(self, what: str, method: str, detail: str, status: int = 403) -> RefusedError:
         """What is told of an answer 401 or 403."""
@@ -389,4 +410,5 @@ def explain(error: Any, hide: Callable[[str], str]) -> str:
 
 def _in_one_line(error: Exception, hide: Callable[[str], str]) -> str:
     """An error's own words, without the dumps that some libraries append to them."""
-    return " ".join(hide(str(error)).split("\nHTTP response headers", maxsplit=1)[0].split()).rstrip(".")
+    text = re.split(r"\nHTTP response headers|Original traceback:", hide(str(error)), maxsplit=1)[0]
+    return " ".join(text.split()).rstrip(".")

@@ -137,7 +137,7 @@ def refuse(lacking: Sequence[Permission]) -> None:
     if lacking:
         listed = "; ".join(
             f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
-            for verb, group, resource, namespace in lacking
+            for verb, group, resource, namespace in dict.fromkeys(lacking)
         )
         raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",

@@ -113,6 +113,7 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
     module = AnsibleK8SModule(
         module_class=module_class, argument_spec={**AUTH_OPTIONS, **options}, supports_check_mode=True
     )
+    reached: dict[str, str] = {}
     try:
         for own in (module.params, module.params.get("api") or {}):
             own.update({name: words_of(own[name]) for name in WORDS if name in own})
@@ -121,9 +122,11 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
         if "gateways" in options:
             module.params["gateways"] = sidecar.scope_of(module.params["gateways"])
         cluster = Cluster(module)
+        reached = {"server": cluster.server}
         result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:
-        module.fail_json(msg=str(error), found=error.found, why=error.why, command=error.command, **error.result)
+        told = {"found": error.found, "why": error.why, "command": error.command}
+        module.fail_json(msg=str(error), **told, **reached, **error.result)
     except Exception as error:  # pylint: disable=broad-except
         secrets = [_secrets.Secrets.of(own) for own in (module.params, module.params.get("api") or {})]
         text = f"{type(error).__name__}: {error}"

@@ -92,6 +92,18 @@ def parse_budgets(document: Any) -> tuple[Budget, ...]:
         key = budget.dimension, budget.pattern, budget.tokens is None
         if seen.setdefault(key, number) != number:
             raise budget_error(f"entries {seen[key]} and {number} are both for {budget.dimension} {budget.pattern}")
+        for earlier_number, earlier in enumerate(found[: number - 1], start=1):
+            same = (earlier.dimension, earlier.tokens is None) == (budget.dimension, budget.tokens is None)
+            if (
+                same
+                and earlier.is_pattern
+                and not budget.is_pattern
+                and matches_pattern(earlier.pattern, budget.pattern)
+            ):
+                raise budget_error(
+                    f"entry {number} ({budget.pattern}) is never used: entry {earlier_number} ({earlier.pattern}) "
+                    "matches it, and the first match counts. Put the narrower one first"
+                )
     return tuple(found)
 
 

@@ -36,6 +36,7 @@ def merge_usages(
     Raises:
         MeteringError: a cluster is missing, or is there twice; periods or fields differ; there is none at all.
     """
+    documents = _without_repeats(documents)
     clusters = [name for document in documents for name in _clusters(document)]
     known_missing = [missing, *(document.get("missing") or {} for document in documents)]
     # What one slice of a job could not read, another may have.
@@ -85,6 +86,21 @@ def parse_report(text: str, name: str) -> dict[str, Any]:
             "name the JSON files alone in report_merge_from, such as slices/*.json.",
         )
     return document
+
+
+def refuse_amounts(documents: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to drop what reports have cost.
+
+    Raises:
+        MeteringError: one has amounts.
+    """
+    for document in documents:
+        if document.get("currency"):
+            raise MeteringError(
+                f"The report of {document['account']} has amounts in {document['currency']}, and no prices are given.",
+                "The merged report would have no amounts: they are computed anew from its tokens.",
+                "add report_prices with the price list of these reports.",
+            )
 
 
 def _require_all(documents: Sequence[Mapping[str, Any]], absent: Mapping[str, str], *, incomplete: bool) -> None:
@@ -137,6 +153,16 @@ def _doubts(document: Mapping[str, Any]) -> list[str]:
 
 def _clusters(document: Mapping[str, Any]) -> list[str]:
     return list(document["clusters"]) if _is_merged(document) else [document["account"]]
+
+
+def _without_repeats(documents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """In the order of their clusters, and without a merged report whose clusters all have a report of their own.
+
+    A job that made several reports has merged them as well, and a pattern of file names takes both.
+    """
+    single = {document["account"] for document in documents if not _is_merged(document)}
+    kept = [document for document in documents if not _is_merged(document) or not set(_clusters(document)) <= single]
+    return sorted(kept, key=lambda document: sorted(_clusters(document)))
 
 
 def _refuse_doubles(clusters: Sequence[str]) -> None:
