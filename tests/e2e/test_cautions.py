@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
+from harness.runs import ROOT
 from harness.stand import Stand
 from standlib import platform
 from standlib.progress import wait_until
@@ -107,3 +109,24 @@ def test_envoy_gateway_without_the_hooks_of_the_ai_gateway_is_told(without_hooks
 
 def test_envoy_gateway_with_its_hooks_is_not_told_of(stand: Stand) -> None:
     assert "extensionManager" not in cautions(stand)
+
+
+def test_what_may_not_be_read_and_is_not_needed_is_a_caution(metered: Stand, tmp_path: Path) -> None:
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    (rules,) = [document["rules"] for document in documents if document["kind"] == "ClusterRole"]
+    hidden = {"aigateway.envoyproxy.io", "gateway.envoyproxy.io", "gateway.networking.k8s.io"}
+    left = [rule for rule in rules if not hidden & set(rule["apiGroups"]) and rule["resources"] != ["configmaps"]]
+    environment = metered.account(tmp_path, left)
+    result = metered.module("gateway_info", environment=environment, check_permissions=False)
+    assert result.get("problems") == [], result
+    told = " ".join(result["cautions"])
+    assert "does not allow this account to get aigatewayroutes" in told
+    assert "It is not known which Gateways are to be metered" in told
+    assert "It is not known if Envoy Gateway calls the AI gateway" in told
+
+
+def test_what_was_found_before_a_look_ends_is_told(metered: Stand, tmp_path: Path) -> None:
+    environment = metered.account(tmp_path, [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]}])
+    result = metered.module("gateway_info", environment=environment, pairs="x user:y")
+    assert "not a valid HTTP field name" in result["msg"]
+    assert "does not allow this account" in result["msg"]

@@ -13,8 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+from .runs import Run
 from .stand import Stand
 
 PAGE = b"<!DOCTYPE html><html><title>Bad gateway</title><body>a page of some proxy</body></html>"
@@ -220,3 +222,38 @@ class FaultyApiServer:
     def __exit__(self, *_: Any) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+# Each playbook that changes nothing on a stand that is metered: its words and its variables.
+PLAYBOOKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "site": ((), {}),
+    "check": ((), {}),
+    "report": ((), {"report_period": "this_month"}),
+    "render": ((), {}),
+    "chargeback": (("--check",), {}),
+    "remove": (("--check",), {}),
+}
+
+
+def play_spoilt(
+    stand: Stand, server: FaultyApiServer, playbook: str, directory: Path, faults: Mapping[int, str]
+) -> Run:
+    """A playbook, with some of its requests (from 1 on) spoilt."""
+    words, variables = PLAYBOOKS[playbook]
+    more = {"render_dir": str(directory)} if playbook == "render" else {}
+    server.spoil(faults)
+    return stand.play(playbook, *words, environment=server.environment(stand), **variables, **more)
+
+
+def is_told(run: Run) -> list[str]:
+    """What is wrong with how a run that met a fault has ended."""
+    return [
+        text
+        for text, wrong in (
+            ("a traceback", "Traceback" in run.output),
+            ("taken for a bug of ours", "bug in the module" in run.output),
+            ("no next command", run.code != 0 and "Next: " not in run.text),
+            ("a secret", "a-secret-word" in run.output),
+        )
+        if wrong
+    ]

@@ -244,3 +244,33 @@ def test_of_containers_only_the_one_that_was_patched_is_compared():
 
 def test_a_removal_whose_answer_was_lost_is_done():
     cluster_with(Script(LOST, status(404))).delete("v1", "configmaps", {"metadata": {**OBJECT["metadata"], "uid": "u"}})
+
+
+# -- before anything is asked ------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_that_nobody_has_signed_is_told_as_such():
+    error = ApiException(status=0, reason="SSLError certificate verify failed: unable to get local issuer certificate")
+    with pytest.raises(MeteringError, match=r"No secure connection.*certificate verify failed.*metering_ca_cert"):
+        get(cluster_with(Script(DynamicApiError(error))))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a text", "[1, 2]", "kind: Config", "clusters: 7"], ids=["empty", "a text", "a list", "empty", "odd"]
+)
+def test_a_kubeconfig_that_is_none_is_named(tmp_path, monkeypatch, text):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    path = tmp_path / "config"
+    path.write_text(text)
+    module = type("Module", (), {"params": {"kubeconfig": str(path)}})()
+    with pytest.raises(MeteringError) as told:
+        _connection.Connection(module)
+    assert str(path) in told.value.found
+    assert "Traceback" not in str(told.value)
+    assert "traceback" not in str(told.value)
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path):
+    module = type("Module", (), {"params": {"kubeconfig": str(tmp_path / "none")}})()
+    with pytest.raises(MeteringError, match=f"from {tmp_path}/none"):
+        _connection.Connection(module)

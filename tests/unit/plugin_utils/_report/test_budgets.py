@@ -123,6 +123,7 @@ def test_a_report_without_budgets_speaks_of_none():
         ("budgets: [{namespace: '', tokens: 5}]", "is not a name"),
         ("budgets: [{namespace: a, token: 5}]", "unknown key token"),
         ("budgets: [{namespace: a, tokens: 5}, {namespace: a, tokens: 6}]", "entries 1 and 2 are both for namespace a"),
+        ("budgets: [{namespace: a*, tokens: 5}, {namespace: ab, tokens: 6}]", "is never used: entry 1"),
         ("budgets: [", "is not valid YAML"),
         ("", "needs a list budgets"),
         ("budgets: [{namespace: a, tokens: 1000_}]", "is not a whole number above 0"),

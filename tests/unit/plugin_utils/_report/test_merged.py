@@ -11,9 +11,11 @@ import io
 import json
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.aigateway.metering.plugins.filter.merge_usage import merge_usage
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
 from ansible_collections.aigateway.metering.plugins.plugin_utils._report import focus, merged, price_file, report
 
@@ -144,3 +146,26 @@ def test_what_a_job_keeps_of_a_report_is_small():
     found = report.to_artifact(report.build_report(usage("east", *range(1000))))
     assert (len(found["rows"]), found["rows_left_out"], found["rows"][0]["total"]) == (50, 950, 999)
     assert len(json.dumps(found)) < 10_000
+
+
+def test_a_merged_report_beside_those_that_it_was_made_of_is_left_out():
+    east, west = usage("east", 1), usage("west", 2)
+    assert merge(written(merge(east, west)), west, east) == merge(east, west)
+
+
+def test_a_merged_report_that_overlaps_another_is_refused():
+    with pytest.raises(MeteringError, match="The cluster west is in two reports"):
+        merge(written(merge(usage("east", 1), usage("west", 2))), usage("west", 2))
+
+
+def test_the_order_of_the_files_does_not_matter():
+    parts = [written(usage(name, number)) for number, name in enumerate(["c", "a", "b"])]
+    assert merge(*parts) == merge(*reversed(parts))
+
+
+def test_what_reports_have_cost_is_not_dropped_in_silence():
+    priced = report.build_report(usage("east", 10), price_file.load_prices(PRICES))
+    text = report.to_json(priced, (), "east")
+    with pytest.raises(AnsibleFilterError, match=r"has amounts in EUR.*report_prices"):
+        merge_usage([text], has_prices=False)
+    assert merge_usage([text], has_prices=True)["total"] == 10

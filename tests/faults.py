@@ -1,0 +1,177 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Spoils every answer to every request of every playbook in every way, and writes docs/reliability.md.
+
+It takes hours and may be interrupted: what was tried with the same code is not tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import queue
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests/e2e"), str(ROOT / "tests/stand")]
+
+from harness.faults import FAULTS, PLAYBOOKS, FaultyApiServer, is_told, play_spoilt
+from harness.stand import Stand
+from standlib import raising, settings
+
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN = "<!-- written by make test-faults -->"
+SEED = 20261126
+
+
+def code() -> str:
+    """What the results are of: a short hash of what runs."""
+    digest = hashlib.sha256()
+    for folder in ("plugins", "roles", "playbooks"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".yml", ".j2"):
+                digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Results:
+    """What was tried, kept in a file."""
+
+    def __init__(self) -> None:
+        self._path = settings.CACHE.parent / "faults" / f"{code()}.jsonl"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        self.found: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def add(self, result: dict[str, Any]) -> None:
+        with self._lock, self._path.open("a") as file:
+            self.found.append(result)
+            file.write(json.dumps(result) + "\n")
+
+    @property
+    def known(self) -> set[tuple[str, int, str]]:
+        return {(item["playbook"], item["number"], item["kind"]) for item in self.found}
+
+
+class Cluster:
+    """A cluster of the stand, behind what spoils answers."""
+
+    def __init__(self, name: str) -> None:
+        raising.up(name)
+        self.stand = Stand(name)
+        run = self.stand.site()
+        assert run.code == 0, run.output
+        self.state = self.stand.lasting_state()
+        self.server = FaultyApiServer(self.stand).__enter__()
+        self.directory = Path(tempfile.mkdtemp())
+
+    def try_fault(self, playbook: str, number: int, kind: str) -> dict[str, Any]:
+        """Spoil one answer, and look at what is told and left."""
+        began = time.monotonic()
+        run = play_spoilt(self.stand, self.server, playbook, self.directory, {number: kind})
+        seconds = time.monotonic() - began
+        wrong = is_told(run)
+        if self.stand.lasting_state() != self.state:
+            wrong.append("something was changed")
+            self.stand.site()
+        seen = self.server.seen
+        what = " ".join(seen[number - 1]) if number <= len(seen) else "not asked"
+        result = {"playbook": playbook, "number": number, "kind": kind, "request": what, "code": run.code}
+        return {**result, "seconds": round(seconds, 1), "wrong": wrong, **({"output": run.output} if wrong else {})}
+
+
+def cells(cluster: Cluster) -> Iterator[tuple[str, int, str]]:
+    """Every request of every playbook, in every way, in an order by chance that is always the same."""
+    found = []
+    for playbook in PLAYBOOKS:
+        run = play_spoilt(cluster.stand, cluster.server, playbook, cluster.directory, {})
+        assert run.code == 0, run.output
+        found += [(playbook, number, kind) for number in range(1, len(cluster.server.seen) + 1) for kind in FAULTS]
+    random.Random(SEED).shuffle(found)
+    yield from found
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """How many were tried, how many runs went on, and how many ended with what is wrong."""
+    tried, survived, wrong = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[str]()
+    for item in results:
+        where = item["kind"], item["playbook"]
+        tried[where] += 1
+        survived[where] += item["code"] == 0
+        wrong[item["kind"]] += bool(item["wrong"])
+    lines = [
+        f"| fault | {' | '.join(PLAYBOOKS)} | all | wrong |",
+        f"|---|{'---|' * (len(PLAYBOOKS) + 2)}",
+    ]
+    for kind in FAULTS:
+        each = [f"{survived[kind, name]} of {tried[kind, name]}" for name in PLAYBOOKS]
+        whole = f"{sum(survived[kind, name] for name in PLAYBOOKS)} of {sum(tried[kind, name] for name in PLAYBOOKS)}"
+        lines.append(f"| {kind} | {' | '.join(each)} | {whole} | {wrong[kind]} |")
+    return "\n".join(lines)
+
+
+def write_page(results: list[dict[str, Any]]) -> None:
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    head = PAGE.read_text(encoding="utf-8").partition(BEGIN)[0]
+    when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    longest = max((item["seconds"] for item in results), default=0)
+    text = (
+        f"{len(results)} faults until {when}, {machine}. The longest run took {longest:.0f} s. "
+        f"Each number is of runs that went on to their end, of those that were tried."
+    )
+    PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{table(results)}\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=600, help="end after so long; go on with the next run")
+    parser.add_argument("--clusters", type=int, default=3, help="on so many clusters at once")
+    arguments = parser.parse_args()
+    until = time.monotonic() + 60 * arguments.minutes
+    results = Results()
+    clusters = [Cluster(settings.cluster_of(f"gw{number}")) for number in range(arguments.clusters)]
+    left: queue.SimpleQueue[tuple[str, int, str]] = queue.SimpleQueue()
+    for cell in cells(clusters[0]):
+        if cell not in results.known:
+            left.put(cell)
+    print(f"{len(results.found)} were tried before, {left.qsize()} are left", flush=True)
+
+    def work(cluster: Cluster) -> None:
+        while time.monotonic() < until:
+            try:
+                cell = left.get_nowait()
+            except queue.Empty:
+                return
+            result = cluster.try_fault(*cell)
+            results.add(result)
+            if result["wrong"]:
+                print(f"{', '.join(result['wrong'])}: {cell} {result['request']}\n{result['output']}", flush=True)
+
+    threads = [threading.Thread(target=work, args=(cluster,)) for cluster in clusters]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(30)
+        print(f"{len(results.found)} tried, {left.qsize()} left", flush=True)
+    write_page(results.found)
+    if any(item["wrong"] for item in results.found):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
