@@ -27,7 +27,7 @@ def parse_configuration(text: str) -> dict[str, Any] | None:
         }
 
     try:
-        document = yaml.load(text, Loader)
+        document = yaml.load(text, Loader)  # noqa: S506  (of the safe loaders' kind)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

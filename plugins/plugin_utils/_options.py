@@ -167,12 +167,12 @@ def _mapping_of(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             return dict(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # YAML's own way of writing the same
     try:
         # Numbers and truths stay as they were written: a label's value is a text.
-        found = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError:
+        found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  (it makes texts)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         raise ValueError from None
     if isinstance(found, dict):
         return found

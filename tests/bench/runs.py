@@ -235,8 +235,7 @@ def measure() -> list[str]:
         "has "
         "counted the requests.",
         "",
-        "The yardsticks are [`plain_tasks.yml`](../tests/bench/plain_tasks.yml) and "
-        "[`by_hand.sh`](../tests/bench/by_hand.sh), which needs `jq` and `curl`.",
+        "The yardsticks are `tests/bench/plain_tasks.yml` and `tests/bench/by_hand.sh`, which needs `jq` and `curl`.",
         "",
         *first_lines(),
         "",

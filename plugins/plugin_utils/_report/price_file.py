@@ -38,7 +38,7 @@ def load_budgets(text: str) -> tuple[budgets.Budget, ...]:
         MeteringError: it has none, or two for the same.
     """
     try:
-        document = yaml.load(text, Loader=AsWritten)
+        document = yaml.load(text, Loader=AsWritten)  # noqa: S506  (it makes texts)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise budgets.budget_error(f"it is not valid YAML: {' '.join(str(error).split())}") from error
     return budgets.parse_budgets(document)
@@ -76,7 +76,7 @@ def load_prices(text: str) -> prices.PriceList:
         document = _json_as_written(text)
         if document is None:
             # It makes texts, lists and mappings only.
-            document = yaml.load(text, Loader=AsWritten)
+            document = yaml.load(text, Loader=AsWritten)  # noqa: S506  (it makes texts)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise prices.price_error(f"it is not valid YAML or JSON: {' '.join(str(error).split())}") from error
     return catalogs.litellm_prices(document) if catalogs.is_litellm(document) else prices.parse_prices(document)

@@ -32,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         number = self.server.begin(self.command, self.path)
+        if self.server.ends_at(self.command, self.path):
+            _lost(self, body) if self.server.carries_out else _reset(self, body)
+            return
         fault = FAULTS.get(self.server.faults.get(number, ""))
         if fault is None or not fault(self, body):
             self.pass_on(body)
@@ -174,6 +177,10 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Nothing."""
 
+    def ends_at(self, method: str, path: str) -> bool:
+        """Whether whoever asks is ended now."""
+        return self.end is not None and self.end(method, path)
+
     def begin(self, method: str, path: str) -> int:
         """Count a request, from 1 on."""
         with self.lock:
@@ -182,6 +189,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, stand: Stand) -> None:
         self.stand, self.faults, self.seen = stand, {}, []
+        self.end: Callable[[str, str], bool] | None = None
+        self.carries_out = False
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -203,6 +212,10 @@ class FaultyApiServer:
         with self._server.lock:
             self._server.seen = []
             self._server.faults = dict(faults)
+
+    def end_at(self, end: Callable[[str, str], bool] | None, *, carries_out: bool = False) -> None:
+        """Ask for each request (its method and path) whether whoever asks is ended, and carry it out then or not."""
+        self._server.end, self._server.carries_out = end, carries_out
 
     @property
     def seen(self) -> list[tuple[str, str]]:

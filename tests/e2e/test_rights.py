@@ -1,0 +1,146 @@
+# Copyright: aigateway.metering contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Least privilege: the shipped roles have what the playbooks ask the API server for, and nothing that none of them does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.faults import FaultyApiServer
+from harness.runs import ROOT
+from harness.stand import Stand
+from standlib import tenants
+
+Right = tuple[str, str, str]
+# What the API server allows everybody, or what is about no object.
+EVERYBODYS = {("create", "authorization.k8s.io", "selfsubjectaccessreviews")}
+# What only happens on other clusters than the stand, or in other tests.
+ELSEWHERE: dict[Right, str] = {
+    ("patch", "apps", "daemonsets"): "a proxy that is a DaemonSet: test_maintenance.py",
+    ("get", "apps", "daemonsets"): "the same",
+    ("get", "", "pods"): "a pod by name, after a restart that somebody else has done",
+    ("get", "", "namespaces"): "the entrance's namespace: test_isolation.py",
+    ("get", "", "services/proxy"): "scrape_api.service: test_backends.py",
+    ("list", "", "services"): "a ServiceMonitor: test_scrape.py",
+    ("list", "apps", "replicasets"): "a proxy that has ended: test_usage.py",
+    ("get", "aigateway.envoyproxy.io", "aigatewayroutes"): "read as a list",
+    ("get", "aigateway.envoyproxy.io", "gatewayconfigs"): "read as a list",
+    ("list", "aigateway.envoyproxy.io", "gatewayconfigs"): "a route without costs: test_cautions.py",
+    ("list", "aigateway.envoyproxy.io", "aiservicebackends"): "a header that no SecurityPolicy sets: test_cautions.py",
+    ("get", "monitoring.coreos.com", "prometheusagents"): "an agent: test_backends.py",
+    ("get", "monitoring.coreos.com", "prometheuses"): "one that is named",
+    ("get", "monitoring.coreos.com", "scrapeconfigs"): "one that has gone: proof.py",
+    ("get", "monitoring.coreos.com", "servicemonitors"): "one that has gone: proof.py",
+    ("delete", "monitoring.coreos.com", "servicemonitors"): "scrape_prune: all: test_scrape.py",
+    ("update", "monitoring.coreos.com", "podmonitors"): "one of ours that was edited: test_check.py",
+    ("patch", "ait.alauda.io", "monitordashboards"): "one of ours that was edited: test_dashboard.py",
+    ("update", "ait.alauda.io", "monitordashboards"): "the same, by older releases",
+}
+
+
+def rules_of(file: str) -> list[dict[str, Any]]:
+    (role,) = [item for item in yaml.safe_load_all((ROOT / "docs" / file).read_text()) if item]
+    return list(role["rules"])
+
+
+def rights_of(rules: list[dict[str, Any]]) -> set[Right]:
+    return {
+        (verb, group, resource)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def right_of(method: str, path: str) -> Right | None:
+    """What a request asks for; None for one about no object."""
+    path = path.partition("?")[0]
+    found = re.fullmatch(
+        r"/(?:api/v1|apis/([^/]+)/[^/]+)(?:/namespaces/[^/]+(?=/[^/]+))?/([^/]+)(?:/([^/]+)(?:/([^/]+).*)?)?", path
+    )
+    if not found:
+        return None
+    group, resource, name, below = found.group(1) or "", *found.groups()[1:]
+    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+    verb = verbs.get(method, "get" if name else "list")
+    return verb, group, f"{resource}/{below}" if below else resource
+
+
+@pytest.fixture(scope="module")
+def asked(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> set[Right]:
+    """What all playbooks ask for, from a gateway as the platform ships it to its removal."""
+    stand.reset()
+    gateways = stand.gateways()
+    verify = {"verify_address": gateways.address("gateway-a"), "verify_model": "chat-small"}
+    verify |= {"verify_tokens": gateways.token(tenants.CALLERS[0])}
+    directory = str(tmp_path_factory.mktemp("rendered"))
+    plays: list[tuple[str, dict[str, Any]]] = [
+        ("site", {}),
+        ("site", {"labels_pairs": "x-user-namespace:user_namespace,x-team:team"}),
+        ("check", {}),
+        ("report", {"report_period": "this_month"}),
+        ("verify", verify),
+        ("render", {"render_dir": directory}),
+        ("remove", {}),
+    ]
+    found: set[Right] = set()
+    with FaultyApiServer(stand) as server:
+        server.spoil({})
+        for playbook, variables in plays:
+            run = stand.play(playbook, environment=server.environment(stand), **variables)
+            assert run.code == 0, run.output
+        found = {right for right in (right_of(*request) for request in server.seen) if right}
+    return found - EVERYBODYS
+
+
+def test_the_role_has_all_that_is_asked_for(asked: set[Right]) -> None:
+    assert asked - rights_of(rules_of("rbac.yml")) == set()
+
+
+def test_the_role_has_nothing_that_nobody_asks_for(stand: Stand, asked: set[Right]) -> None:
+    served = {
+        (group["name"], item["name"])
+        for group in stand.kubectl.raw("/apis")["groups"]
+        for version in group["versions"]
+        for item in stand.kubectl.raw(f"/apis/{version['groupVersion']}")["resources"]
+    }
+    served |= {("", item["name"]) for item in stand.kubectl.raw("/api/v1")["resources"]}
+    given = {right for right in rights_of(rules_of("rbac.yml")) if right[1:] in served}
+    assert given - asked - set(ELSEWHERE) == set()
+    # What is explained and not given is explained no more.
+    assert set(ELSEWHERE) - rights_of(rules_of("rbac.yml")) == set()
+
+
+def test_the_role_that_only_reads_is_the_other_without_what_writes() -> None:
+    reading = {right for right in rights_of(rules_of("rbac.yml")) if right[0] in ("get", "list")}
+    other = rights_of(rules_of("rbac-read.yml"))
+    assert {right[0] for right in other} <= {"get", "list"}
+    assert other ^ reading == {
+        ("get", "monitoring.coreos.com", "prometheusrules"),
+        ("list", "monitoring.coreos.com", "prometheusrules"),
+    }
+
+
+@pytest.mark.parametrize("playbook", ["check", "report", "render", "verify"])
+def test_who_may_only_read_can_audit_report_render_and_verify(metered: Stand, tmp_path: Path, playbook: str) -> None:
+    gateways = metered.gateways()
+    each: dict[str, dict[str, Any]] = {
+        "check": {"check_chargeback": False},
+        "report": {"report_period": "this_month"},
+        "render": {"render_dir": str(tmp_path / "rendered")},
+        "verify": {
+            "verify_address": gateways.address("gateway-a"),
+            "verify_model": "chat-small",
+            "verify_tokens": gateways.token(tenants.CALLERS[0]),
+        },
+    }
+    environment = metered.account(tmp_path / "account", rules_of("rbac-read.yml"))
+    run = metered.play(playbook, environment=environment, **each[playbook])
+    assert run.code == 0, run.output
