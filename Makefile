@@ -14,7 +14,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all test-faults bench bench-scale demo demo-accuracy clean $(PARTS)
+.PHONY: help test test-all test-faults fuzz bench bench-scale demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,6 +53,9 @@ demo: $(READY) ## the whole thing on the stand, shown
 
 demo-accuracy: $(READY) ## a period full of events: the ledger, the report and the usual queries side by side
 	@$(TIMED) demo-accuracy $(BIN)/python tests/demo_accuracy.py
+
+fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md
+	@$(TIMED) fuzz $(BIN)/python tests/fuzz.py
 
 test-faults: $(READY) ## every answer spoilt in every way, which takes hours; it can be interrupted, and writes docs/reliability.md
 	@$(TIMED) test-faults $(BIN)/python tests/faults.py

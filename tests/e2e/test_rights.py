@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Least privilege: the shipped roles have what the playbooks ask the API server for, and nothing that none of them does."""
+"""Least privilege: the shipped roles have what playbooks ask the API server for, and nothing that none of them does."""
 
 from __future__ import annotations
 

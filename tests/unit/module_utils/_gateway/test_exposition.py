@@ -12,6 +12,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import exposition, label_state
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
@@ -234,3 +235,34 @@ def test_an_exposition_is_one(text):
 )
 def test_a_page_is_no_exposition(text):
     assert not exposition.is_exposition(text)
+
+
+# -- as Prometheus's own client reads it -------------------------------------------------------------------------------
+
+LABELS = st.dictionaries(
+    st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,6}", fullmatch=True).filter(lambda name: not name.startswith("__")),
+    # A carriage return ends a line for that reader, and not for Prometheus.
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(st.lists(st.tuples(LABELS, st.floats(0, 1e12)), max_size=6))
+def test_token_sums_are_those_that_another_reader_finds(series):
+    def escaped(value):
+        return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+    lines = ["# HELP gen_ai_client_token_usage x", "# TYPE gen_ai_client_token_usage histogram"]
+    for labels, value in series:
+        told = ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items())
+        lines += [f"gen_ai_client_token_usage_sum{{{told}}} {value!r}", f"gen_ai_client_token_usage_count{{{told}}} 1"]
+    text = "\n".join(lines) + "\n"
+    theirs = [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "gen_ai_client_token_usage_sum"
+    ]
+    assert [(dict(item.labels), item.tokens) for item in exposition.parse_exposition(text)] == theirs
+    assert exposition.is_exposition(text)
