@@ -37,14 +37,20 @@ def split_program(words: Sequence[str], field: str) -> tuple[tuple[str, ...], tu
     return tuple(words[:start]), tuple(words[start:])
 
 
-def _end_of_flags(words: Sequence[str]) -> int:
+def _end_of_flags(words: Sequence[str], flag: re.Pattern[str]) -> int:
     """The index of the first word that Go no longer reads as a flag or as a flag's value.
 
-    A word without a dash after `-x` may be its value or, if x is boolean, a positional. Which it is cannot be seen
-    from outside; it is taken for a value.
+    What follows `-x` is its value, whatever it looks like, where x is the flag that is looked for. Of another flag it
+    cannot be seen from outside whether it is boolean: a word without a dash is taken for its value, one with a dash
+    for the next flag.
     """
-    may_be_value = False
+    may_be_value, is_value = False, False
     for index, word in enumerate(words):
+        if is_value:
+            may_be_value, is_value = False, False
+            continue
+        match = flag.match(word)
+        is_value = match is not None and match.group(1) is None
         if word == "--":
             return index
         if len(word) > 1 and word.startswith("-"):
@@ -59,7 +65,7 @@ def _end_of_flags(words: Sequence[str]) -> int:
 def flag_places(words: Sequence[str], name: str) -> list[Place]:
     """All occurrences of a flag among the words that are flags, in their order; the last one counts."""
     flag = re.compile(rf"--?{re.escape(name)}(?:=(.*))?\Z", re.DOTALL)
-    end = _end_of_flags(words)
+    end = _end_of_flags(words, flag)
     found = []
     index = 0
     while index < end:
