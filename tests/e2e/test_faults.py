@@ -34,7 +34,7 @@ def test_a_spoilt_answer_is_told_as_what_it_is_and_changes_nothing(
     requests = server.seen
     chance = random.Random(f"{SEED} {playbook}")
     kinds = [kind for kind in FAULTS if kind not in SLOW]
-    for _ in range(SAMPLE):
+    for dummy in range(SAMPLE):
         number, kind = chance.randint(1, len(requests)), chance.choice(kinds)
         run = play_spoilt(metered, server, playbook, tmp_path, {number: kind})
         assert is_told(run) == [], f"{kind} in place of {requests[number - 1]}: {run.output}"

@@ -31,7 +31,7 @@ def is_ambiguous(words: list[str]) -> bool:
 
 def test_what_a_flag_is_set_to_is_what_go_takes() -> None:
     chance = random.Random(20261126)
-    lists = [chance.choices(WORDS, k=chance.randint(0, 6)) for _ in range(LISTS)]
+    lists = [chance.choices(WORDS, k=chance.randint(0, 6)) for dummy in range(LISTS)]
     text = "".join(f"{json.dumps(words)}\n" for words in lists)
     done = subprocess.run([binaries.program(PROGRAM)], input=text, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
