@@ -18,7 +18,7 @@ DEFINITION = ROOT / "docs" / "execution-environment.yml"
 
 def test_ansible_builder_takes_it(tmp_path):
     words = [Path(sys.executable).with_name("ansible-builder"), "create", "-f", DEFINITION, "-c", tmp_path]
-    words += ["--container-runtime", "podman"]
+    words += ["--output-filename", "Containerfile"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     text = (tmp_path / "Containerfile").read_text(encoding="utf-8")
