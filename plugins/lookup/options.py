@@ -15,6 +15,8 @@ description:
   - Ansible checks the variables of a role against its argument specification, and leaves them as they are. What comes
     from C(-e name=value) or from a survey is text, and the text V(false) is true to a condition. An unanswered question
     of a survey gives an empty text.
+  - An answer of a survey is an extra variable, and would hide what the inventory says even where it is empty. So each
+    variable may also be given with C(survey_) before its name, which counts only where it is not empty.
   - This reads the variables of the collection's own roles, converts them, and is what the roles and playbooks use. An
     empty text is not set. A list may be a text with commas or lines. A relative path begins where the command was
     given.
@@ -74,11 +76,21 @@ def specification(*roles: str) -> dict[str, dict[str, Any]]:
     return {name: option for name, option in found.items() if name not in HANDED_ON}
 
 
+# An answer of a survey; one that was not given leaves what the inventory says.
+ANSWER = "survey_"
+
+
 class LookupModule(LookupBase):
+    def _given(self, name: str, variables: Any) -> Any:
+        answer = self._templar.template(variables[ANSWER + name]) if ANSWER + name in variables else None
+        if not _options.is_unset(answer):
+            return answer
+        return self._templar.template(variables[name]) if name in variables else None
+
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, Any]]:
         del options
         spec = specification(*terms)
-        given = {name: self._templar.template(variables[name]) for name in spec if name in (variables or {})}
+        given = {name: self._given(name, variables or {}) for name in spec}
         try:
             found = _options.read_options(spec, given, _environment.directory_of_command())
             if found.get("metering_gateways"):

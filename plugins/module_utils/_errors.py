@@ -49,6 +49,9 @@ class MomentError(MeteringError):
 class RefusedError(MeteringError):
     """The account that runs this lacks a permission, or is not known to the API server."""
 
+    is_unknown = False
+    """Whether the API server does not know the account: no role would help."""
+
 
 class ConflictError(Exception):
     """The object changed between the read and the write: read again, compute again."""

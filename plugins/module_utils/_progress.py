@@ -59,16 +59,6 @@ class Pace:
             self._told_at = elapsed
 
 
-def _probed(probe: Callable[[], str]) -> str:
-    """What is being waited for; an API server that restarts meanwhile is waited for as well."""
-    try:
-        return probe()
-    except MeteringError as error:
-        if not error.is_moment:
-            raise
-        return f"an answer. {error.found.rstrip('.')}"
-
-
 def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
     """Poll until probe() has nothing left to wait for, and return what it still waits for at the end.
 
@@ -76,18 +66,30 @@ def wait(what: str, probe: Callable[[], str], timeout: float) -> str:
         what: whose state is polled.
         probe: says what is being waited for, and how far it is; an empty text means that it is there.
         timeout: seconds.
+
+    Raises:
+        MeteringError: when the time was over it could not be read what is missing.
     """
     started = time.monotonic()
     told, told_at = "", 0.0
     pause = FIRST_POLL_SECONDS
     while True:
-        missing = _probed(probe)
+        unanswered: MeteringError | None = None
+        try:
+            missing = probe()
+        except MeteringError as error:
+            if not error.is_moment:
+                raise
+            # An API server that restarts meanwhile is waited for as well.
+            missing, unanswered = f"an answer. {error.found.rstrip('.')}", error
         elapsed = time.monotonic() - started
         if missing and (missing != told or elapsed - told_at >= REPEAT_SECONDS):
             tell(f"{what}: waiting for {missing} ({elapsed:.0f} s of at most {timeout:.0f} s)")
             told, told_at = missing, elapsed
         if not missing and told:
             tell(f"{what}: done after {elapsed:.0f} s")
+        if unanswered and elapsed >= timeout:
+            raise unanswered
         if not missing or elapsed >= timeout:
             return missing
         time.sleep(pause)

@@ -54,7 +54,7 @@ def read_options(spec: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
     problems: dict[str, str] = {}
     for name, option in spec.items():
         value = given.get(name)
-        if _is_unset(value):
+        if is_unset(value):
             if option.get("required"):
                 problems[name] = f"{name} is not set"
             found[name] = option.get("default", EMPTY.get(option.get("type", "str")))
@@ -77,9 +77,10 @@ class OptionsError(ValueError):
         self.names = tuple(problems)
 
 
-def _is_unset(value: Any) -> bool:
+def is_unset(value: Any) -> bool:
+    """Whether a variable is as good as not given."""
     if isinstance(value, (list, tuple)):
-        return len(value) > 0 and all(_is_unset(item) for item in value)
+        return len(value) > 0 and all(is_unset(item) for item in value)
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -150,7 +151,7 @@ def _str(value: Any, dummy: str) -> str:
 
 
 def _path(value: Any, here: str) -> str:
-    text = os.path.expanduser(_str(value, here))
+    text = os.path.expandvars(os.path.expanduser(_str(value, here)))
     return text if text.startswith("/") else f"{here}/{text}"
 
 
@@ -169,13 +170,20 @@ def _mapping_of(text: str) -> dict[str, Any]:
             return dict(json.loads(text))
         except (ValueError, RecursionError):
             pass  # YAML's own way of writing the same
+    # YAML would take `a=b,c=d:` for one name.
+    if 0 <= text.find("=") < (text.find(": ") if ": " in text else len(text)):
+        return _named_values(text)
     try:
         # Numbers and truths stay as they were written: a label's value is a text.
         found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  (it makes texts)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         raise ValueError from None
-    if isinstance(found, dict):
-        return found
+    if not isinstance(found, dict) or any("=" in str(key) or "," in str(key) for key in found):
+        raise ValueError
+    return found
+
+
+def _named_values(text: str) -> dict[str, Any]:
     pairs = [_NAMED_VALUE.match(item) for item in re.split(r"[,\r\n]", text) if item.strip()]
     if not all(pairs):
         raise ValueError

@@ -19,6 +19,8 @@ from harness.runs import QUICK, ROOT
 from harness.stand import Stand
 from standlib import settings, tenants
 
+from ansible_collections.aigateway.metering.plugins.lookup.options import specification
+
 TEMPLATES = {template["playbook"]: template for template in read_setup()["awx_job_templates"]}
 
 
@@ -45,7 +47,12 @@ def launch(
         project_dir=str(ROOT),
         playbook=f"playbooks/{playbook}.yml",
         inventory="localhost ansible_connection=local",
-        extravars={**QUICK, **survey, **answers},
+        # What is asked has the name of its question, and what is not asked that of the variable.
+        extravars={
+            **QUICK,
+            **survey,
+            **{f"survey_{name}" if f"survey_{name}" in survey else name: text for name, text in answers.items()},
+        },
         envvars={name: value for name, value in environment.items() if name.startswith(("K8S_", "ANSIBLE_", "PATH"))},
         cmdline=words or None,
         verbosity=verbosity,
@@ -120,7 +127,7 @@ def test_a_job_takes_the_answers_of_its_survey_and_keeps_no_secret(
 
 @pytest.mark.parametrize("playbook", ["site", "check", "report"])
 def test_a_job_for_which_nothing_was_answered_takes_the_defaults(metered: Stand, tmp_path: Path, playbook: str) -> None:
-    nothing = dict.fromkeys([item["variable"] for item in TEMPLATES[playbook]["survey"]["spec"]], "")
+    nothing = dict.fromkeys(specification("labels", "scrape", "dashboard", "check", "report"), "")
     job = launch(metered, tmp_path, playbook, nothing)
     assert job.status == "successful", job.output
 

@@ -316,12 +316,17 @@ class Cluster:
 
     def delete(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Delete the very object that was read; one of the same name made since is left alone (ConflictError)."""
-        self._connection.checked(
-            f"{kind} {name_of(document)}",
-            "delete",
-            _path_of(api, kind, document),
-            body={"preconditions": {"uid": document["metadata"]["uid"]}, **({"dryRun": ["All"]} if dry_run else {})},
-        )
+        what, metadata = f"{kind} {name_of(document)}", document["metadata"]
+        body = {"preconditions": {"uid": metadata["uid"]}, **({"dryRun": ["All"]} if dry_run else {})}
+        answer = self._connection.checked(what, "delete", _path_of(api, kind, document), body=body)
+        try:
+            if answer is not None:
+                self._connection.document_of(answer, what, "delete", "kind")
+        except NoDocumentError:
+            # A page in its place does not say whether it was done.
+            there = self.get(api, kind, metadata.get("namespace", ""), metadata["name"])
+            if there is not None and there["metadata"].get("uid") == metadata["uid"]:
+                raise
         return dict(document)
 
     def proxied(

@@ -41,6 +41,7 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 ATTEMPTS = 4
 # As long as somebody asks to be left alone (Retry-After), up to this many seconds in all.
 PATIENCE_SECONDS = 60
+FIRST_PAUSE = 0.5
 # So long an API server that has just started may not know its roles yet.
 STARTING_SECONDS = 10
 # Of an answer that is not what it has to be.
@@ -145,6 +146,9 @@ class Connection:
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
         self._starting_until = 0.0
+        for name in [name for name in os.environ if name.startswith("K8S_AUTH_") and not os.environ[name]]:
+            # Whoever sets one to nothing, as a credential of AWX does, means that it is not set.
+            del os.environ[name]
         host = module.params.get("host")
         if host and "@" in host:
             check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
@@ -215,7 +219,7 @@ class Connection:
         from kubernetes.dynamic.exceptions import DynamicApiError
         from urllib3.exceptions import HTTPError
 
-        attempt, waited, renewed, lost = 0, 0.0, False, False
+        attempt, waited, renewed, lost, began = 0, 0.0, False, False, time.monotonic()
         while True:
             attempt += 1
             try:
@@ -231,7 +235,8 @@ class Connection:
                     renewed = self._renew()
                     if renewed:
                         continue
-                pause, counts = self._pause_after(error, attempt, attempts, waited)
+                spent = max(waited, time.monotonic() - began)
+                pause, counts = self._pause_after(error, attempt, attempts, spent)
                 if not pause:
                     raise
                 attempt -= not counts
@@ -253,7 +258,7 @@ class Connection:
         """The seconds after which it is sent again, 0 for never; and whether that was an attempt."""
         if error.status == 403 and is_of_the_api_server(error) and self._may_be_starting():
             return 1.0, False
-        asked = seconds_to_wait(error)
+        asked = seconds_to_wait(error) if error.status in RETRIED else 0.0
         if asked and waited + asked <= PATIENCE_SECONDS:
             # Whoever says when to come back is there.
             return asked, False
@@ -322,11 +327,13 @@ class Connection:
     def refused(self, what: str, method: str, detail: str, status: int = 403) -> RefusedError:
         """What is told of an answer 401 or 403."""
         if status == 401:
-            return RefusedError(
+            unknown = RefusedError(
                 f"The API server {self.server} does not accept the credentials of this account: {detail}.",
                 "They are wrong, or have expired.",
                 "renew them (log in again, or make a new token), and run this again: kubectl auth whoami",
             )
+            unknown.is_unknown = True
+            return unknown
         return RefusedError(
             f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
@@ -377,14 +384,15 @@ class Connection:
 
 
 def _pause(attempt: int) -> float:
-    return float(0.5 * 2 ** (attempt - 1))
+    return float(FIRST_PAUSE * 2 ** (attempt - 1))
 
 
 def seconds_to_wait(error: Any) -> float:
     """The seconds after which somebody who answered with an error wants to be asked again; 0 where it does not say."""
     headers = getattr(error, "headers", None) or {}
     with contextlib.suppress(TypeError, ValueError):
-        return max(float(headers.get("Retry-After") or 0), 0.0)
+        found = float(headers.get("Retry-After") or 0)
+        return max(found, FIRST_PAUSE) if found > 0 else 0.0
     return 0.0  # a date, which hardly anybody sends
 
 

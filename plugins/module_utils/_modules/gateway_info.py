@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import _configuration, _generations, _names
@@ -94,12 +94,9 @@ class ClusterState:
     proxies: list[Proxy]
     """All of them."""
     routes: list[Object]
-    """The AIGatewayRoutes; none where they may not be read."""
     monitoring: Monitoring
     scope: Sequence[str]
     backend: Backend | None = None
-    unknown: list[str] = field(default_factory=list)
-    """What could not be read, and is not needed; what is not known for that."""
 
     @property
     def in_scope(self) -> list[Proxy]:
@@ -115,7 +112,6 @@ class ClusterState:
         return self.backend.scraper if self.backend else None
 
 
-NO_ROUTES = "It is not known which Gateways are to be metered, and whether a proxy serves without a sidecar."
 NO_COSTS = "It is not known if streamed answers are counted."
 NO_HOOKS = "It is not known if Envoy Gateway calls the AI gateway."
 
@@ -133,10 +129,9 @@ def read_state(module: Any, cluster: Cluster, problems: Problems) -> ClusterStat
     options = module.params
     controller = problems.of(reader.read_controller, cluster, options["controller"])
     workloads, pods = reader.read_proxy_workloads(cluster), reader.read_proxy_pods(cluster)
-    routes, unread = _read_if_possible(reader.read_routes, cluster, unknown=NO_ROUTES)
+    routes = problems.of(reader.read_routes, cluster)
     proxies = _proxy.proxies_of(workloads, pods)
     look = ClusterState(controller, workloads, pods, proxies, routes or [], Monitoring([], {}), options["gateways"])
-    look.unknown += unread
     problems.of(_sidecar.require_sidecars, look.sidecars, look.scope)
     api = problems.of(_api.with_credentials, module, cluster) or {}
     monitoring = problems.of(_reader.read_monitoring, cluster, look.sidecars) or look.monitoring
@@ -380,7 +375,6 @@ def labels_and_cautions(
             ),
             *map(str, silent.values()),
             *([] if configs is None else _cautions.without_costs(routes, configs)),
-            *look.unknown,
             *unread,
             *unread_hooks,
             *cautions,

@@ -73,6 +73,10 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         except MeteringError as error:
             if not rolls:
                 raise
+            if error.is_moment:
+                # Nothing is known of the controller: a flag that is right is not taken back for that.
+                why = "The new flag stays; it is not known if the controller has rolled out with it."
+                raise MeteringError(error.found, why, "run this again when the API server answers") from error
             raise roll_back_flag(cluster, controller, merged, error, options["on_failure"]) from error
     patched = rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER
     if options["method"] == "patch" and patched and record.added and controller.helm:

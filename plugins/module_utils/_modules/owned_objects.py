@@ -111,7 +111,14 @@ def apply_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) -> 
     differing = [pair for pair in zip(wanted, there, strict=True) if not is_contained(*pair)]
     lacking = _rehearse_all(cluster, differing)
     if not module.check_mode:  # who only reads may still plan
-        restarts = _restarts([pod for one, dummy in differing for pod in _readers(cluster, options["readers"], one)])
+        restarts = _restarts(
+            [
+                pod
+                for one, found in zip(wanted, there, strict=True)
+                for pod in _readers(cluster, options["readers"], one)
+                if not is_contained(one, found) or (found and outdated_objects([pod], found))
+            ]
+        )
         rehearsal.refuse([*lacking, *cluster.lacking(restarts)])
     before, after, changed, restarted = {}, {}, [], []
     for document, found in zip(wanted, there, strict=True):
@@ -146,7 +153,9 @@ def _read_all(cluster: Cluster, options: Mapping[str, Any], *, check_mode: bool)
     wanted = options["definitions"]
     try:
         return [read_object(cluster, document) for document in wanted]
-    except RefusedError:
+    except RefusedError as error:
+        if error.is_unknown:
+            raise
         verbs = ("get",) if check_mode else ("get", "create", "patch")
         needed = dict.fromkeys(permission_for(document, verb) for document in wanted for verb in verbs)
         readers = [pod for document in wanted for pod in _readers(cluster, options["readers"], document)]
@@ -160,7 +169,9 @@ def _rehearse_all(cluster: Cluster, differing: Sequence[tuple[Object, Object | N
     for document, found in differing:
         try:
             rehearse_object(cluster, document, found)
-        except RefusedError:
+        except RefusedError as error:
+            if error.is_unknown:
+                raise
             lacking.append(permission_for(document, "patch" if found else "create"))
     return lacking
 

@@ -100,7 +100,9 @@ def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
         try:
             if cluster.rehearse(write.of) is None:
                 unknown.append(write.where)
-        except RefusedError:
+        except RefusedError as error:
+            if error.is_unknown:
+                raise
             lacking.append(write.permission)
         except UnknownFieldsError as error:
             raise MeteringError(

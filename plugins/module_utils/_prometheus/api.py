@@ -212,12 +212,13 @@ def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str, pat
     Raises:
         MeteringError: it answers with an error, or with something else.
     """
-    waited, pause = 0.0, FIRST_PAUSE
+    waited, pause, began = 0.0, FIRST_PAUSE, time.monotonic()
     while True:
         try:
             return _data_of_answer(api, path, api.text(f"/api/v1/{path}", query), key)
         except MeteringError as error:
-            if not error.is_moment or waited + pause > patience:
+            # What takes long to fail has used the patience, too.
+            if not error.is_moment or max(waited, time.monotonic() - began) + pause > patience:
                 raise
             _progress.tell(f"{api.name} does not answer {path} ({error.found[:80]}), asking again in {pause:.0f} s")
         time.sleep(pause)

@@ -36,9 +36,10 @@ def merge_usages(
     Raises:
         MeteringError: a cluster is missing, or is there twice; periods or fields differ; there is none at all.
     """
+    # What a report says of clusters that it lacks holds also where its rows are repeated by others.
+    known_missing = [missing, *(document.get("missing") or {} for document in documents)]
     documents = _without_repeats(documents)
     clusters = [name for document in documents for name in _clusters(document)]
-    known_missing = [missing, *(document.get("missing") or {} for document in documents)]
     # What one slice of a job could not read, another may have.
     absent = {name: why for part in known_missing for name, why in part.items() if name not in clusters}
     _require_all(documents, absent, incomplete=incomplete)
@@ -47,6 +48,8 @@ def merge_usages(
     for document in documents:
         _require_like(first, document)
     _refuse_doubles(clusters)
+    sources = {name: source for document in documents for name, source in _sources(document).items()}
+    _refuse_one_cluster_twice(sources)
     usage: dict[str, Any] = {
         **{name: first[name] for name in SHARED},
         "by": [CLUSTER, *by],
@@ -60,6 +63,7 @@ def merge_usages(
         ],
         "missing": absent,
         "clusters": clusters,
+        "sources": sources,
     }
     return usage
 
@@ -123,6 +127,7 @@ def _require_like(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
         *((name, first[name], other[name]) for name in SHARED),
         ("by", _fields(first), _fields(other)),
         ("price list", first.get("price_list_digest", ""), other.get("price_list_digest", "")),
+        ("report_department_from", first.get("department_from") or {}, other.get("department_from") or {}),
     ):
         if one != two:
             raise MeteringError(
@@ -163,6 +168,24 @@ def _without_repeats(documents: Sequence[Mapping[str, Any]]) -> list[Mapping[str
     single = {document["account"] for document in documents if not _is_merged(document)}
     kept = [document for document in documents if not _is_merged(document) or not set(_clusters(document)) <= single]
     return sorted(kept, key=lambda document: sorted(_clusters(document)))
+
+
+def _sources(document: Mapping[str, Any]) -> dict[str, str]:
+    """By cluster, which one it really is: its API server, and what selects its series; empty where that is not told."""
+    if _is_merged(document):
+        return dict(document.get("sources") or {})
+    return {document["account"]: document.get("source") or ""}
+
+
+def _refuse_one_cluster_twice(sources: Mapping[str, str]) -> None:
+    names: dict[str, str] = {}
+    for name, source in sources.items():
+        if source and names.setdefault(source, name) != name:
+            raise MeteringError(
+                f"{names[source]} and {name} are one cluster: {source}.",
+                "Its tokens would be billed twice.",
+                "correct metering_kubeconfig, metering_context or metering_host of one of the two.",
+            )
 
 
 def _refuse_doubles(clusters: Sequence[str]) -> None:

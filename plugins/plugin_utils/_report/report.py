@@ -386,7 +386,7 @@ def to_json(report: Report, budgets: Sequence[Mapping[str, str]] = (), account: 
         "doubts": list(report.usage["doubts"]),
         "doubtful_tokens": report.usage.get("doubtful_tokens") or 0,
         "missing": dict(report.usage.get("missing") or {}),
-        **({"clusters": list(report.usage["clusters"])} if "clusters" in report.usage else {}),
+        **{name: report.usage[name] for name in ("source", "clusters", "sources") if name in report.usage},
         **({"budgets": list(budgets)} if budgets else {}),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

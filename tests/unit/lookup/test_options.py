@@ -143,6 +143,34 @@ def test_a_day_that_yaml_has_read_stays_a_text():
     assert options("report", report_from=datetime.date(2026, 11, 1))["report_from"] == "2026-11-01"
 
 
+@pytest.mark.parametrize(("answer", "found"), [("", "helm"), ("  ", "helm"), ("patch", "patch")])
+def test_an_answer_of_a_survey_goes_before_the_inventory_and_none_hides_it(answer, found):
+    assert options("labels", labels_method="helm", survey_labels_method=answer)["labels_method"] == found
+
+
+def test_what_is_asked_may_be_required():
+    assert options("render", survey_render_dir="/x")["render_dir"] == "/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("*-eng=eng,dept-*=*", {"*-eng": "eng", "dept-*": "*"}),
+        ("url=https://h:443,token=a", {"url": "https://h:443", "token": "a"}),
+        ("token=abc,headers=X: t", {"token": "abc", "headers": "X: t"}),
+    ],
+)
+def test_names_and_values_are_not_taken_for_yaml(text, wanted):
+    assert options("report", report_matchers=text)["report_matchers"] == wanted
+
+
+@pytest.mark.parametrize("text", ["a,b: c", "url: h,username=u,password=a-secret-word:"])
+def test_what_is_half_of_each_is_refused_and_not_shown(text):
+    with pytest.raises(AnsibleLookupError) as told:
+        options("scrape", scrape_api=text)
+    assert "a-secret-word" not in str(told.value)
+
+
 def test_a_path_begins_where_the_command_was_given():
     found = options("check", check_report="drifts.json")
     assert found["check_report"] == f"{os.getcwd()}/drifts.json"

@@ -76,7 +76,8 @@ def test_a_wait_goes_on_while_the_api_server_restarts(told):
 @pytest.mark.usefixtures("told")
 def test_a_wait_ends_with_what_it_could_not_read():
     gone = MomentError("The API server can no longer be reached.", "why", "command")
-    assert "can no longer be reached" in _progress.wait("proxy p", raising(gone), 0)
+    with pytest.raises(MomentError, match="can no longer be reached"):
+        _progress.wait("proxy p", raising(gone), 0)
 
 
 @pytest.mark.usefixtures("told")

@@ -215,7 +215,7 @@ def test_the_rehearsal_of_a_removal_removes_nothing():
     class Client:
         def request(self, *dummy: Any, **options: Any) -> Any:
             bodies.append(options["body"])
-            return type("Answer", (), {"data": b"{}"})
+            return type("Answer", (), {"data": b'{"kind": "Status"}'})
 
     cluster = cluster_with(Client())
     cluster.rehearse(cluster.delete, "v1", "configmaps", {"metadata": {**OBJECT["metadata"], "uid": "u"}})

@@ -246,6 +246,26 @@ def test_a_removal_whose_answer_was_lost_is_done():
     cluster_with(Script(LOST, status(404))).delete("v1", "configmaps", {"metadata": {**OBJECT["metadata"], "uid": "u"}})
 
 
+GONE = {"metadata": {**OBJECT["metadata"], "uid": "u"}}
+
+
+def test_a_page_in_place_of_a_removal_is_not_believed():
+    with pytest.raises(MeteringError, match="answered delete configmaps n/m with something that is not"):
+        cluster_with(Script(PAGE, GONE)).delete("v1", "configmaps", GONE)
+    cluster_with(Script(PAGE, status(404))).delete("v1", "configmaps", GONE)
+    # Another of the same name is another.
+    cluster_with(Script(PAGE, OBJECT)).delete("v1", "configmaps", GONE)
+
+
+@pytest.mark.parametrize("text", ["0.001", "1"])
+def test_however_often_somebody_asks_for_patience_it_ends(slept, text):
+    script = Script(status(429, **{"Retry-After": text}))
+    with pytest.raises(MeteringError, match="answered 429"):
+        get(cluster_with(script))
+    assert len(script.asked) < 130
+    assert sum(slept) <= _connection.PATIENCE_SECONDS + 10
+
+
 # -- before anything is asked ------------------------------------------------------------------------------------------
 
 

@@ -169,3 +169,19 @@ def test_what_reports_have_cost_is_not_dropped_in_silence():
     with pytest.raises(AnsibleFilterError, match=r"has amounts in EUR.*report_prices"):
         merge_usage([text], has_prices=False)
     assert merge_usage([text], has_prices=True)["total"] == 10
+
+
+def test_what_a_report_lacks_is_known_beside_those_that_repeat_its_rows():
+    east, west = usage("east", 1), usage("west", 2)
+    part = written(merge(east, west, missing={"north": "no answer"}, incomplete=True))
+    with pytest.raises(MeteringError, match="north: no answer"):
+        merge(part, east, west)
+    assert merge(part, east, west, usage("north", 3))["missing"] == {}
+
+
+def test_one_cluster_under_two_names_is_refused():
+    with pytest.raises(MeteringError, match=r"east and west are one cluster: https://api"):
+        merge(usage("east", 1, source="https://api"), written(usage("west", 1, source="https://api")))
+    whole = written(merge(usage("east", 1, source="https://api")))
+    with pytest.raises(MeteringError, match="are one cluster"):
+        merge(whole, usage("west", 1, source="https://api"))
