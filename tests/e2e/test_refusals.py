@@ -43,7 +43,7 @@ def test_a_wrong_pair_is_refused_before_anything_is_changed(stand: Stand, pairs:
     ("variables", "why"),
     [
         ({"scrape_interval": "5"}, "It is not a valid Prometheus duration"),
-        ({"scrape_prune": "everything"}, "must be one of: none, ours, all"),
+        ({"scrape_prune": "everything"}, "scrape_prune is 'everything', which is not one of: none, ours, all"),
     ],
     ids=["an interval without a unit", "an unknown way to prune"],
 )
