@@ -13,6 +13,7 @@ import pathlib
 import re
 
 import pytest
+import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -214,17 +215,43 @@ def test_a_variable_of_several_roles_has_one_default():
     assert {name: found for name, found in defaults.items() if len(found) > 1} == {}
 
 
-FILES = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")])
+FILES = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "roles").glob("*/vars/*.yml")])
+FILES += sorted((ROOT / "playbooks").glob("*.yml"))
+CONDITIONS = {"when", "that", "until", "failed_when", "changed_when"}
+
+
+def expressions(value, key=""):
+    """Every expression of a file: what stands in braces, and conditions."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from expressions(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from expressions(inner, key)
+    elif isinstance(value, str):
+        yield from [value] if key in CONDITIONS else re.findall(r"{{.*?}}|{%.*?%}", value, re.DOTALL)
+
+
+def names_read(text):
+    """The variables that a file of tasks reads."""
+    found = (re.sub(r"'[^']*'|\"[^\"]*\"", "", expression) for expression in expressions(yaml.safe_load(text)))
+    return {word for expression in found for word in re.findall(r"(?<![\w.'])[a-z_]\w*(?!\w|\s*=[^=])", expression)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_task_reads_a_variable_that_was_not_converted(path):
     names = {name for dummy, name, option in EVERY}
-    wrong = [
-        line.strip()
-        for line in path.read_text(encoding="utf-8").splitlines()
-        for expression in re.findall(r"\{\{.*|\bwhen: .*|\bthat: .*|\{%.*", line)
-        for word in re.findall(r"(?<![\w.'])[a-z_]+(?![\w(=])", re.sub(r"'[^']*'", "", expression))
-        if word in names and not line.strip().startswith("#")
-    ]
-    assert wrong == []
+    assert names & names_read(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: '{{ labels_restart }}'",
+        "a: >-\n  {{ x\n  or scrape_interval }}",
+        "when:\n  - labels_restart",
+        "that: not labels_restart",
+    ],
+)
+def test_a_variable_that_is_read_as_it_is_given_would_be_seen(text):
+    assert names_read(text) & {"labels_restart", "scrape_interval"}
