@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Callable
@@ -152,11 +153,20 @@ def write_report(names: tuple[str, str]) -> None:
     assert not any(cell.lstrip(" \n").startswith(("=", "+", "-", "@")) for cell in cells[2:4])
     assert all(line.isprintable() for line in found["table"])
     for name in names:
-        if "<" in name.replace("<br", ""):
-            assert name not in found["html"].replace("&lt;", "")
+        # A page has tags of its own.
+        if "<" in name and name not in _innocent_page():
+            assert name not in found["html"]
     for part in found["by_namespace"]:
         assert "/" not in part["name"]
         assert len(part["name"].encode()) < 255
+
+
+@functools.cache
+def _innocent_page() -> str:
+    whole: dict[str, Any] = {"tokens": {"input": 3}, "beside": {}, "total": 3, "requests": 1}
+    usage = {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "by": ["namespace", "model"], **whole}
+    row = {"namespace": "a", "model": "m", **whole}
+    return str(usage_report({**usage, "rows": [row], "days": [], "doubts": ["a"]}, PRICES)["html"])
 
 
 def merge_reports(text: str) -> None:
