@@ -46,6 +46,7 @@ OF_CLUSTER = {
     "metering_validate_certs": "validate_certs",
     "metering_in_cluster": "in_cluster",
 }
+TRUTHS = ("validate_certs", "in_cluster")
 FILES = ("kubeconfig", "ca_cert")
 KUBECONFIG = "K8S_AUTH_KUBECONFIG"
 INTERPRETER = "ansible_python_interpreter"
@@ -57,6 +58,15 @@ def _injects_invocation() -> bool:
         return bool(constants.config.get_config_value("INJECT_INVOCATION"))
     except AnsibleError:  # before, there was no such setting
         return True
+
+
+def _as_truth(name: str, value: Any) -> bool:
+    try:
+        return bool(boolean(value, strict=True))
+    except TypeError:
+        raise AnsibleActionFail(
+            f"{name} is {str(value)[:60]!r}, which is not true or false. Next: correct that variable"
+        ) from None
 
 
 class ModuleAction(ActionBase):
@@ -97,7 +107,8 @@ class ModuleAction(ActionBase):
             if option in FILES and isinstance(value, str):
                 # From where the command was given, and not from where the playbook is.
                 value = os.path.join(directory_of_command(), os.path.expanduser(value))
-            found[option] = value
+            # The module would name its own option, which nobody has set.
+            found[option] = _as_truth(name, value) if option in TRUTHS else value
         named = os.environ.get(KUBECONFIG, "")
         if named and "kubeconfig" not in found and not os.path.isabs(os.path.expanduser(named)):
             # Modules run where the playbook is.
@@ -122,13 +133,8 @@ class ModuleAction(ActionBase):
     def _may_run_here(self, variables: dict[str, Any]) -> bool:
         wanted = self._templar.template(variables.get(IN_PROCESS, True))
         # A survey gives an empty text for what is not set.
-        try:
-            if wanted != "" and not boolean(wanted, strict=True):
-                return False
-        except TypeError:
-            raise AnsibleActionFail(
-                f"{IN_PROCESS} is {str(wanted)[:60]!r}, which is not true or false. Next: correct that variable"
-            ) from None
+        if wanted != "" and not _as_truth(IN_PROCESS, wanted):
+            return False
         interpreter = str(self._templar.template(self._variables_of_target(variables)[INTERPRETER]))
         # By their path: links to one Python may belong to different virtual environments.
         return os.path.abspath(os.path.expanduser(interpreter)) == os.path.abspath(sys.executable)

@@ -7,7 +7,7 @@
 """Variables as surveys, files and `-e` give them, in the types of a role's argument specification.
 
 A survey of AWX gives texts: an empty one for what was not answered, lists with commas or in lines, "true", "300".
-Pure: no input or output.
+No file is read; a path alone takes `~` and variables from the environment.
 """
 
 from __future__ import annotations
@@ -82,6 +82,21 @@ def is_unset(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) > 0 and all(is_unset(item) for item in value)
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def read_serial(given: Any) -> list[str]:
+    """The values of a play's keyword `serial`: numbers of hosts, or percentages; all hosts at once where none is given.
+
+    Raises:
+        OptionsError: it is something else, which Ansible would call a bug of its own.
+    """
+    if is_unset(given):
+        return ["100%"]
+    found = words_of(given if isinstance(given, (str, list)) else str(given))
+    if not found or not all(re.fullmatch(r"[1-9][0-9]*%?", word) for word in found):
+        told = f"metering_serial is {_shown(given)}, which is neither a number of clusters nor a percentage"
+        raise OptionsError({"metering_serial": told})
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -143,7 +143,7 @@ def refuse(lacking: Sequence[Permission]) -> None:
         )
         raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",
-            "The run would stop half-way. Nothing was changed.",
+            "The run would stop half-way, so none of this was begun.",
             f"bind the roles of {' and '.join(sorted(set(map(_file_of, lacking))))} to it, or run this as another.",
         )
 

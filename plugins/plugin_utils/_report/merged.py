@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: this file is no interface; it may change in any release.
+
 """One usage out of those of several clusters, with the cluster as its first field.
 
 What is merged is merged again in the same way: the slices of a job, and then their reports.
@@ -50,7 +51,7 @@ def merge_usages(
     _refuse_doubles(clusters)
     sources = {name: source for document in documents for name, source in _sources(document).items()}
     _refuse_one_cluster_twice(sources)
-    usage: dict[str, Any] = {
+    return {
         **{name: first[name] for name in SHARED},
         "by": [CLUSTER, *by],
         "rows": [row for document in documents for row in _rows(document)],
@@ -65,7 +66,6 @@ def merge_usages(
         "clusters": clusters,
         "sources": sources,
     }
-    return usage
 
 
 def parse_report(text: str, name: str) -> dict[str, Any]:
@@ -123,17 +123,20 @@ def _require_all(documents: Sequence[Mapping[str, Any]], absent: Mapping[str, st
 
 
 def _require_like(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    for name, one, two in (
-        *((name, first[name], other[name]) for name in SHARED),
-        ("by", _fields(first), _fields(other)),
-        ("price list", first.get("price_list_digest", ""), other.get("price_list_digest", "")),
-        ("report_department_from", first.get("department_from") or {}, other.get("department_from") or {}),
+    for name, one, two, shown in (
+        *((name, first[name], other[name], True) for name in SHARED),
+        ("by", _fields(first), _fields(other), True),
+        # Two digests tell nobody anything.
+        ("price list", first.get("price_list_digest", ""), other.get("price_list_digest", ""), False),
+        ("report_department_from", first.get("department_from") or {}, other.get("department_from") or {}, True),
     ):
         if one != two:
+            values = f": {one} and {two}" if shown else ""
             raise MeteringError(
-                f"The reports of {first['account']} and {other['account']} differ in {name}: {one} and {two}.",
+                f"The reports of {first['account']} and {other['account']} differ in {name}{values}.",
                 "One bill has one period, one set of fields and one price list.",
-                "set report_period, report_zone, report_by and report_prices for all clusters alike.",
+                "make these alike for all clusters: report_period, report_zone, report_by, report_department_from and "
+                "report_prices.",
             )
 
 
