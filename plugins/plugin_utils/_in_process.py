@@ -110,7 +110,7 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
     Raises:
         RuntimeError: it has ended without a result.
     """
-    from ..module_utils._kubernetes import connection
+    from ..module_utils._kubernetes import credentials
     from ..module_utils._modules import runner
 
     with _as_a_process(call.environment, call.directory, show):
@@ -118,11 +118,11 @@ def run_in_process(worker: Any, call: Call, show: Callable[[str], None]) -> dict
             given = _plain(call.arguments)
         except TypeError:  # what is no JSON cannot be handed to a module
             return None
-        arguments = _converted({**connection.AUTH_OPTIONS, **worker.OPTIONS}, given)
+        arguments = _converted({**credentials.AUTH_OPTIONS, **worker.OPTIONS}, given)
         if arguments is None:
             return None
         try:
-            with connection.clients_of_one_run():
+            with credentials.clients_of_one_run():
                 runner.run(worker, functools.partial(ModuleHere, call.name, arguments, call.check_mode, call.diff))
         except Ended as ended:
             # As if it had come through a pipe: no object of it is shared, and its types are JSON's.

@@ -143,6 +143,20 @@ def test_what_is_wrong_is_told_by_the_name_of_its_question(metered: Stand, tmp_p
     assert metered.state() == before
 
 
+@pytest.mark.parametrize("name", ["metering_validate_certs", "metering_in_cluster", "metering_in_process"])
+def test_what_says_which_cluster_is_named_too(metered: Stand, tmp_path: Path, name: str) -> None:
+    job = launch(metered, tmp_path, "check", {name: "perhaps"})
+    assert job.status == "failed"
+    assert f"{name} is 'perhaps', which is not true or false" in job.output
+
+
+@pytest.mark.parametrize("playbook", sorted(TEMPLATES))
+def test_a_number_of_clusters_that_is_none_is_named(metered: Stand, tmp_path: Path, playbook: str) -> None:
+    job = launch(metered, tmp_path, playbook, {"metering_serial": "some"})
+    assert job.status == "failed"
+    assert "metering_serial is 'some', which is neither a number of clusters nor a percentage" in job.output
+
+
 def test_the_artifacts_have_the_summary_and_every_warning(metered: Stand, tmp_path: Path) -> None:
     job = launch(metered, tmp_path, "site", {})
     assert job.artifacts["metering_summary"]["localhost"][0].startswith("cluster: https://")

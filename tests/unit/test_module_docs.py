@@ -53,7 +53,7 @@ def test_there_are_two_examples_that_the_module_takes(name):
 def test_our_options_for_credentials_are_those_of_kubernetes_core():
     """Its documentation is not there where it is not installed; its code reads them."""
     from ansible_collections.aigateway.metering.plugins.doc_fragments.auth import ModuleDocFragment
-    from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import AUTH_OPTIONS
+    from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.credentials import AUTH_OPTIONS
 
     def shape(options: dict[str, Any]) -> dict[str, Any]:
         """What an argument specification and its documentation have in common."""

@@ -19,7 +19,6 @@ from ansible.module_utils.basic import AnsibleModule
 from .. import _progress
 from .._errors import ConflictError, MeteringError
 from .connection import (
-    AUTH_OPTIONS,
     RETRIED,
     AnsibleK8SModule,
     Connection,
@@ -30,7 +29,7 @@ from .connection import (
 )
 from .objects import Object, is_applied, name_of
 
-__all__ = ["AUTH_OPTIONS", "AnsibleK8SModule", "Cluster"]
+__all__ = ["AnsibleK8SModule", "Cluster"]
 
 # A verb, an API group, a resource (or a subresource, as pods/proxy) and a namespace, which is empty for every one.
 Permission: TypeAlias = tuple[str, str, str, str]

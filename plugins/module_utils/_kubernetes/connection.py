@@ -6,8 +6,7 @@
 
 """Requests to one API server: how it is reached, what is asked again, and what an answer that is none means.
 
-All that we rely on of kubernetes.core stands in this file. Authentication is kubernetes.core's: the same parameters,
-the same K8S_AUTH_* variables, the same in-cluster default where it is allowed.
+All that we rely on of kubernetes.core stands in this file and in `credentials.py`.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
@@ -31,11 +29,10 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 from .. import _progress
 from .._errors import ConflictError, MeteringError, MomentError, RefusedError
 from .._secrets import Secrets, check_address, without_credentials
+from .credentials import forget_clients, refuse_pod_credentials
 
-__all__ = ["AUTH_OPTIONS", "AnsibleK8SModule", "Connection", "Reply"]
+__all__ = ["AnsibleK8SModule", "Connection", "Reply"]
 
-# kubernetes.core's own, and whether the credentials of the pod in which it runs may be used.
-AUTH_OPTIONS: dict[str, Any] = {**AUTH_ARG_SPEC, "in_cluster": {"type": "bool", "default": False}}
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 RETRIED = frozenset({429, 500, 502, 503, 504})
 ATTEMPTS = 4
@@ -46,78 +43,6 @@ FIRST_PAUSE = 0.5
 STARTING_SECONDS = 10
 # Of an answer that is not what it has to be.
 SHOWN_CHARACTERS = 120
-
-
-@contextlib.contextmanager
-def clients_of_one_run() -> Iterator[None]:
-    """Let clients be made as in a new process, and remove what they leave in one that goes on.
-
-    The kubernetes client looks where its configuration is when it is imported, and takes the last configuration for
-    the next one's beginning. It removes its files with client keys when Python ends; a worker of Ansible's ends
-    otherwise. kubernetes.core keeps its clients, which need these files. Of that, only the default has a public way.
-    """
-    from kubernetes.client import Configuration
-    from kubernetes.config import kube_config
-
-    before = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
-    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ.get("KUBECONFIG", "~/.kube/config")
-    Configuration.set_default(None)
-    try:
-        yield
-    finally:
-        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = before
-        Configuration.set_default(None)
-        _forget_clients()
-        with contextlib.suppress(AttributeError):
-            kube_config._cleanup_temp_files()
-
-
-def _forget_clients() -> None:
-    """Have kubernetes.core make a client anew when it is asked for one."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client
-
-        client._pool.clear()
-
-
-# What kubernetes.core takes for enough; anything else, and it looks for a pod's credentials first. An option is given
-# as such, or in the environment, for some under their old names as well.
-_ADDRESS = ("host",)
-_SAYS_WHICH = (
-    (("kubeconfig",),),
-    (("context",),),
-    (_ADDRESS, ("api_key",)),
-    (_ADDRESS, ("username",), ("password",)),
-    (_ADDRESS, ("client_cert", "cert_file"), ("client_key", "key_file")),
-)
-
-
-def _is_given(module: AnsibleModule, *names: str) -> bool:
-    return any(module.params.get(name) or os.environ.get(f"K8S_AUTH_{name.upper()}") for name in names)
-
-
-def _refuse_pod_credentials(module: AnsibleModule) -> None:
-    """Refuse what kubernetes.core takes where nothing says which cluster is meant: the pod's own, if this is a pod.
-
-    Raises:
-        MeteringError: the pod's own credentials would be used.
-    """
-    if any(all(_is_given(module, *name) for name in names) for names in _SAYS_WHICH):
-        return
-    from kubernetes.client import Configuration
-    from kubernetes.config import ConfigException, load_incluster_config
-
-    own = Configuration()
-    try:
-        load_incluster_config(client_configuration=own)
-    except ConfigException:
-        return
-    raise MeteringError(
-        f"Nothing says which cluster is meant, and this runs in a pod: its credentials would be used, for {own.host}.",
-        "In a job of AWX that is the cluster on which AWX runs. In a pod, KUBECONFIG and ~/.kube/config are not read.",
-        "set metering_kubeconfig, or metering_host and metering_api_key (or K8S_AUTH_*). Where the pod's own "
-        "cluster is meant: -e metering_in_cluster=true",
-    )
 
 
 @dataclass(frozen=True)
@@ -153,7 +78,7 @@ class Connection:
         if host and "@" in host:
             check_address(host, "host (or K8S_AUTH_HOST)", "username and password, or api_key")
         if not module.params.get("in_cluster"):
-            _refuse_pod_credentials(module)
+            refuse_pod_credentials(module)
         self._client = self._connected()
         self.server: str = without_credentials(self._client.configuration.host)
 
@@ -266,7 +191,7 @@ class Connection:
 
     def _renew(self) -> bool:
         """Make the client anew: what has expired may be read again, from a file or from a program of the kubeconfig."""
-        _forget_clients()
+        forget_clients()
         with contextlib.suppress(MeteringError):
             self._client = self._connected()
             return True

@@ -16,7 +16,8 @@ from ansible.module_utils.basic import AnsibleModule
 from .. import _secrets
 from .._errors import ConflictError, MeteringError
 from .._gateway import sidecar
-from .._kubernetes.client import AUTH_OPTIONS, AnsibleK8SModule, Cluster
+from .._kubernetes.client import AnsibleK8SModule, Cluster
+from .._kubernetes.credentials import AUTH_OPTIONS
 from .._lists import pairs_of, words_of
 
 ATTEMPTS = 5

@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""How many clusters are worked on at once, in the forms in which people give it."""
+
 from __future__ import annotations
 
 import pytest

@@ -12,7 +12,7 @@ import pytest
 from kubernetes.config import incluster_config
 
 from ansible_collections.aigateway.metering.plugins.module_utils._errors import MeteringError
-from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import connection
+from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes import credentials
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def in_a_pod(monkeypatch, tmp_path):
 
 
 def refuse(**given):
-    connection._refuse_pod_credentials(SimpleNamespace(params=given))
+    credentials.refuse_pod_credentials(SimpleNamespace(params=given))
 
 
 @pytest.mark.usefixtures("in_a_pod")
