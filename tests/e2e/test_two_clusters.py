@@ -16,7 +16,7 @@ import pytest
 import yaml
 from harness.accuracy import served_since, wait_for_scrapes, when
 from harness.inventory import play_hosts, recap
-from harness.runs import Run
+from harness.runs import ROOT, Run
 from harness.stand import Stand
 from standlib import cluster, raising, settings, tenants
 
@@ -188,3 +188,53 @@ def test_on_an_explicit_word_it_says_what_it_lacks(pair: Pair, tmp_path: Path) -
     assert NOWHERE["metering_host"].removeprefix("https://").split(":")[0] in whole["missing"]["nowhere"]
     assert whole["doubts"][0].startswith("INCOMPLETE: the cluster nowhere was not read")
     assert "INCOMPLETE: what nowhere has used" in (tmp_path / "all-clusters-incomplete.html").read_text()
+
+
+def test_where_no_cluster_was_read_there_is_no_report_whatever_was_said(pair: Pair, tmp_path: Path) -> None:
+    run = play_hosts(
+        pair[0],
+        {"nowhere": NOWHERE, "anywhere": {**NOWHERE, "metering_host": "https://127.0.0.1:10"}},
+        tmp_path,
+        "report",
+        report_period="this_month",
+        report_directory=str(tmp_path),
+        report_incomplete="true",
+    )
+    assert run.code != 0
+    assert "No cluster could be read, so there is no report" in run.text
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_the_first_cluster_need_not_be_one_that_was_read(pair: Pair, tmp_path: Path) -> None:
+    found = hosts(pair)
+    order = {name: found[name] for name in ("nowhere", "east", "west")}
+    more = {"report_directory": str(tmp_path), "report_incomplete": "true"}
+    run = play_hosts(pair[0], order, tmp_path, "report", report_period="this_month", **more)
+    assert run.code == 0, run.output
+    assert json.loads((tmp_path / "all-clusters-incomplete.json").read_text())["clusters"] == ["east", "west"]
+
+
+def test_a_cluster_that_was_read_is_in_the_bill_though_its_own_files_cannot_be_written(
+    pair: Pair, tmp_path: Path
+) -> None:
+    (tmp_path / "east.json").mkdir()
+    run = report(pair, tmp_path, {"report_period": "this_month"}, but="nowhere")
+    assert recap(run) == {"east": "failed", "west": "ok"}, run.output
+    assert json.loads((tmp_path / "all-clusters.json").read_text())["clusters"] == ["east", "west"]
+
+
+def test_what_an_earlier_play_has_read_is_in_no_later_bill(pair: Pair, tmp_path: Path) -> None:
+    lost = tmp_path / "lost.yml"
+    forget = {"ansible.builtin.set_fact": {"metering_kubeconfig": str(tmp_path / "none.yaml")}}
+    lost.write_text(json.dumps([{"hosts": "west", "gather_facts": False, "tasks": [forget]}]))
+    again = str(ROOT / "playbooks/report.yml")
+    run = report(pair, tmp_path, {"report_period": "this_month"}, str(lost), again, but="nowhere")
+    assert recap(run) == {"east": "ok", "west": "failed"}, run.output
+    assert "No report of all clusters was made: west could not be read" in run.text
+
+
+def test_a_bill_of_some_does_not_have_the_name_of_that_of_all(pair: Pair, tmp_path: Path) -> None:
+    run = report(pair, tmp_path, {"report_period": "this_month"}, "--limit", "east,west")
+    assert run.code == 0, run.output
+    assert (tmp_path / "all-clusters-limited.json").exists()
+    assert not (tmp_path / "all-clusters.json").exists()
