@@ -57,7 +57,7 @@ demo-accuracy: $(READY) ## a period full of events: the ledger, the report and t
 fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md
 	@$(TIMED) fuzz $(BIN)/python tests/fuzz.py
 
-test-faults: $(READY) ## every answer spoilt in every way, which takes hours; it can be interrupted, and writes docs/reliability.md
+test-faults: $(READY) ## every answer spoilt, which takes hours; it can be interrupted, and writes docs/reliability.md
 	@$(TIMED) test-faults $(BIN)/python tests/faults.py
 
 bench: $(READY) ## how long runs take beside the same job done otherwise; writes docs/benchmarks.md

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.faults import FAULTS, PLAYBOOKS, SLOW, FaultyApiServer, is_told, play_spoilt
+from harness.faults import FAULTS, PLAYBOOKS, SLOW, FaultyApiServer, Trials
 from harness.stand import Stand
 
-# What make test spoils, by chance but always the same; `make test-faults` spoils every request in every way.
+# What make test spoils, by chance but always the same; `make test-faults` spoils every request.
 SEED, SAMPLE = 20261126, 5
 
 
@@ -28,16 +28,13 @@ def server(stand: Stand) -> Iterator[FaultyApiServer]:
 def test_a_spoilt_answer_is_told_as_what_it_is_and_changes_nothing(
     metered: Stand, server: FaultyApiServer, tmp_path: Path, playbook: str
 ) -> None:
-    before = metered.lasting_state()
-    clean = play_spoilt(metered, server, playbook, tmp_path, {})
-    assert clean.code == 0, clean.output
-    requests = server.seen
+    trials = Trials(metered, server, tmp_path)
+    count = trials.count_requests(playbook)
     chance = random.Random(f"{SEED} {playbook}")
     kinds = [kind for kind in FAULTS if kind not in SLOW]
     for dummy in range(SAMPLE):
-        number, kind = chance.randint(1, len(requests)), chance.choice(kinds)
-        run = play_spoilt(metered, server, playbook, tmp_path, {number: kind})
-        assert is_told(run) == [], f"{kind} in place of {requests[number - 1]}: {run.output}"
-        assert metered.lasting_state() == before, f"{kind} in place of {requests[number - 1]}: {run.output}"
-    again = play_spoilt(metered, server, playbook, tmp_path, {})
+        number, kind = chance.randint(1, count), chance.choice(kinds)
+        run = trials.play(playbook, {number: kind})
+        assert trials.wrong_with(run) == [], f"{kind} in place of {trials.requests_spoilt()}: {run.output}"
+    again = trials.play(playbook, {})
     assert again.code == 0, again.output

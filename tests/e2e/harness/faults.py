@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -248,25 +248,62 @@ PLAYBOOKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
-def play_spoilt(
-    stand: Stand, server: FaultyApiServer, playbook: str, directory: Path, faults: Mapping[int, str]
-) -> Run:
-    """A playbook, with some of its requests (from 1 on) spoilt."""
-    words, variables = PLAYBOOKS[playbook]
-    more = {"render_dir": str(directory)} if playbook == "render" else {}
-    server.spoil(faults)
-    return stand.play(playbook, *words, environment=server.environment(stand), **variables, **more)
+class Trials:
+    """Playbooks on one stand whose requests are spoilt, and what is wrong with how they end."""
 
+    def __init__(self, stand: Stand, server: FaultyApiServer, directory: Path) -> None:
+        """Of a stand that is metered and without traffic, so that every report of it has the same rows."""
+        self._stand, self.server, self._directory = stand, server, directory
+        self._playbook = ""
+        self._faults: dict[int, str] = {}
+        self._rows: Any = None
+        self._state = stand.lasting_state()
 
-def is_told(run: Run) -> list[str]:
-    """What is wrong with how a run that met a fault has ended."""
-    return [
-        text
-        for text, wrong in (
-            ("a traceback", "Traceback" in run.output),
-            ("taken for a bug of ours", "bug in the module" in run.output),
-            ("no next command", run.code != 0 and "Next: " not in run.text),
-            ("a secret", "a-secret-word" in run.output),
-        )
-        if wrong
-    ]
+    def count_requests(self, playbook: str) -> int:
+        """How many requests a playbook has, which are then `server.seen`."""
+        run = self.play(playbook, {})
+        assert run.code == 0, run.output
+        if playbook == "report":
+            self._rows = self._rows_of_report()
+        return len(self.server.seen)
+
+    def play(self, playbook: str, faults: Mapping[int, str]) -> Run:
+        """A playbook, with some of its requests (from 1 on) spoilt."""
+        words, variables = PLAYBOOKS[playbook]
+        self._playbook = playbook
+        self._faults = dict(faults)
+        more = {name: str(self._directory) for name in ("render_dir", "report_directory") if name.startswith(playbook)}
+        self.server.spoil(faults)
+        return self._stand.play(playbook, *words, environment=self.server.environment(self._stand), **variables, **more)
+
+    def requests_spoilt(self) -> list[str]:
+        """What the last run asked for where it was answered wrongly."""
+        seen = self.server.seen
+        return [" ".join(seen[number - 1]) for number in self._faults if number <= len(seen)]
+
+    def wrong_with(self, run: Run) -> list[str]:
+        """What is wrong with how the last run has ended."""
+        is_report = self._playbook == "report" and run.code == 0
+        return [
+            text
+            for text, wrong in (
+                ("a traceback", "Traceback" in run.output),
+                ("taken for a bug of ours", "bug in the module" in run.output),
+                ("no next command", run.code != 0 and "Next: " not in run.text),
+                ("nobody is named", run.code != 0 and not any(name in run.text for name in self._who_may_be_named())),
+                ("a secret", "a-secret-word" in run.output),
+                ("another bill", is_report and self._rows_of_report() != self._rows),
+                ("something was changed", self._stand.lasting_state() != self._state),
+            )
+            if wrong
+        ]
+
+    def _who_may_be_named(self) -> Iterator[str]:
+        """The API server, or who stands behind it: the pod or the service of a path that ends in /proxy/..."""
+        yield self.server.address
+        for request in self.requests_spoilt():
+            if "/proxy" in request:
+                yield request.partition("/proxy")[0].rpartition("/")[2].split(":")[0]
+
+    def _rows_of_report(self) -> Any:
+        return json.loads((self._directory / "localhost.json").read_text())["rows"]
