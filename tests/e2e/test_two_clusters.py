@@ -16,7 +16,7 @@ import pytest
 import yaml
 from harness.accuracy import served_since, wait_for_scrapes, when
 from harness.inventory import play_hosts, recap
-from harness.runs import ROOT, Run
+from harness.runs import Run
 from harness.stand import Stand
 from standlib import cluster, raising, settings, tenants
 
@@ -224,11 +224,12 @@ def test_a_cluster_that_was_read_is_in_the_bill_though_its_own_files_cannot_be_w
 
 
 def test_what_an_earlier_play_has_read_is_in_no_later_bill(pair: Pair, tmp_path: Path) -> None:
-    lost = tmp_path / "lost.yml"
-    forget = {"ansible.builtin.set_fact": {"metering_kubeconfig": str(tmp_path / "none.yaml")}}
-    lost.write_text(json.dumps([{"hosts": "west", "gather_facts": False, "tasks": [forget]}]))
-    again = str(ROOT / "playbooks/report.yml")
-    run = report(pair, tmp_path, {"report_period": "this_month"}, str(lost), again, but="nowhere")
+    lose = {"ansible.builtin.set_fact": {"metering_kubeconfig": str(tmp_path / "none.yaml")}}
+    ours = {"ansible.builtin.import_playbook": "aigateway.metering.report"}
+    plays = tmp_path / "twice.yml"
+    plays.write_text(json.dumps([ours, {"hosts": "west", "gather_facts": False, "tasks": [lose]}, ours]))
+    found = {name: own for name, own in hosts(pair).items() if name != "nowhere"}
+    run = play_hosts(pair[0], found, tmp_path, str(plays), report_period="this_month")
     assert recap(run) == {"east": "ok", "west": "failed"}, run.output
     assert "No report of all clusters was made: west could not be read" in run.text
 

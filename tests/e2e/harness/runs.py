@@ -54,8 +54,13 @@ class Run:
 
 
 def command_line(playbook: str, words: Sequence[str], variables: dict[str, Any]) -> list[str]:
-    """What stands behind `ansible-playbook`."""
-    return [f"playbooks/{playbook}.yml", *words, "--extra-vars", json.dumps({**QUICK, **variables})]
+    """What stands behind `ansible-playbook`: for a playbook of ours, by its name, or for the file of another."""
+    return [
+        playbook if playbook.endswith(".yml") else f"playbooks/{playbook}.yml",
+        *words,
+        "--extra-vars",
+        json.dumps({**QUICK, **variables}),
+    ]
 
 
 class Runs(Cluster):
