@@ -14,7 +14,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all test-faults fuzz bench bench-scale demo demo-accuracy clean $(PARTS)
+.PHONY: help test test-all test-faults fuzz soak bench bench-scale demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -59,6 +59,9 @@ fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md
 
 test-faults: $(READY) ## every answer spoilt, which takes hours; it can be interrupted, and writes docs/reliability.md
 	@$(TIMED) test-faults $(BIN)/python tests/faults.py
+
+soak: $(READY) ## two hours of traffic with something happening, which writes docs/reliability.md; it can be interrupted
+	@$(TIMED) soak $(BIN)/python tests/soak.py
 
 bench: $(READY) ## how long runs take beside the same job done otherwise; writes docs/benchmarks.md
 	@$(TIMED) bench $(BIN)/python tests/bench/runs.py

@@ -16,6 +16,7 @@ from .progress import StandError, say, step, wait_until
 from .settings import CACHE, kubeconfig
 
 READY_SECONDS = 90
+KUBE_PROXY_HEALTH = 10256
 # kind starts a node's container right after making it; on a busy machine "right after" can take a while.
 CREATION_SECONDS = 60
 # Node ports that kind publishes on 127.0.0.1, at host ports it picks: two clusters never collide.
@@ -145,14 +146,24 @@ def _ready(cluster: str) -> bool:
     if nodes.returncode:
         return False
     conditions = [entry for node in json.loads(nodes.stdout)["items"] for entry in node["status"]["conditions"]]
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+    if not any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions):
+        return False
+    # A node is Ready before its Services are: kube-proxy says that they are. What is installed earlier may not reach
+    # the API server, and some of it does not try for long.
+    node = json.loads(nodes.stdout)["items"][0]["metadata"]["name"]
+    services = [*kubectl, "get", "--raw", f"/api/v1/nodes/{node}:{KUBE_PROXY_HEALTH}/proxy/healthz"]
+    return subprocess.run(services, capture_output=True, check=False).returncode == 0
 
 
-def ensure(cluster: str, built: bool) -> bool:
-    """Return with a cluster of that name whose node is Ready; the answer is whether it was there already."""
+def _wait_for_node(cluster: str) -> None:
+    wait_until(f"the node of {cluster} to be Ready with its Services", lambda: _ready(cluster), READY_SECONDS)
+
+
+def ensure(cluster: str, built: bool) -> None:
+    """Return with a cluster of that name whose node is Ready: the one that is there, or one made anew."""
     if _healthy(cluster, built):
         say(f"cluster {cluster}: there and ready")
-        return True
+        return
     kind = binaries.tool("kind")
     with step(f"cluster {cluster}") as current:
         current.run([kind, "delete", "cluster", "--name", cluster])
@@ -165,9 +176,8 @@ def ensure(cluster: str, built: bool) -> bool:
             stdin=_config(built),
         )
         target.chmod(0o600)
-        wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
+        _wait_for_node(cluster)
         _marker(cluster).write_text(_made_from(built))
-    return False
 
 
 def _healthy(cluster: str, built: bool) -> bool:
@@ -182,7 +192,7 @@ def _healthy(cluster: str, built: bool) -> bool:
         say(f"cluster {cluster}: its node had stopped since it was made; it is made anew")
         return False
     try:
-        wait_until(f"the node of {cluster} to be Ready", lambda: _ready(cluster), READY_SECONDS)
+        _wait_for_node(cluster)
     except StandError as sick:
         say(f"cluster {cluster}: {sick}; it is made anew")
         return False

@@ -14,6 +14,10 @@ from .settings import CACHE, LOGS, STAND
 PIDFILE = CACHE / "dockerd.pid"
 RUNC_WRAPPER = STAND / "images" / "runtime" / "runc-without-sys-resource"
 CAP_SYS_RESOURCE = 24
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+# A node's programs have some 25, and those of all nodes belong to one user, who is allowed 128. The kube-proxy of a
+# fifth node got none and ended, and nothing on that node reached its API server.
+INOTIFY_INSTANCES = 1024
 
 
 def answers() -> bool:
@@ -38,6 +42,8 @@ def ensure() -> None:
 
     Raises StandError where none answers and this machine is not one on which we may start one.
     """
+    if on_debian_as_root():
+        _allow_inotify()
     if answers():
         return
     if not on_debian_as_root():
@@ -63,6 +69,16 @@ def install_packages(program_of: dict[str, str]) -> None:
             quiet = {"DEBIAN_FRONTEND": "noninteractive"}
             current.run(["apt-get", "update", "-q"], env=quiet)
             current.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=quiet)
+
+
+def _allow_inotify() -> None:
+    """Let a user have as many inotify instances as several nodes need, where the machine lets us."""
+    if int(INOTIFY.read_text()) >= INOTIFY_INSTANCES:
+        return
+    try:
+        INOTIFY.write_text(str(INOTIFY_INSTANCES))
+    except OSError as refused:
+        say(f"{INOTIFY} cannot be set to {INOTIFY_INSTANCES} ({refused}); more than four clusters may not come up")
 
 
 def _start() -> None:

@@ -31,25 +31,17 @@ def up(name: str) -> None:
     with one_at_a_time():
         engine.ensure()
         built = images.ensure()
-        if not _install(name, built):
+        try:
+            _install(name, built)
+        except StandError as sick:
+            say(f"{sick}\ncluster {name}: it is made anew")
             cluster.delete(name)
             _install(name, built)
     say(f"the stand is up after {time.monotonic() - started:.0f} s: KUBECONFIG={kubeconfig(name)}")
 
 
-def _install(name: str, built: bool) -> bool:
-    """Bring a cluster up to date; False where one that was there already could not be.
-
-    Raises StandError where a new one could not be, either.
-    """
-    there = cluster.ensure(name, built)
-    try:
-        if built:
-            cluster.load_images(name)
-        platform.install(name)
-    except StandError as sick:
-        if not there:
-            raise
-        say(f"{sick}\ncluster {name}: it was there before, and is made anew")
-        return False
-    return True
+def _install(name: str, built: bool) -> None:
+    cluster.ensure(name, built)
+    if built:
+        cluster.load_images(name)
+    platform.install(name)

@@ -109,12 +109,17 @@ class SteadyTraffic:
 
     def __init__(self, gateways: Gateways, wanted: list[Request], pause: float = 0.05) -> None:
         self.statuses: collections.Counter[int] = collections.Counter()
+        # When (Unix seconds), and the status (0: no answer).
+        self.failures: list[tuple[float, int]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(gateways, itertools.cycle(wanted), pause))
 
     def _run(self, gateways: Gateways, wanted: itertools.cycle[Request], pause: float) -> None:
         while not self._stop.wait(pause):
-            self.statuses[gateways.send(next(wanted))] += 1
+            status = gateways.send(next(wanted))
+            self.statuses[status] += 1
+            if status != 200:
+                self.failures.append((time.time(), status))
 
     def __enter__(self) -> SteadyTraffic:
         self._thread.start()
@@ -126,7 +131,7 @@ class SteadyTraffic:
 
     @property
     def failed(self) -> int:
-        return sum(count for status, count in self.statuses.items() if status != 200)
+        return len(self.failures)
 
 
 def ledger(kubectl: Kubectl, since: float) -> list[dict]:
