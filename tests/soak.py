@@ -234,6 +234,7 @@ class Soak:
         began = wait_for_scrapes(self.stand)
         pod, lost = kill_between_scrapes(self.stand)
         self.state["lost"].append({"pod": pod, "tokens": [[*key, tokens] for key, tokens in lost.items()]})
+        self.stand.gateways()
         self.state["events"].append({"event": "kill a proxy", "began": began, "ended": traffic.now()})
 
     # -- the end ------------------------------------------------------------------------------------------------------

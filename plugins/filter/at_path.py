@@ -62,9 +62,7 @@ def at_path(values: dict[str, Any], path: str) -> Any:
     try:
         found = jmespath.search(expression, values)
     except jmespath.exceptions.JMESPathError as error:
-        raise AnsibleFilterError(
-            f"{path!r} is no dotted path: {error}. Next: write one such as controller.key"
-        ) from error
+        raise AnsibleFilterError(f"{path!r} is no dotted path: {error}. Write one such as controller.key.") from error
     return "" if found is None else found
 
 

@@ -45,7 +45,7 @@ def clusters_at_once(given: Any) -> list[str]:
     try:
         return _options.read_serial(given)
     except _options.OptionsError as error:
-        raise AnsibleFilterError(f"{error}. Nothing was changed. Next: set it to 1 or 20%, or leave it out") from None
+        raise AnsibleFilterError(f"{error}. Nothing was changed. Set it to 1 or 20%, or leave it out.") from None
 
 
 class FilterModule:

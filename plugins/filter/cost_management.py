@@ -48,7 +48,7 @@ from ansible_collections.aigateway.metering.plugins.plugin_utils._render import 
 def cost_management(gateway: Mapping[str, Any], divisor: int = 1_000_000) -> dict[str, Any]:
     if int(divisor) < 1:
         raise AnsibleFilterError(
-            f"chargeback_divisor is {divisor}. A price is for so many tokens. Next: set it to 1000000, or to another "
+            f"chargeback_divisor is {divisor}. A price is for so many tokens. Set it to 1000000, or to another "
             "whole number above 0."
         )
     return _cost_management.configurations(gateway["names"], gateway["ports"], int(divisor))

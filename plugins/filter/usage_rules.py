@@ -120,7 +120,7 @@ def usage_rules(
         if not _durations.is_prometheus(text, may_be_none=option == "for"):
             raise AnsibleFilterError(
                 f"chargeback_rules_{option} is {text!r}. It is not a valid Prometheus duration, so the rules "
-                "would be refused. Next: write it like 30s, 5m or 1h30m."
+                "would be refused. Write it like 30s, 5m or 1h30m."
             )
     for option, number, fits in (
         ("series", series, int(series) >= 1),
@@ -128,7 +128,7 @@ def usage_rules(
     ):
         if not fits:
             raise AnsibleFilterError(
-                f"chargeback_rules_{option} is {number!r}. The alert would be of no use. Next: set a number of series "
+                f"chargeback_rules_{option} is {number!r}. The alert would be of no use. Set a number of series "
                 "above 0, and a share of nobody's tokens between 0 and 1."
             )
     try:
@@ -195,7 +195,7 @@ def _month_budget(budget: Budget, *, has_prices: bool) -> budget_rules.MonthBudg
     if not has_prices:
         raise AnsibleFilterError(
             f"The budget for {budget.dimension} {budget.pattern} is an amount, and chargeback_prices is not set. What "
-            "was used of it is not known, and nobody would be warned. Next: set chargeback_prices to the price list, "
+            "was used of it is not known, and nobody would be warned. Set chargeback_prices to the price list, "
             "or give that budget in tokens."
         )
     return budget_rules.MonthBudget(budget.dimension, budget.pattern, budget.amount, budget_rules.COST)
@@ -209,7 +209,7 @@ def _share(given: Any) -> Decimal:
     if not (found.is_finite() and Decimal(0) < found <= Decimal(10)):
         raise AnsibleFilterError(
             f"chargeback_budget_shares has {given!r}, which is not a share of a budget. The alert would be of no "
-            "use. Next: write it like 0.8 for 80 %."
+            "use. Write it like 0.8 for 80 %."
         )
     return found
 

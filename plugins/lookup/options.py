@@ -98,7 +98,7 @@ class LookupModule(LookupBase):
         except _options.OptionsError as error:
             roles = [role for role in terms if set(error.names) & set(specification(role))]
             raise AnsibleLookupError(
-                f"{error}. Nothing was changed. Next: correct it; what it may be is shown by ansible-doc -t role "
+                f"{error}. Nothing was changed. Correct it. Next: ansible-doc -t role "
                 + " ".join(f"aigateway.metering.{role}" for role in roles)
             ) from None
         except MeteringError as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import zoneinfo
 
-from ._errors import MeteringError
+from ._errors import MeteringError, doc_of
 
 MONTHS = (
     "January",
@@ -44,7 +44,8 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
         raise MeteringError(
             f"{name!r} is not a known time zone.",
             "Days and months begin at different times in different time zones.",
-            "set report_zone to a name such as Europe/Berlin or UTC; if no zone is found at all: pip install tzdata.",
+            "Set report_zone to a name such as Europe/Berlin or UTC. If no zone is found at all, tzdata is missing.",
+            "pip install tzdata",
         ) from error
 
 
@@ -64,7 +65,8 @@ def parse_time(text: str, name: str, zone: datetime.tzinfo | None = None) -> dat
         raise MeteringError(
             f"{name} is {text!r}.",
             "A time in a report needs its time zone: a day begins at different times in different zones.",
-            f"set {name} to something like 2026-11-01T00:00:00+01:00.",
+            f"Set {name} to something like 2026-11-01T00:00:00+01:00.",
+            doc_of("report"),
         )
     return found
 
@@ -122,7 +124,8 @@ def period(name: str, zone: str, now: str) -> dict[str, str]:
         raise MeteringError(
             f"{name!r} is not a known period.",
             "A report covers one of " + ", ".join(NAMES) + ", or a period between two given times.",
-            "correct report_period, or set report_from and report_to.",
+            "Correct report_period, or set report_from and report_to.",
+            doc_of("report"),
         )
     return {"start": start.isoformat(), "end": end.isoformat()}
 
@@ -139,7 +142,8 @@ def parse_period(zone: str, now: str, *, name: str = "", begin: str = "", end: s
         raise MeteringError(
             "A report covers a named period, or the time from report_from to report_to.",
             "Given: " + ", ".join(filter(None, [name, begin and f"from {begin}", end and f"to {end}"])) + ".",
-            "set report_period alone, or report_from and report_to together.",
+            "Set report_period alone, or report_from and report_to together.",
+            doc_of("report"),
         )
     place = zone_of(zone)
     return {

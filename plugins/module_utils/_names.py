@@ -132,6 +132,15 @@ COST_MANAGEMENT_NAMESPACES = (CHARGEBACK_CONFIG[0], CHARGEBACK_DISPLAY[0])
 # namespaces have budgets. It is there in the first hour of a month as well, when nothing was used yet.
 MONTHS_RECORD = "aigateway_metering:months:info"
 
+# --- our playbooks, as a next command ---------------------------------------------------------------------------------
+SITE = "ansible-playbook aigateway.metering.site"
+CHECK = "ansible-playbook aigateway.metering.check"
+VERIFY = "ansible-playbook aigateway.metering.verify"
+REPORT = "ansible-playbook aigateway.metering.report"
+CHARGEBACK = "ansible-playbook aigateway.metering.chargeback"
+REMOVE = "ansible-playbook aigateway.metering.remove"
+
+
 # --- monitoring -----------------------------------------------------------------------------------------------------
 PLATFORM_POD_MONITOR = "ai-gateway-extproc-metrics"
 

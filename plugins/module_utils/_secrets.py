@@ -74,7 +74,7 @@ def check_address(address: str, variable: str, instead: str) -> None:
         raise MeteringError(
             f"{variable} ({shown}) has a user name or a password in it.",
             "Addresses are shown in messages and logs, with everything that is in them.",
-            f"leave them out of the address and set {instead}; keep these in a vault or a credential.",
+            f"Leave them out of the address and set {instead}; keep these in a vault or a credential.",
         )
     try:
         parts = urlsplit(address)
@@ -86,7 +86,7 @@ def check_address(address: str, variable: str, instead: str) -> None:
             f"{variable} is {shown!r}{' with a query or a fragment, which is not shown' if shown != address else ''}: "
             "it is not a valid address.",
             "Without a valid address, nothing can be read.",
-            f"set {variable} to http://HOST or https://HOST:PORT/PREFIX, without a query.",
+            f"Set {variable} to http://HOST or https://HOST:PORT/PREFIX, without a query.",
         )
 
 

@@ -104,8 +104,12 @@ drifts:
       description: Why it matters.
       type: str
       sample: What it counts lacks labels.
+    advice:
+      description: What to do, in a sentence; empty where the command says it.
+      type: str
+      sample: ""
     command:
-      description: The next command.
+      description: The next command, as it is given to a shell; empty where there is none.
       type: str
       sample: ansible-playbook aigateway.metering.site
     text:

@@ -358,8 +358,12 @@ unmetered:
       description: What is wrong with it.
       type: str
       sample: it runs without the container ai-gateway-extproc
+    advice:
+      description: What to do, in a sentence; empty where the command says it.
+      type: str
+      sample: ""
     command:
-      description: The next command.
+      description: The next command, as it is given to a shell; empty where there is none.
       type: str
       sample: kubectl -n envoy-gateway-system delete pod envoy-team-a-chat-5d4f-x2x4z
 workloads:

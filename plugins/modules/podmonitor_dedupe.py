@@ -130,8 +130,12 @@ left:
       description: namespace/name, or the name of the job.
       type: str
       sample: team-b/everything
+    advice:
+      description: What to do, in a sentence; empty where the command says it.
+      type: str
+      sample: ""
     command:
-      description: The next command.
+      description: The next command, as it is given to a shell; empty where there is none.
       type: str
       sample: kubectl -n team-b delete podmonitor everything
 uncovered_pods:

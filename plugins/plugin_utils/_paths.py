@@ -21,5 +21,5 @@ def split_path(path: str) -> list[str]:
     """
     keys = [key.replace("\\.", ".") for key in re.split(r"(?<!\\)\.", path)]
     if not all(keys):
-        raise AnsibleFilterError(f"{path!r} has an empty key in it. Next: write a dotted path such as controller.key")
+        raise AnsibleFilterError(f"{path!r} has an empty key in it. Write a dotted path such as controller.key.")
     return keys

@@ -114,12 +114,14 @@ def caution_lines(warnings: Sequence[str], room: int) -> list[str]:
 
 
 def _shortened(text: str) -> str:
-    """A warning as a line; its next command stays whole, whatever is left out of the rest."""
-    found, separator, command = " ".join(text.split()).partition(" Next: ")
+    """A warning as a line; its end, which is the next command or what to do, stays whole."""
+    line = " ".join(text.split())
+    at = max(line.find(" Next: "), 0) or line.rstrip(".").rfind(". ") + 1
+    found, end = line[:at], line[at:]
     # A sentence or two may be told in full.
-    room = max(MAX_WIDTH - len(separator) - len(command), MIN_WIDTH)
+    room = max(MAX_WIDTH - len(end), MIN_WIDTH)
     short = found if len(found) <= room else f"{found[: room - 3]}..."
-    return f"caution: {short}{separator}{command}"
+    return f"caution: {short}{end}"
 
 
 def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
@@ -134,7 +136,7 @@ def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
 
 def _next(check: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
     if failure:
-        return str(failure.get("command") or "act on the failure above, then run this again")
+        return str(failure.get("command") or failure.get("advice") or "act on the failure above, then run this again")
     if check_mode:
         return "run it without --check"
     if rollout["stale"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "troubleshooting.md"
 BEGIN = "<!-- written by tests/tools/messages.py -->"
-# The arguments of each kind of error that are what was found, why it matters, and what next.
+# Where the arguments of each kind of error begin: what was found, why it matters, what to do, and the next command.
 ERRORS = {"BehindError": 1} | dict.fromkeys(
     ["MeteringError", "MomentError", "RefusedError", "NoDocumentError", "NotServedError", "NotLetInError", "kind"], 0
 )
@@ -34,23 +34,28 @@ def text_of(node: ast.expr) -> str:
     return GAP
 
 
-def messages() -> Iterator[tuple[str, str, str]]:
-    """Of each error in the code what was found, why it matters, and what next."""
+def messages() -> Iterator[tuple[str, str, str, str]]:
+    """Of each error in the code what was found, why it matters, what to do, and the next command."""
     for path in sorted((ROOT / "plugins").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
                 first = ERRORS[node.func.id]
                 if len(node.args) < first + 3:
                     continue
-                found, why, command = (text_of(part) for part in node.args[first : first + 3])
+                found, why, advice, *command = (text_of(part) for part in node.args[first : first + 4])
                 # What another error has said is listed with that one.
                 if re.sub(r"\W", "", found.replace(GAP, "")):
-                    yield found, why, command
+                    yield found, why, advice, "".join(command)
 
 
 def cell(text: str) -> str:
     # Of gaps one behind another one is enough.
     return re.sub(rf"{GAP}(\W*{GAP})+", GAP, " ".join(text.split())).replace("|", r"\|").replace("<", "&lt;")
+
+
+def shown(command: str) -> str:
+    """A command as code; one that is known only in a run has none."""
+    return f"`{command}`" if command.strip(GAP) else command
 
 
 def table() -> str:
@@ -60,9 +65,9 @@ def table() -> str:
     )
     return "\n".join(
         [
-            "| what was found | why it matters | next |",
-            "|---|---|---|",
-            *(f"| {found} | {why} | {command} |" for found, why, command in rows),
+            "| what was found | why it matters | what to do | next command |",
+            "|---|---|---|---|",
+            *(f"| {found} | {why} | {advice} | {shown(command)} |" for found, why, advice, command in rows),
         ]
     )
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import re
 import subprocess
@@ -94,7 +95,36 @@ def test_the_page_of_errors_has_every_error_of_the_code():
 def test_errors_are_found_in_the_code():
     found = list(messages.messages())
     assert len(found) > 100
-    assert [found for found, why, command in found if not why.strip() or not command.strip()] == []
+    assert [found for found, why, advice, command in found if not why.strip() or not (advice + command).strip()] == []
+
+
+# What a next command begins with, where it is not known only in a run.
+PROGRAM = re.compile(r"(kubectl|ansible-playbook|ansible-doc|helm|pip) ")
+# What a sentence has and a command has not.
+PROSE = re.compile(r"\.( |$)|, then| or |; (then|or|if) |\(")
+
+
+def next_commands():
+    """Every next command of the code: of errors, and what follows "Next: " in any text."""
+    yield from (command for *dummy, command in messages.messages())
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant | ast.JoinedStr):
+                yield from messages.text_of(node).split("Next: ")[1:]
+            if isinstance(node, ast.Call):
+                yield from (messages.text_of(own.value) for own in node.keywords if own.arg == "command")
+    for folder in ("roles", "playbooks"):
+        for path in sorted((ROOT / folder).rglob("*.yml")):
+            text = re.sub(r"\{\{.*?\}\}", messages.GAP, " ".join(path.read_text(encoding="utf-8").split()))
+            yield from (part.partition('"')[0] for part in text.split("Next: ")[1:])
+
+
+def test_text_for_the_next_command_is_a_command():
+    found = {command.strip() for command in next_commands()} - {""}
+    assert len(found) > 50
+    told = {command for command in found if command.strip(f"{messages.GAP} ;")}
+    assert [command for command in told if not PROGRAM.match(command) and not command.startswith(messages.GAP)] == []
+    assert [command for command in told if PROSE.search(command)] == []
 
 
 def test_the_page_of_compatibility_has_each_line_of_the_matrix():

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import _generations
+from .. import _generations, _names
+from .._errors import told
 from .._kubernetes.objects import Object, name_of
 from . import mapping
 from .header_setters import Setters
@@ -28,8 +29,8 @@ def newer_generation(controller: str, version: str) -> list[str]:
         return []
     return [
         f"The controller {controller} is {version}, newer than v{_generations.TABLE[-1].version}, the newest that this "
-        "collection has data for. It uses the flags, ports and metrics it finds. Next: check that verify.yml passes, "
-        "and look for a newer release of aigateway.metering."
+        "collection has data for. It uses the flags, ports and metrics it finds. Look for a newer release of "
+        f"aigateway.metering, and check that verify.yml passes. Next: {_names.VERIFY}"
     ]
 
 
@@ -37,7 +38,8 @@ def in_control_plane(routes: Iterable[Object], namespace: str) -> list[str]:
     """A warning for each AI Gateway in Envoy Gateway's own namespace."""
     return [
         f"Gateway {gateway} is in Envoy Gateway's own namespace. The request filter and SecurityPolicies may not be "
-        "applied to its listener, so its callers may go unidentified. Next: move it to a namespace of its own."
+        "applied to its listener, so its callers may go unidentified. Move it to a namespace of its own. "
+        f"Next: kubectl -n {namespace} get gateway"
         for gateway in sorted(gateways_of(routes))
         if gateway.startswith(f"{namespace}/")
     ]
@@ -57,7 +59,8 @@ def without_costs(routes: Iterable[Object], gateway_configs: Iterable[Object]) -
         return []
     return [
         f"AIGatewayRoute {', '.join(found)} has no llmRequestCosts. Without them the gateway does not ask OpenAI-style "
-        "upstreams for the usage of streamed answers, and those count no tokens. Next: add spec.llmRequestCosts."
+        "upstreams for the usage of streamed answers, and those count no tokens. Add spec.llmRequestCosts. Next: "
+        "kubectl explain aigatewayroute.spec.llmRequestCosts"
     ]
 
 
@@ -69,8 +72,8 @@ def without_hooks(configuration: Mapping[str, Any] | None, where: str) -> list[s
         return []
     return [
         f"The configuration of Envoy Gateway ({where}) has no extensionManager hooks for the AI gateway. The sidecar "
-        "then looks healthy but is in no filter chain, and counts nothing. Next: install Envoy Gateway with the AI "
-        "gateway's envoy-gateway-values.yaml."
+        "then looks healthy but is in no filter chain, and counts nothing. Install Envoy Gateway with the AI gateway's "
+        "envoy-gateway-values.yaml. Next: kubectl get configmap -A -l app.kubernetes.io/name=gateway-helm"
     ]
 
 
@@ -82,14 +85,16 @@ def unset_headers(pairs: Sequence[Pair], setters: Setters) -> list[str]:
     hidden = f" It is not known if {', '.join(setters.opaque)} sets it." if setters.opaque else ""
     return [
         f"No policy or route was found to set the header of {', '.join(unset)}.{hidden} If nothing sets it, the label "
-        "stays empty, or has the value that the caller sends. Next: add claimToHeaders to the SecurityPolicy, or drop "
-        "the pair."
+        "stays empty, or has the value that the caller sends. Add claimToHeaders to the SecurityPolicy, or drop the "
+        "pair. Next: kubectl get securitypolicy -A"
     ]
 
 
 def unmetered_proxies(found: Iterable[Unmetered]) -> list[str]:
     """A warning for each proxy that serves and is metered by nobody."""
-    return [f"{item}. The tokens that it serves are not billed. Next: {item.command}" for item in found]
+    return [
+        told(f"{item}. The tokens that it serves are not billed.", item.advice, command=item.command) for item in found
+    ]
 
 
 def per_user(pairs: Iterable[Pair]) -> list[str]:
@@ -99,7 +104,8 @@ def per_user(pairs: Iterable[Pair]) -> list[str]:
         return []
     return [
         f"The mapping has {', '.join(found)}, which makes one series for each user, model, token type and pod. It was "
-        "there before, so this run keeps it. Next: check that Prometheus can hold these series for its retention."
+        "there before, so this run keeps it. Check that Prometheus can hold these series for its retention. "
+        "Next: kubectl get prometheus -A"
     ]
 
 
@@ -108,8 +114,8 @@ def no_traffic(samples: Mapping[str, Sequence[Any]]) -> list[str]:
     if any(samples.values()):
         return []
     return [
-        "No sidecar has counted a token yet, so it is not known if labels carry data. Next: send a request "
-        "through the gateway and run this again."
+        "No sidecar has counted a token yet, so it is not known if labels carry data. Send a request through "
+        "the gateway and run this again. Next: kubectl get gateway -A"
     ]
 
 
@@ -117,7 +123,7 @@ def array_claims(arrays: Mapping[str, Sequence[str]]) -> list[str]:
     """A warning for each label that carries arrays, which Envoy encodes into one opaque value."""
     return [
         f"The label {label} carries encoded array claims such as {found[0]}. Each combination becomes one opaque "
-        "value, so these callers are left out of the panels by that label. Next: have the identity provider send a "
-        "scalar claim."
+        "value, so these callers are left out of the panels by that label. Have the identity provider send a scalar "
+        f"claim, as docs/howto/identity-providers.md shows. Next: {_names.VERIFY}"
         for label, found in arrays.items()
     ]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import _generations, _names
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of
 from .._kubernetes.objects import Object, containers, name_of
 from . import go_flags, mapping
 from .mapping import Pair, Record
@@ -89,8 +89,8 @@ class Controller:
             raise MeteringError(
                 f"The flag --{self.flag}={value} cannot be set safely in deployment {self.name}.",
                 "With the present arguments, another word would become the value of the flag. Nothing was changed.",
-                f"kubectl -n {self.namespace} edit deployment {self.deployment['metadata']['name']}: give the flag "
-                f"--{self.flag} its own value, and put it before all arguments that are not flags",
+                f"Give the flag --{self.flag} its own value, and put it before all arguments that are not flags.",
+                f"kubectl -n {self.namespace} edit deployment {self.deployment['metadata']['name']}",
             )
         return {name: words for name, words in found.items() if words != [*self.lists[name]]}
 
@@ -189,13 +189,15 @@ def find_controller(deployments: Iterable[Object], named: str = "") -> Controlle
             f"No AI gateway controller was found{' as ' + named if named else ''}: no Deployment has a container with "
             f"the flag --{_names.CONTROLLER_FLAG} or --{_generations.HEADER_FLAGS[0]}.",
             "The mapping of headers to labels is set only in the controller.",
-            "check that Envoy AI Gateway is installed here: kubectl get deploy -A -l " + _names.CONTROLLER_LABELS,
+            "Check that Envoy AI Gateway is installed here.",
+            f"kubectl get deploy -A -l {_names.CONTROLLER_LABELS}",
         )
     if len(found) > 1:
         raise MeteringError(
             f"Several AI gateway controllers were found: {', '.join(sorted(c.name for c in found))}.",
             "Each has a flag of its own.",
-            "set labels_controller to the right one (namespace/name).",
+            "Set labels_controller to the right one (namespace/name).",
+            doc_of("labels"),
         )
     return found[0]
 
@@ -214,7 +216,8 @@ def with_flag_of_its_generation(controller: Controller, sidecars: Iterable[Sidec
         raise MeteringError(
             f"The controller {controller.name} is v{generation.version} ({controller.image}), which maps no headers.",
             "Its metrics cannot carry the identity of a caller.",
-            "upgrade Envoy AI Gateway to v0.4 or later.",
+            "Upgrade Envoy AI Gateway to v0.4 or later.",
+            f"helm -n {controller.namespace} list",
         )
     if generation is not None:
         return dataclasses.replace(controller, flag=generation.header_flag)
@@ -235,6 +238,7 @@ def refuse_without_pods(controller: Controller) -> None:
             f"Deployment {controller.name} is scaled to 0 (spec.replicas), so no controller runs.",
             "The controller gives new proxy pods their sidecar and mapping. Without it, they would serve unmetered or "
             "not start. Nothing was changed.",
+            "",
             f"kubectl -n {controller.namespace} scale deployment/{controller.deployment['metadata']['name']} "
-            "--replicas=1, then run this again.",
+            "--replicas=1",
         )

@@ -60,7 +60,7 @@ def parse_mapping(text: str, where: str) -> list[Pair]:
             raise MeteringError(
                 f"{where} has the element {element.strip()!r} in its mapping {text!r}.",
                 "Every element must be header:label. With anything else, the gateway does not start.",
-                "correct that element, for example x-user-group:department.",
+                "Correct that element, for example x-user-group:department.",
             )
         found[header] = label
     return [Pair(header, label) for header, label in found.items()]
@@ -85,8 +85,8 @@ def is_per_user(pair: Pair) -> bool:
     return pair.header in _names.PER_USER_HEADERS or pair.label in _names.PER_USER_LABELS
 
 
-def _refuse(pair: Pair, found: str, why: str, command: str) -> MeteringError:
-    return MeteringError(f"The pair {str(pair)!r} {found}.", why, command)
+def _refuse(pair: Pair, found: str, why: str, advice: str) -> MeteringError:
+    return MeteringError(f"The pair {str(pair)!r} {found}.", why, advice)
 
 
 def check_wanted(wanted: Sequence[Pair]) -> None:
@@ -103,7 +103,7 @@ def check_wanted(wanted: Sequence[Pair]) -> None:
                 pair,
                 f"maps the pseudo-header {header!r}",
                 "The gateway cannot map pseudo-headers.",
-                "map an ordinary header that a SecurityPolicy sets.",
+                "Map an ordinary header that a SecurityPolicy sets.",
             )
         if header != header.lower():
             raise _refuse(
@@ -111,21 +111,21 @@ def check_wanted(wanted: Sequence[Pair]) -> None:
                 "has upper-case letters in its header",
                 "Envoy passes header names in lower case, and the gateway compares them exactly. So this pair would "
                 "never match.",
-                f"write {header.lower()}:{label}.",
+                f"Write {header.lower()}:{label}.",
             )
         if not _HEADER.match(header):
             raise _refuse(
                 pair,
                 f"has {header!r} as its header",
                 "It is not a valid HTTP field name (RFC 9110), so no request can carry it.",
-                "correct the header name; it usually has only letters, digits and hyphens.",
+                "Correct the header name; it usually has only letters, digits and hyphens.",
             )
         _check_label(pair)
         if header_of.setdefault(label, header) != header:
             raise MeteringError(
                 f"The headers {header_of[label]!r} and {header!r} are both mapped to the label {label!r}.",
                 "The gateway would take the value of either, at random.",
-                "give each header a label of its own.",
+                "Give each header a label of its own.",
             )
 
 
@@ -133,7 +133,7 @@ def _check_label(pair: Pair) -> None:
     label = pair.label
     if not _LABEL.match(label):
         kept = stored_label(label).strip("_")
-        hint = f"write {pair.header}:{kept}." if _LABEL.match(kept) else "choose another label."
+        hint = f"Write {pair.header}:{kept}." if _LABEL.match(kept) else "Choose another label."
         raise _refuse(
             pair,
             f"has {label!r} as its label",
@@ -146,14 +146,14 @@ def _check_label(pair: Pair) -> None:
             pair,
             f"has {label!r} as its label",
             f"Prometheus sets that label itself on every target and would rename yours to exported_{label}.",
-            f"choose another label, for example user_{label}.",
+            f"Choose another label, for example user_{label}.",
         )
     if label in _names.BUILT_IN_LABELS or label.startswith(_names.BUILT_IN_LABEL_PREFIXES):
         raise _refuse(
             pair,
             f"has {label!r} as its label",
             "The gateway itself sets this label, or labels with its prefix. The pair would override them.",
-            "choose another label.",
+            "Choose another label.",
         )
 
 
@@ -210,14 +210,14 @@ def _refuse_clash(pair: Pair, source: str, known: Mapping[Pair, str]) -> None:
                 f"The header {pair.header!r} is mapped to the label {other.label!r} by {other_source} and to "
                 f"{pair.label!r} by {source}.",
                 "A header can fill only one label, so one of the two labels would be lost.",
-                "choose one label, set it in the controller's flag and restart the proxies that emit the other.",
+                "Choose one label, set it in the controller's flag and restart the proxies that emit the other.",
             )
         if other.label == pair.label and other.header != pair.header:
             raise MeteringError(
                 f"The label {pair.label!r} comes from the header {other.header!r} by {other_source} and from "
                 f"{pair.header!r} by {source}.",
                 "The gateway would take the value of either, at random.",
-                "give each header a label of its own.",
+                "Give each header a label of its own.",
             )
 
 

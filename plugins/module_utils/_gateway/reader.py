@@ -121,8 +121,11 @@ def read_readable_token_sums(
                 f"Pod {sidecar.name} answered {_names.METRICS_PATH} on port {sidecar.port} with something that is no "
                 f"metrics: {cluster.hide(text)[:SHOWN_CHARACTERS]!r}.",
                 "What it has counted cannot be known.",
-                f"kubectl get --raw /api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{sidecar.port}"
-                f"/proxy{_names.METRICS_PATH}",
+                "",
+                (
+                    f"kubectl get --raw /api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:"
+                    f"{sidecar.port}/proxy{_names.METRICS_PATH}"
+                ),
             )
     return answered, silent
 

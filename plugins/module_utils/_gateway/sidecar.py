@@ -160,7 +160,8 @@ def scope_of(given: Sequence[str]) -> list[str]:
             raise MeteringError(
                 f"The Gateway {name!r} is not written as NAMESPACE/NAME.",
                 "A Gateway is identified by both parts.",
-                "correct metering_gateways: a list of NAMESPACE/NAME, or a text a/b,c/d: kubectl get gateway -A",
+                "Correct metering_gateways: a list of NAMESPACE/NAME, or a text a/b,c/d.",
+                "kubectl get gateway -A",
             )
     return list(dict.fromkeys(found))
 
@@ -177,13 +178,17 @@ def require_sidecars(found: Sequence[Sidecar], scope: Sequence[str] = ()) -> Non
         raise MeteringError(
             f"No running proxy pod with the container {_names.SIDECAR} belongs to the Gateway {', '.join(unknown)}.",
             "metering_gateways has it, but without a sidecar nothing of it can be metered.",
-            "correct metering_gateways (namespace/name): kubectl get gateway -A; kubectl get pod -A -l "
-            f"{_names.PROXY_LABELS} -L {_names.GATEWAY_NAMESPACE_LABEL},{_names.GATEWAY_NAME_LABEL}",
+            "Correct metering_gateways (namespace/name).",
+            (
+                "kubectl get gateway -A; kubectl get pod -A -l "
+                f"{_names.PROXY_LABELS} -L {_names.GATEWAY_NAMESPACE_LABEL},{_names.GATEWAY_NAME_LABEL}"
+            ),
         )
     if not found:
         raise MeteringError(
             f"No running proxy pod has the container {_names.SIDECAR}.",
             "Tokens are counted there; without one there is nothing to label and nothing to scrape.",
-            "check that a Gateway with an AIGatewayRoute is Programmed, and that the webhook which adds the sidecar "
-            "works: kubectl get gateway,aigatewayroute -A; kubectl get mutatingwebhookconfiguration",
+            "Check that a Gateway with an AIGatewayRoute is Programmed, and that the webhook which adds the sidecar "
+            "works.",
+            "kubectl get gateway,aigatewayroute -A; kubectl get mutatingwebhookconfiguration",
         )

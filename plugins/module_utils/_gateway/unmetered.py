@@ -31,13 +31,20 @@ class Unmetered:
     """namespace/name."""
     gateway: str
     why: str
+    advice: str
     command: str
 
     def __str__(self) -> str:
         return f"{self.pod} of gateway {self.gateway} is unmetered: {self.why}"
 
     def as_result(self) -> dict[str, str]:
-        return {"pod": self.pod, "gateway": self.gateway, "why": self.why, "command": self.command}
+        return {
+            "pod": self.pod,
+            "gateway": self.gateway,
+            "why": self.why,
+            "advice": self.advice,
+            "command": self.command,
+        }
 
 
 def gateways_of(routes: Iterable[Object]) -> set[str]:
@@ -80,18 +87,19 @@ def unmetered_pods(pods: Iterable[Object], expected: Collection[str], scope: Seq
         if gateway not in expected or (scope and gateway not in scope) or not _is_serving(pod):
             continue
         if not any(item["name"] == _names.SIDECAR for item in containers(pod["spec"])):
-            command = f"kubectl -n {metadata['namespace']} delete pod {metadata['name']}"
+            advice, command = "", f"kubectl -n {metadata['namespace']} delete pod {metadata['name']}"
             why = f"it runs without the container {_names.SIDECAR}"
             if metadata["namespace"] == gateway.partition("/")[0]:
                 # Seen with v1.0.0: the webhook looks for the filter's Secret beside the pod, and lets it pass without.
                 why += "; Envoy Gateway deploys it in the Gateway's namespace, which the AI gateway does not serve"
-                command = (
-                    "unset provider.kubernetes.deploy.type: GatewayNamespace in the configuration of Envoy Gateway"
+                advice = (
+                    "Unset provider.kubernetes.deploy.type: GatewayNamespace in the configuration of Envoy Gateway."
                 )
-            found.append(Unmetered(name_of(pod), gateway, why, command))
+                command = "kubectl get configmap -A -l app.kubernetes.io/name=gateway-helm"
+            found.append(Unmetered(name_of(pod), gateway, why, advice, command))
         elif not _sidecar_is_ready(pod):
             command = f"kubectl -n {metadata['namespace']} logs {metadata['name']} -c {_names.SIDECAR}"
-            found.append(Unmetered(name_of(pod), gateway, f"its container {_names.SIDECAR} is not ready", command))
+            found.append(Unmetered(name_of(pod), gateway, f"its container {_names.SIDECAR} is not ready", "", command))
     return found
 
 
@@ -101,8 +109,9 @@ def unused_sidecars(pod: Object, gateway: str) -> Unmetered:
         name_of(pod),
         gateway,
         "none of its listeners uses the sidecar: its statistics show no external processor",
-        "install Envoy Gateway with the extensionManager of the AI gateway's envoy-gateway-values.yaml, and see that "
-        "the AIGatewayRoute is accepted: kubectl get aigatewayroute -A",
+        "Install Envoy Gateway with the extensionManager of the AI gateway's envoy-gateway-values.yaml, and see that "
+        "the AIGatewayRoute is accepted.",
+        "kubectl get aigatewayroute -A",
     )
 
 

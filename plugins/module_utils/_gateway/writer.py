@@ -48,8 +48,9 @@ def ignored_warning(controller: Controller, text: str) -> str:
     """What stands among the controller's flags and does not count."""
     return (
         f"Deployment {controller.name} has {text} in its flags, but the gateway ignores it: of a repeated flag it "
-        "uses the last value, and an older flag name only if the newer one is empty. Its pairs have no effect. Next: "
-        "remove it, and add the missing pairs to labels_pairs."
+        "uses the last value, and an older flag name only if the newer one is empty. Its pairs have no effect. "
+        "Remove it, and add the missing pairs to labels_pairs. Next: "
+        f"kubectl -n {controller.namespace} edit deployment {controller.deployment['metadata']['name']}"
     )
 
 

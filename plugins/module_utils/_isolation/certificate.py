@@ -97,7 +97,8 @@ def _library() -> tuple[Any, Any, Any, Any]:
         raise MeteringError(
             "The Python library cryptography is missing where this module runs.",
             "The entrance needs a certificate, and without the library none can be made.",
-            "pip install cryptography; or name a Secret with a certificate of yours in dashboard_isolation_secret",
+            "Install it there, or name a Secret with a certificate of yours in dashboard_isolation_secret.",
+            "pip install cryptography",
         ) from error
 
     return x509, serialization, ec, hashes

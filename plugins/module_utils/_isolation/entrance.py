@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _names
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of
 from .._kubernetes.objects import Object, without_absent
 from .query_filter import filter_configuration
 
@@ -225,7 +225,8 @@ def resource_parts(resource: str) -> tuple[str, str]:
         raise MeteringError(
             f"dashboard_isolation_resource is {resource!r}, which names no resource.",
             "A caller has to be allowed to get it in a namespace, to read the usage of that namespace.",
-            f"set dashboard_isolation_resource to RESOURCE or RESOURCE.GROUP in lower case, as {DEFAULT_RESOURCE}",
+            f"Set dashboard_isolation_resource to RESOURCE or RESOURCE.GROUP in lower case, as {DEFAULT_RESOURCE}.",
+            doc_of("dashboard"),
         )
     return name, group
 

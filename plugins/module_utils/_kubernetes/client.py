@@ -77,8 +77,8 @@ class UnknownFieldsError(Exception):
 class BehindError(MeteringError):
     """What stands behind the API server, a pod or a service, answered with an error or not at all."""
 
-    def __init__(self, status: int, found: str, why: str, command: str) -> None:
-        super().__init__(found, why, command)
+    def __init__(self, status: int, found: str, why: str, advice: str, command: str) -> None:
+        super().__init__(found, why, advice, command)
         self.status = status
         """Of HTTP; 0 where there was no answer."""
         self.is_moment = status == 0 or status in RETRIED
@@ -310,7 +310,8 @@ class Cluster:
             raise MeteringError(
                 f"The API server {self.server} would reject a change that this run has to make: {detail}.",
                 "Nothing was changed.",
-                "correct the variable that sets it; kubectl explain shows the fields of the kind.",
+                "Correct the variable that sets it; kubectl explain shows the fields of a kind.",
+                "kubectl api-resources",
             ) from error
 
     def delete(self, api: str, kind: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
@@ -351,7 +352,8 @@ class Cluster:
             raise MeteringError(
                 f"Pod {namespace}/{pod} does not serve {path} on port {port}, or is gone.",
                 "This run needs the answer, and sent the request through the API server's pod proxy.",
-                f"kubectl -n {namespace} get pod {pod}; if it was replaced meanwhile, run this again.",
+                "If it was replaced meanwhile, run this again.",
+                f"kubectl -n {namespace} get pod {pod}",
             )
         return answer.decode("utf-8", "replace")
 
@@ -369,7 +371,7 @@ class Cluster:
 
         target = f"/api/v1/namespaces/{quote(namespace, safe='')}/{plural}/{quote(name, safe=':')}/proxy{path}"
         where = f"{plural.removesuffix('s')} {namespace}/{name.removeprefix('https:')}"
-        look = f"kubectl -n {namespace} get {plural}; kubectl -n {namespace} top pod; look at its log."
+        look = f"kubectl -n {namespace} get {plural}; kubectl -n {namespace} top pod"
         try:
             return self._connection.send("get", target, query=query, attempts=PROXIED_ATTEMPTS, seconds=seconds).body
         except DynamicApiError as error:
@@ -382,14 +384,16 @@ class Cluster:
             found = f"{where} answered {error.status} to {path}: {detail}."
             if is_of_the_api_server(error) and error.status >= 500:
                 found = f"{where} cannot be reached by the API server {self.server}: {detail}."
-            raise BehindError(error.status, found, "This run needs the answer.", look) from error
+            raise BehindError(error.status, found, "This run needs the answer.", "Its log says more.", look) from error
         except MeteringError as error:
             why = "It hangs or is overloaded. The API server, which forwarded the request, answers."
             if isinstance(error.__cause__, ReadTimeoutError):
                 found = f"{where} did not answer {path} in {PROXIED_ATTEMPTS} attempts of {seconds} s."
-                raise BehindError(0, found, why, look) from error
+                raise BehindError(0, found, why, "Its log says more.", look) from error
             if isinstance(error.__cause__, ProtocolError) and "IncompleteRead" in str(error.__cause__):
-                raise BehindError(0, f"{where} broke off its answer to {path}.", why, look) from error
+                raise BehindError(
+                    0, f"{where} broke off its answer to {path}.", why, "Its log says more.", look
+                ) from error
             raise
 
     def service(self, service: str, path: str, query: Sequence[tuple[str, str]], seconds: int) -> str | None:

@@ -119,7 +119,8 @@ class Connection:
         return MomentError(
             f"{found}: {_in_one_line(error, self.hide)}.",
             why,
-            "check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables): kubectl cluster-info",
+            "Check kubeconfig and context (or host and api_key, or the K8S_AUTH_* variables).",
+            "kubectl cluster-info",
         )
 
     def send(
@@ -238,7 +239,8 @@ class Connection:
             raise kind(
                 f"The API server {self.server} answered {error.status} to {method} {what}: {detail}.",
                 "The run cannot go on without it.",
-                "look at the object and at the API server's health, then run this again.",
+                "Look at the object and at the API server's health, then run this again.",
+                "kubectl get --raw '/readyz?verbose'",
             ) from error
 
     def _unverified(self, detail: str) -> MeteringError:
@@ -246,7 +248,9 @@ class Connection:
         return MeteringError(
             f"No secure connection to the API server {self.server} came about: {detail}.",
             "Its certificate is not that of an authority that is known here, or is for another name.",
-            "set metering_ca_cert (or K8S_AUTH_SSL_CA_CERT) to the authority's file, or use the kubeconfig that has it",
+            "Set metering_ca_cert (or K8S_AUTH_SSL_CA_CERT) to the authority's file, or use the kubeconfig that has "
+            "it.",
+            "kubectl cluster-info",
         )
 
     def refused(self, what: str, method: str, detail: str, status: int = 403) -> RefusedError:
@@ -255,14 +259,16 @@ class Connection:
             unknown = RefusedError(
                 f"The API server {self.server} does not accept the credentials of this account: {detail}.",
                 "They are wrong, or have expired.",
-                "renew them (log in again, or make a new token), and run this again: kubectl auth whoami",
+                "Renew them (log in again, or make a new token), and run this again.",
+                "kubectl auth whoami",
             )
             unknown.is_unknown = True
             return unknown
         return RefusedError(
             f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
-            "bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+            "Bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+            "kubectl auth whoami",
         )
 
     def read(self, what: str, path: str, *needed: str, **arguments: Any) -> dict[str, Any] | None:
@@ -304,7 +310,8 @@ class Connection:
             f"The API server {self.server} answered {method} {what} with something that is not "
             f"{'its JSON' if found is None else 'such an object'}: {shown!r}.",
             "Something between here and the API server may have answered in its place.",
-            "look at the proxies and load balancers before it: kubectl get --raw /version",
+            "Look at the proxies and load balancers before it.",
+            "kubectl get --raw /version",
         )
 
 

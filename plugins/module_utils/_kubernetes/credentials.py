@@ -93,6 +93,6 @@ def refuse_pod_credentials(module: AnsibleModule) -> None:
     raise MeteringError(
         f"Nothing says which cluster is meant, and this runs in a pod: its credentials would be used, for {own.host}.",
         "In a job of AWX that is the cluster on which AWX runs. In a pod, KUBECONFIG and ~/.kube/config are not read.",
-        "set metering_kubeconfig, or metering_host and metering_api_key (or K8S_AUTH_*). Where the pod's own "
-        "cluster is meant: -e metering_in_cluster=true",
+        "Set metering_kubeconfig, or metering_host and metering_api_key (or K8S_AUTH_*). Where the pod's own cluster "
+        "is meant, add -e metering_in_cluster=true.",
     )

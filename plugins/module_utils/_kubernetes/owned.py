@@ -82,12 +82,17 @@ def refuse_foreign(wanted: Sequence[Object], there: Sequence[Object | None]) -> 
         MeteringError: something of the name of one is not ours; all of these are named.
     """
     pairs = zip(wanted, there, strict=True)
-    foreign = [name_in_result(document) for document, found in pairs if found and not is_ours(found)]
+    foreign = [document for document, found in pairs if found and not is_ours(found)]
     if foreign:
         raise MeteringError(
-            f"{', '.join(foreign)}: already in the cluster, and not ours.",
+            f"{', '.join(map(name_in_result, foreign))}: already in the cluster, and not ours.",
             "This run would overwrite it, and remove.yml would later delete it. Nothing was changed.",
-            "keep a copy (kubectl get -o yaml) and remove it (kubectl delete), or choose another name.",
+            "Keep a copy of it and delete it, or choose another name.",
+            "; ".join(
+                f"kubectl -n {item['metadata'].get('namespace', 'default')} get {item['kind'].lower()} "
+                f"{item['metadata']['name']} -o yaml"
+                for item in foreign
+            ),
         )
 
 
@@ -109,7 +114,7 @@ def rehearse_object(cluster: Cluster, document: Object, found: Object | None) ->
             f"The cluster's {document['kind']} does not have the field {error}, which "
             f"{name_in_result(document)} needs.",
             "The API server would drop it silently. Nothing was changed.",
-            "upgrade the operator that installs this kind.",
+            "Upgrade the operator that installs this kind.",
         ) from error
 
 

@@ -38,17 +38,17 @@ def refuse_what_never_rolls(found: Iterable[tuple[str, Object]]) -> None:
     held = [(kind, item, why) for kind, item in found if (why := never_rolls(kind, item))]
     if not held:
         return
+    action = {"Deployment": "rollout resume", "DaemonSet": "get -o yaml"}
     commands = [
-        f"kubectl -n {item['metadata']['namespace']} rollout resume {kind.lower()}/{item['metadata']['name']}"
-        if kind == "Deployment"
-        else f"set spec.updateStrategy of {kind} {name_of(item)} to RollingUpdate (spec.provider.kubernetes."
-        "envoyDaemonSet.strategy of its EnvoyProxy)"
+        f"kubectl -n {item['metadata']['namespace']} {action[kind]} {kind.lower()}/{item['metadata']['name']}"
         for kind, item, dummy in held
     ]
     raise MeteringError(
         f"{'; '.join(f'{kind} {name_of(item)} {why}' for kind, item, why in held)}.",
         "Its pods would keep their present mapping, and this run would wait until its timeout. Nothing was changed.",
-        f"{'; '.join(commands)}; or set labels_restart: false and replace the proxies' pods yourself.",
+        "Let them roll (for a DaemonSet: spec.provider.kubernetes.envoyDaemonSet.strategy of its EnvoyProxy), or set "
+        "labels_restart: false and replace the proxies' pods yourself.",
+        "; ".join(commands),
     )
 
 

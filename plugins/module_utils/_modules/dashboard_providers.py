@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import _names
-from .._errors import MeteringError, RefusedError
+from .._errors import MeteringError, RefusedError, doc_of
 from .._kubernetes.client import Cluster, Permission
 from .._kubernetes.objects import Object, containers, without_server_fields
 
@@ -100,7 +100,8 @@ def find_providers(cluster: Cluster, wishes: Mapping[str, Any], unreadable: dict
             f"dashboard_providers names {', '.join(homeless)}, and nothing in the cluster shows where their "
             "dashboards go.",
             "Without a namespace none can be created.",
-            "set dashboard_namespace to the namespace from which it takes dashboards.",
+            "Set dashboard_namespace to the namespace from which it takes dashboards.",
+            doc_of("dashboard"),
         )
     return [provider for provider in there if provider.namespace]
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import _names
+from .._errors import Remedy, told
 from .._gateway import exposition, mapping
 from .._gateway.controller import Controller
 from .._gateway.exposition import TokenSum
@@ -26,8 +27,6 @@ from .._gateway.unmetered import Unmetered
 from .._kubernetes.objects import name_of
 from .._scrape.live_targets import Verdict
 from .._scrape.plan import Plan
-
-SITE = "ansible-playbook aigateway.metering.site"
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,10 @@ class Drift:
     found: str
     why: str
     command: str
+    advice: str = ""
 
     def as_result(self) -> dict[str, str]:
-        text = f"{self.kind} {self.where}: {self.found} {self.why} Next: {self.command}"
+        text = told(f"{self.kind} {self.where}: {self.found}", self.why, self.advice, command=self.command)
         return dataclasses.asdict(self) | {"text": text}
 
 
@@ -68,7 +68,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
                     controller.name,
                     f"The flag lacks the pair {pair}, which {len(emitters[pair])} sidecars still emit{writer}.",
                     "Each of them loses the label at its next restart.",
-                    SITE,
+                    _names.SITE,
                 )
             )
         elif pair in record.mapping:
@@ -78,7 +78,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
                     controller.name,
                     f"The pair {pair} has vanished from the flag and from every sidecar{writer}.",
                     "No sample has its label any more. A chart upgrade without the value causes this.",
-                    f"{SITE} -e labels_pairs={mapping.render_mapping([*wished, *([] if pair in wished else [pair])])}",
+                    f"{_names.SITE} -e labels_pairs={mapping.render_mapping(dict.fromkeys([*wished, pair]))}",
                 )
             )
         else:
@@ -88,7 +88,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
                     controller.name,
                     f"The flag lacks the wanted pair {pair}.",
                     "No sample carries its label.",
-                    SITE,
+                    _names.SITE,
                 )
             )
     return found + [
@@ -98,7 +98,7 @@ def of_mapping(controller: Controller, sidecars: Sequence[Sidecar], wanted: Iter
             f"Its sidecar emits {mapping.render_mapping(sidecar.emitted) or 'nothing'}, the controller has "
             f"{controller.value or 'nothing'}.",
             "It keeps its mapping until it is restarted.",
-            SITE,
+            _names.SITE,
         )
         for sidecar in sidecars
         if sidecar.is_stale(controller)
@@ -116,7 +116,7 @@ def of_scrape(plan: Plan) -> list[Drift]:
                 name_of(plan.create),
                 f"No monitor that {scraper} selects covers the sidecars.",
                 "The sidecars count tokens, but nothing collects them.",
-                SITE,
+                _names.SITE,
             )
         )
     if plan.update:
@@ -126,18 +126,20 @@ def of_scrape(plan: Plan) -> list[Drift]:
                 name_of(plan.update),
                 "The monitor is ours and was edited.",
                 "It no longer scrapes the right targets, or not with the right settings.",
-                f"{SITE} --diff",
+                f"{_names.SITE} --diff",
             )
         )
-    commands = {source.title: command for source, command in plan.left}
-    for source in dict.fromkeys([*commands, *(source.title for source in plan.remove)]):
+    remedies = {source.title: remedy for source, remedy in plan.left}
+    for source in dict.fromkeys([*remedies, *(source.title for source in plan.remove)]):
+        remedy = remedies.get(source, Remedy("", _names.SITE))
         found.append(
             Drift(
                 "duplicate",
                 source,
                 f"It scrapes sidecars that {plan.after} scrapes already.",
                 "Every token is counted twice.",
-                commands.get(source, SITE),
+                remedy.command,
+                remedy.advice,
             )
         )
     if plan.uncovered:
@@ -147,7 +149,8 @@ def of_scrape(plan: Plan) -> list[Drift]:
                 ", ".join(plan.uncovered),
                 f"No monitor that {scraper} selects covers these pods.",
                 "Their tokens are not collected.",
-                f"{SITE} names the PodMonitor that has to be widened",
+                f"{_names.SITE} --check",
+                "It names the PodMonitor that has to be widened.",
             )
         )
     return found
@@ -164,7 +167,8 @@ def of_targets(verdicts: Mapping[str, Verdict]) -> list[Drift]:
                 pod,
                 f"Prometheus {replica} has no target for it.",
                 "Its tokens are not collected.",
-                f"{SITE}; if Prometheus has not reloaded, its log shows why",
+                _names.SITE,
+                "If Prometheus has not reloaded, its log shows why.",
             )
             for pod in verdict.missing
         ]
@@ -174,7 +178,7 @@ def of_targets(verdicts: Mapping[str, Verdict]) -> list[Drift]:
                 pod,
                 f"Prometheus {replica} has {len(pools)} targets for it, in {', '.join(pools)}.",
                 "Every token is counted that many times.",
-                SITE,
+                _names.SITE,
             )
             for pod, pools in verdict.doubled.items()
         ]
@@ -200,6 +204,7 @@ def of_unmetered(found: Iterable[Unmetered]) -> list[Drift]:
             f"The pod belongs to Gateway {item.gateway}: {item.why}.",
             "The tokens that it serves are not billed.",
             item.command,
+            item.advice,
         )
         for item in found
     ]
@@ -219,7 +224,8 @@ def of_unstored(found: Mapping[str, tuple[int, int]], scraper: str) -> list[Drif
             f"It exposes {exposed} tokens, of which {lacking} are not stored, although {scraper} scrapes it with "
             "success.",
             "Tokens that are not stored cannot be billed.",
-            "look for what drops or renames the samples: metricRelabelings of its monitor, the scrape class, limits",
+            "kubectl get podmonitor -A -o yaml",
+            "Look for what drops or renames the samples: metricRelabelings of its monitor, the scrape class, limits.",
         )
         for pod, (exposed, lacking) in sorted(found.items())
     ]
@@ -243,8 +249,8 @@ def of_labels(states: Mapping[str, LabelState], samples: Mapping[str, Sequence[T
             pod,
             f"{tokens:.0f} tokens since its start carry no {label}" + (f": {reason}." if reason else "."),
             "They cannot be billed.",
-            "find the callers whose token has no such claim, or who use an API key: ansible-playbook "
-            "aigateway.metering.verify",
+            _names.VERIFY,
+            "Find the callers whose token has no such claim, or who use an API key.",
         )
         for pod, tokens in sorted(unbilled.items())
         if tokens

@@ -57,7 +57,10 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             view.scraper.name,
         ),
         *drift_findings.of_labels(states, samples),
-        *(drift_findings.Drift("silent", who, error.found, error.why, error.command) for who, error in silent.items()),
+        *(
+            drift_findings.Drift("silent", who, error.found, error.why, error.command, error.advice)
+            for who, error in silent.items()
+        ),
     ]
     return {
         "changed": False,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import MeteringError, RefusedError
+from .._errors import MeteringError, RefusedError, doc_of
 from .._gateway import reader
 from .._gateway.sidecar import sidecars_of
 from .._isolation import certificate, entrance
@@ -107,7 +107,7 @@ def _settings(cluster: Cluster, options: dict[str, Any], scraper: Scraper | None
         raise MeteringError(
             f"dashboard_isolation_name is {name!r}, which names no Service.",
             "The objects of the entrance could not be created. Nothing was changed.",
-            "set it to at most 57 small letters, digits and hyphens, a letter first",
+            "Set it to at most 57 small letters, digits and hyphens, a letter first.",
         )
     resource = options["resource"] or entrance.DEFAULT_RESOURCE
     entrance.resource_parts(resource)
@@ -117,13 +117,15 @@ def _settings(cluster: Cluster, options: dict[str, Any], scraper: Scraper | None
         raise MeteringError(
             f"The namespace of the entrance, {namespace!r}, does not exist.",
             "Nothing can be created there. Nothing was changed.",
-            "create it, or correct dashboard_isolation_namespace",
+            "Create it, or correct dashboard_isolation_namespace.",
+            f"kubectl create namespace {namespace}",
         )
     if scraper and not store.address and namespace != scraper.namespace:
         raise MeteringError(
             f"The entrance is to be in {namespace}, and {scraper.kind} {scraper.name} is not.",
             "A Service leads to pods of its own namespace only. Nothing was changed.",
-            "leave dashboard_isolation_namespace out, or set dashboard_isolation_upstream as well",
+            "Leave dashboard_isolation_namespace out, or set dashboard_isolation_upstream as well.",
+            doc_of("dashboard"),
         )
     return Entrance(
         name,
@@ -149,7 +151,7 @@ def _image_of_proxies(pods: Sequence[Object]) -> str:
         raise MeteringError(
             "No proxy of the gateway runs, so its image of Envoy is not known.",
             "A container of the entrance runs Envoy. Nothing was changed.",
-            "set dashboard_isolation_filter_image, as docker.io/envoyproxy/envoy:distroless-v1.38.3",
+            "Set dashboard_isolation_filter_image, as docker.io/envoyproxy/envoy:distroless-v1.38.3.",
         )
     return str(images[-1])
 
@@ -175,7 +177,9 @@ def find_store(cluster: Cluster, scraper: Scraper | None, options: dict[str, Any
         raise MeteringError(
             f"The entrance does not know what to ask for series: {reason}.",
             "It has no credentials, and asks one address, which must have the samples of every sidecar.",
-            "set dashboard_isolation_upstream to an address that answers within the cluster, as http://thanos-query.monitoring:9090",
+            "Set dashboard_isolation_upstream to an address that answers within the cluster, as "
+            "http://thanos-query.monitoring:9090.",
+            "kubectl get service -A",
         )
     labels = scraper.known.pods.format(name=scraper.document["metadata"]["name"])
     pods = cluster.list("v1", "pods", namespace=scraper.namespace, labels=labels)
@@ -230,7 +234,8 @@ def _require_secret(cluster: Cluster, own: Entrance, *, must_exist: bool) -> Non
             f"Secret {own.namespace}/{own.secret} "
             + ("does not exist." if found is None else f"has no {' and no '.join(lacking)}."),
             "dashboard_isolation_secret names it as the certificate of the entrance.",
-            f"kubectl -n {own.namespace} get secret {own.secret}; it has to be of the type kubernetes.io/tls",
+            "It has to be of the type kubernetes.io/tls.",
+            f"kubectl -n {own.namespace} get secret {own.secret}",
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import _configuration, _generations, _names
-from .._errors import MeteringError, RefusedError
+from .._errors import MeteringError, RefusedError, told
 from .._gateway import cautions as _cautions
 from .._gateway import exposition, go_flags, reader, writer
 from .._gateway import mapping as _mapping
@@ -54,14 +54,19 @@ class Problems:
     """Collects what would make a run fail, so that a person sees all of it at once."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.errors: list[MeteringError] = []
+
+    @property
+    def found(self) -> list[str]:
+        """What was found, each as a person reads it."""
+        return list(map(str, self.errors))
 
     def of(self, action: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
         """The action's result, or None where it raised a problem."""
         try:
             return action(*arguments, **options)
         except MeteringError as error:
-            self.found.append(str(error))
+            self.errors.append(error)
             return None
 
 
@@ -121,7 +126,7 @@ def _read_if_possible(read: Callable[..., T], *arguments: Any, unknown: str) -> 
     try:
         return read(*arguments), []
     except MeteringError as error:
-        return None, [f"{error.found} {unknown} Next: {error.command}"]
+        return None, [told(error.found, unknown, error.advice, command=error.command)]
 
 
 def read_state(module: Any, cluster: Cluster, problems: Problems) -> ClusterState:
@@ -148,13 +153,14 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         return _look_and_check(module, cluster, problems)
     except (MeteringError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         # Whatever has stopped the look, what was found before it is told.
-        if not problems.found:
+        if not problems.errors:
             raise
-        raise MeteringError(
-            " ".join([*problems.found, str(error.found if isinstance(error, MeteringError) else repr(error))]),
-            "The look at the cluster ended with the last of these; there may be more.",
-            "act on these, and run this again",
-        ) from error
+        ended = "The look at the cluster ended with the last of these; there may be more."
+        if isinstance(error, MeteringError):
+            last = MeteringError(error.found, f"{error.why} {ended}", error.advice, error.command)
+        else:
+            last = MeteringError(f"{error!r}.", ended, "Act on the others, and run this again.")
+        raise MeteringError.of([*problems.errors, last]) from error
 
 
 def _look_and_check(module: Any, cluster: Cluster, problems: Problems) -> dict[str, Any]:
@@ -300,7 +306,7 @@ def look_for_dashboards(
                 refuse_lacking(cluster, dashboard_providers.lacking_permissions([provider], own))
         except MeteringError as error:
             if is_named or not isinstance(error, RefusedError):
-                problems.found.append(str(error))
+                problems.errors.append(error)
             else:
                 left_out[provider.provider] = error.found
             continue
@@ -317,8 +323,11 @@ def entrance_names(cluster: Cluster) -> list[str]:
 def left_out_cautions(left_out: dict[str, str]) -> list[str]:
     """A caution for each platform that gets no dashboards."""
     return [
-        f"The dashboards for {name} are left out: {why} Next: bind the permissions of docs/rbac.yml and "
-        "docs/rbac-grafana.yml, or set dashboard_providers."
+        told(
+            f"The dashboards for {name} are left out: {why} Bind the permissions of docs/rbac.yml and "
+            "docs/rbac-grafana.yml, or set dashboard_providers.",
+            command="kubectl auth whoami",
+        )
         for name, why in left_out.items()
     ]
 
@@ -361,7 +370,7 @@ def labels_and_cautions(
     configuration, unread_hooks = _read_if_possible(cluster.get, *where, unknown=NO_HOOKS)
     samples, silent = reader.read_readable_token_sums(cluster, sidecars)
     # One that is down is somebody's to look at; without the permission no run can prove anything.
-    problems.found += [str(error) for error in silent.values() if isinstance(error, RefusedError)][:1]
+    problems.errors += [error for error in silent.values() if isinstance(error, RefusedError)][:1]
     mapping = _mapping.metric_labels(controller.pairs, controller.base)
     everything = [sample for found in samples.values() for sample in found]
     states = label_states(controller, sidecars, samples, known)

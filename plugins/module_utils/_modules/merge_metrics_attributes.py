@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _generations, _names, _progress
-from .._errors import ConflictError, MeteringError
+from .._errors import ConflictError, MeteringError, told
 from .._gateway import controller as _controller
 from .._gateway import mapping, mapping_flag, reader
 from .._gateway import sidecar as _sidecar
@@ -63,7 +63,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             f"The flag --{controller.flag} of deployment {controller.name} is {controller.value!r}, not "
             f"{merged.value!r}.",
             "The method is verify: something else has to set the flag before this task.",
-            "check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
+            "Check that what sets it (the chart's values key, the operator) renders the flag of this generation.",
         )
     if not module.check_mode:
         if changed:
@@ -73,10 +73,6 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         except MeteringError as error:
             if not rolls:
                 raise
-            if error.is_moment:
-                # Nothing is known of the controller: a flag that is right is not taken back for that.
-                why = "The new flag stays; it is not known if the controller has rolled out with it."
-                raise MeteringError(error.found, why, "run this again when the API server answers") from error
             raise roll_back_flag(cluster, controller, merged, error, options["on_failure"]) from error
     patched = rolls or controller.flag_writer != _names.HELM_FIELD_MANAGER
     if options["method"] == "patch" and patched and record.added and controller.helm:
@@ -153,7 +149,8 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
             f"{namespace}/{name}.",
             "Cost Management bills by the label user_namespace. Without it, nothing can be billed.",
-            f"remove the chargeback first (kubectl -n {namespace} delete configmap {name}), or keep the pair.",
+            "Keep the pair, or remove the chargeback first.",
+            f"kubectl -n {namespace} delete configmap {name}",
         )
 
 
@@ -169,7 +166,8 @@ def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
             f"The flag of deployment {controller.name} has to change, and this generation of the gateway then rolls "
             f"{', '.join(rolling)} by itself.",
             "restart is false, so the flag was left as it is.",
-            "run this in the maintenance window, without labels_restart: false.",
+            "Run this in the maintenance window, without labels_restart: false.",
+            f"{_names.SITE} -e labels_restart=true",
         )
 
 
@@ -209,7 +207,8 @@ def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequenc
         raise MeteringError(
             f"The controller {controller.name} did not roll out within {timeout:.0f} s; it still waits for {still}.",
             "Proxies were not restarted: an old controller pod could give them the old mapping.",
-            f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events; then run this again.",
+            "",
+            f"kubectl -n {namespace} describe deploy {name}; kubectl -n {namespace} get events",
         )
 
 
@@ -225,8 +224,9 @@ def refuse_reverted(current: Controller, pairs: Sequence[Pair]) -> None:
             f"The pairs {mapping.render_mapping(gone)} were written into the flag of deployment {current.name} and are "
             f"gone again: {current.flag_writer or 'somebody'} has set it to {current.value!r}.",
             "The owner of the Deployment reverts each change, so the labels would be lost again.",
-            f"set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
+            f"Set the mapping where {current.flag_writer or 'the owner'} takes it from (an operator's custom resource, "
             "Helm values), then run this again.",
+            "kubectl -n {} get deployment {} -o yaml --show-managed-fields".format(*current.name.split("/")),
         )
 
 
@@ -234,8 +234,18 @@ def roll_back_flag(
     cluster: Cluster, controller: Controller, merged: Merge, error: MeteringError, on_failure: str
 ) -> MeteringError:
     """The error, with what became of the flag: put back as it was, or left as the user chose."""
+    if error.is_moment:
+        # Nothing is known of the controller: a flag that is right is not taken back for that.
+        return MeteringError(
+            error.found,
+            "The new flag stays; it is not known if the controller has rolled out with it.",
+            "Run this again when the API server answers.",
+            "kubectl get --raw '/readyz?verbose'",
+        )
     if on_failure == "keep":
-        return MeteringError(error.found, f"{error.why} The new flag was kept (on_failure: keep).", error.command)
+        return MeteringError(
+            error.found, f"{error.why} The new flag was kept (on_failure: keep).", error.advice, error.command
+        )
     namespace, name = controller.name.split("/")
     for dummy in range(ROLLBACK_ATTEMPTS):
         deployment = cluster.get(reader.APPS, "deployments", namespace, name)
@@ -247,11 +257,12 @@ def roll_back_flag(
             write(cluster, current, controller.pairs, controller.record)
         except ConflictError:
             continue
-        return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.command)
+        return MeteringError(error.found, f"{error.why} The previous flag was put back.", error.advice, error.command)
     return MeteringError(
         error.found,
         f"{error.why} The previous flag could not be put back: another writer keeps changing the Deployment.",
-        f"{error.command} The flag was {controller.value!r}.",
+        told(error.advice, f"The flag was {controller.value!r}."),
+        error.command,
     )
 
 
@@ -266,10 +277,11 @@ def _has_flag(pod: Object, controller: Controller, wanted: Sequence[Pair]) -> bo
 def helm_warning(controller: Controller, value: str) -> str:
     """What to carry over where Helm renders the flag."""
     release = controller.helm
-    return (
+    return told(
         f"Deployment {controller.name} belongs to the Helm release {release['namespace']}/{release['release']}, whose "
-        f"next upgrade overwrites the flag with its values. Next: set {_generations.VALUES_KEYS[controller.flag]} to "
-        f"{value} in them, or run with labels_method: helm."
+        f"next upgrade overwrites the flag with its values. Set {_generations.VALUES_KEYS[controller.flag]} to "
+        f"{value} in them, or run with labels_method: helm.",
+        command=f"helm -n {release['namespace']} get values {release['release']}",
     )
 
 

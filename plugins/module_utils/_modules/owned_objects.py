@@ -89,13 +89,13 @@ def check_definition(number: int, document: Object, *, all_of_a_kind: bool) -> N
         raise MeteringError(
             f"Definition {number} has no {', '.join(wrong)}, or the value is not a string.",
             "The object cannot be identified. Nothing was changed.",
-            "complete the option definitions; put quotes around a name that has only digits.",
+            "Complete the option definitions; put quotes around a name that has only digits.",
         )
     if document["kind"] not in KINDS:
         raise MeteringError(
             f"Definition {number} is a {document['kind']}.",
             f"This collection can own only these kinds: {', '.join(KINDS)}. Nothing was changed.",
-            "correct the option definitions; for other kinds use kubernetes.core.k8s.",
+            "Correct the option definitions; for other kinds use kubernetes.core.k8s.",
         )
 
 
@@ -248,7 +248,8 @@ def _restart(cluster: Cluster, options: Mapping[str, Any], pods: Sequence[Object
         raise MeteringError(
             f"{left}: not ready after {options['timeout']} s.",
             "The objects are applied, but no ready pod has loaded them.",
-            f"kubectl -n {pods[0]['metadata']['namespace']} describe pod; then run this again.",
+            "",
+            f"kubectl -n {pods[0]['metadata']['namespace']} describe pod",
         )
 
 

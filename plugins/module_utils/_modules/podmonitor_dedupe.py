@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _names
-from .._errors import ConflictError, MeteringError
+from .._errors import ConflictError, MeteringError, told
 from .._kubernetes import objects
 from .._kubernetes.client import Cluster
 from .._kubernetes.ownership import is_ours
@@ -70,8 +70,10 @@ def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     ]
     if names and not ours:
         module.warn(
-            f"Nothing is removed: no monitor of ours has the name {', '.join(sorted(names))}. Next: list ours: "
-            f"kubectl get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}"
+            told(
+                f"Nothing is removed: no monitor of ours has the name {', '.join(sorted(names))}.",
+                command=f"kubectl get podmonitor -A -l {_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}",
+            )
         )
     if not module.check_mode:
         for known, monitor in ours:
@@ -104,16 +106,17 @@ def carry_out(cluster: Cluster, plan: Plan) -> None:
 def problems_of_plan(plan: Plan) -> list[MeteringError]:
     """What remains wrong once the plan is carried out."""
     found = []
-    for source, command in plan.left:
+    for source, remedy in plan.left:
         ours, keeper = is_ours(source.document), source in plan.keepers
-        may = f" (or set scrape_prune: {'ours' if ours else 'all'})" if source.document and not keeper else ""
+        may = f"Or set scrape_prune: {'ours' if ours else 'all'}." if source.document and not keeper else ""
         found.append(
             MeteringError(
                 f"{source.title} scrapes sidecars "
                 + ("more than once by itself." if keeper else f"that {plan.after} scrapes already."),
                 "Every token is counted twice. "
                 + ("It was left because of scrape_prune." if ours else "It is not ours, so it was left."),
-                f"{command}{may}",
+                told(remedy.advice, may),
+                remedy.command,
             )
         )
     if plan.uncovered:
@@ -122,7 +125,8 @@ def problems_of_plan(plan: Plan) -> list[MeteringError]:
                 f"No monitor that {plan.prometheus.name} selects covers {', '.join(plan.uncovered)}.",
                 f"Their tokens are not collected. {plan.after} covers other pods of the same Gateway, and no labels "
                 "distinguish them.",
-                f"widen the selector of {plan.after}, or remove it: the next run then creates one for all pods.",
+                f"Widen the selector of {plan.after}, or remove it: the next run then creates one for all pods.",
+                "kubectl get podmonitor -A --show-labels",
             )
         )
     return found

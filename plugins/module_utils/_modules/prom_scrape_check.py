@@ -59,8 +59,9 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     for gateway, (interval, drain) in sorted(tails.items()):
         module.warn(
             f"Proxies of {gateway} may end {drain:g} s after the stop signal, but are scraped every {interval:g} s. "
-            f"The tokens of up to {interval - drain:g} s before each restart are not billed. Next: set "
-            f"spec.shutdown.minDrainDuration of its EnvoyProxy to {interval + DRAIN_MARGIN:g}s or more."
+            f"The tokens of up to {interval - drain:g} s before each restart are not billed. Set "
+            f"spec.shutdown.minDrainDuration of its EnvoyProxy to {interval + DRAIN_MARGIN:g}s or more. Next: "
+            "kubectl get envoyproxy -A"
         )
     replica, names, token_types = backend.stored_form(view.backend, seen.replicas)
     mapped = mapping.metric_labels(controller.pairs, controller.base).values()
@@ -108,7 +109,8 @@ def no_samples(module: Any, prometheus: Scraper) -> None:
     error = MeteringError(
         f"Prometheus {prometheus.name} has stored no token sample of these proxies yet.",
         "The scrape works, but a sidecar exposes no token samples before its first request.",
-        "send a request through the gateway, and run this again.",
+        "Send a request through the gateway, and run this again.",
+        "kubectl get gateway -A",
     )
     if module.params["require_samples"]:
         raise error

@@ -121,7 +121,8 @@ def order_proxies(found: Sequence[Proxy], first: str) -> list[Proxy]:
         raise MeteringError(
             f"The Gateway {first} has no proxy among the proxies to roll out.",
             "labels_first_gateway names it as the first one to restart.",
-            "correct labels_first_gateway (namespace/name): kubectl get gateway -A",
+            "Correct labels_first_gateway (namespace/name).",
+            "kubectl get gateway -A",
         )
     return sorted(found, key=lambda proxy: (proxy.gateway != first, proxy.name))
 
@@ -216,7 +217,8 @@ def _bring_up_to_date(
             f"The proxy {first.name} of gateway {first.gateway} was not settled within {timeout:.0f} s; it still "
             f"waits for {still}.",
             "The proxies after it were not restarted. Its old pods keep serving if the rollout strategy keeps them.",
-            f"{describe}; then run this again",
+            "",
+            describe,
         )
     if still:
         result.warnings.append(

@@ -12,8 +12,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _progress
-from .._errors import MeteringError, RefusedError
+from .. import _names, _progress
+from .._errors import MeteringError, RefusedError, told
 from .._isolation import entrance
 from .._isolation.entrance import Entrance
 from .._isolation.network_policies import is_closed_by
@@ -81,6 +81,7 @@ def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"The entrance {own.namespace}/{own.name} answers a request without credentials.",
             "Whoever reaches it sees the usage of every team.",
+            "",
             f"kubectl -n {own.namespace} get deployment,service,pod -l {entrance.NAME_LABEL}={own.name} -o wide",
         )
     cautions = [*plan.cautions, *_cautions(cluster, own, plan.scraper)]
@@ -172,13 +173,16 @@ def _rehearse(cluster: Cluster, differing: Sequence[tuple[Object, Object | None]
         except MeteringError as error:
             if ESCALATES not in error.found:
                 raise _with_removal(error, found) from error
-            refused.append((name_in_result(document), RefusedError(error.found, error.why, error.command)))
+            refused.append(
+                (name_in_result(document), RefusedError(error.found, error.why, error.advice, error.command))
+            )
     if refused and must_be_allowed:
         first = refused[0][1]
         raise RefusedError(
             f"The account that runs this may not write {', '.join(name for name, dummy in refused)}: {first.found}",
             "The entrance would be there in part only. Nothing was changed.",
-            "bind docs/rbac-isolation.yml to it besides docs/rbac.yml, or run this as another",
+            "Bind docs/rbac-isolation.yml to it besides docs/rbac.yml, or run this as another.",
+            "kubectl auth whoami",
         ) from first
 
 
@@ -212,10 +216,8 @@ def _with_removal(error: MeteringError, found: Object | None) -> MeteringError:
     """What the API server does not let this run change in an object of ours is made anew after a removal."""
     if found is None:
         return error
-    command = (
-        "ansible-playbook aigateway.metering.remove takes the entrance away with everything else; then run this again"
-    )
-    return MeteringError(error.found, error.why, command)
+    advice = "The removal takes the entrance away with everything else; then run this again."
+    return MeteringError(error.found, error.why, advice, _names.REMOVE)
 
 
 def _wait_for_rollout(cluster: Cluster, own: Entrance, timeout: int) -> None:
@@ -225,7 +227,8 @@ def _wait_for_rollout(cluster: Cluster, own: Entrance, timeout: int) -> None:
         raise MeteringError(
             f"The entrance {own.namespace}/{own.name} does not serve after {timeout} s: it waits for {left}.",
             "Nobody can read usage through it. Nothing is open that was not before.",
-            f"kubectl -n {own.namespace} describe pod -l {entrance.NAME_LABEL}={own.name}; then run this again",
+            "",
+            f"kubectl -n {own.namespace} describe pod -l {entrance.NAME_LABEL}={own.name}",
         )
 
 
@@ -252,8 +255,11 @@ def _cautions(cluster: Cluster, own: Entrance, scraper: Scraper | None) -> list[
     known = [item["metadata"] for item in list_ours(cluster, "v1", "ConfigMap", entrance.OF_ENTRANCES)]
     places = {(metadata["namespace"], metadata["name"]) for metadata in known}
     found = [
-        f"There is another entrance of ours, {namespace}/{name}, which this run does not look at. Next: "
-        "ansible-playbook aigateway.metering.remove takes every entrance away; then run this again."
+        told(
+            f"There is another entrance of ours, {namespace}/{name}, which this run does not look at. The removal "
+            "takes every entrance away; then run this again.",
+            command=_names.REMOVE,
+        )
         for namespace, name in sorted(places - {(own.namespace, own.name)})
     ]
     others = "The entrance isolates only who has no other way to the samples."
@@ -261,8 +267,8 @@ def _cautions(cluster: Cluster, own: Entrance, scraper: Scraper | None) -> list[
         return [
             *found,
             f"It is not known who else can ask {own.upstream}, and whether it has the samples of other clusters, whose "
-            f"namespaces of the same name would be shown. {others} Next: close it to the teams, as "
-            "docs/howto/isolation.md shows.",
+            f"namespaces of the same name would be shown. {others} Close it to the teams, as docs/howto/isolation.md "
+            "shows.",
         ]
     try:
         policies = cluster.list("networking.k8s.io/v1", "networkpolicies", namespace=scraper.namespace)
@@ -273,5 +279,5 @@ def _cautions(cluster: Cluster, own: Entrance, scraper: Scraper | None) -> list[
     return [
         *found,
         f"No NetworkPolicy is seen that closes the pods of {scraper.kind} {scraper.name}: every pod of the cluster can "
-        f"ask them for everything. {others} Next: add one, as docs/howto/isolation.md shows.",
+        f"ask them for everything. {others} Add one, as docs/howto/isolation.md shows.",
     ]

@@ -108,10 +108,10 @@ def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
             raise MeteringError(
                 f"{write.where} needs the field {error}, which its kind does not have.",
                 "The API server would drop it silently. Nothing was changed.",
-                "upgrade the operator that installs this kind.",
+                "Upgrade the operator that installs this kind.",
             ) from error
         except MeteringError as error:
-            raise MeteringError(f"{write.where}: {error.found}", error.why, error.command) from error
+            raise MeteringError(f"{write.where}: {error.found}", error.why, error.advice, error.command) from error
     refuse(lacking)
     return [
         f"It is not known if the API server would accept the change of {where}: an admission webhook does not support "
@@ -144,7 +144,8 @@ def refuse(lacking: Sequence[Permission]) -> None:
         raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",
             "The run would stop half-way, so none of this was begun.",
-            f"bind the roles of {' and '.join(sorted(set(map(_file_of, lacking))))} to it, or run this as another.",
+            f"Bind the roles of {' and '.join(sorted(set(map(_file_of, lacking))))} to it, or run this as another.",
+            "kubectl auth whoami",
         )
 
 

@@ -126,16 +126,16 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
         reached = {"server": cluster.server}
         result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:
-        told = {"found": error.found, "why": error.why, "command": error.command}
-        module.fail_json(msg=str(error), **told, **reached, **error.result)
+        parts = {"found": error.found, "why": error.why, "advice": error.advice, "command": error.command}
+        module.fail_json(msg=str(error), **parts, **reached, **error.result)
     except Exception as error:  # pylint: disable=broad-except
         secrets = [_secrets.Secrets.of(own) for own in (module.params, module.params.get("api") or {})]
         text = f"{type(error).__name__}: {error}"
         for own in secrets:
             text = own.hide(text)
         module.fail_json(
-            msg=f"{text}. This is a bug in the module; its cause is not known. "
-            "Next: run it again with -vvv and report what it prints."
+            msg=f"{text}. This is a bug in the module; its cause is not known. Run it again with -vvv, and report what "
+            "it prints."
         )
     module.exit_json(server=cluster.server, **result)
     raise AssertionError("a module ends with what it returns")
@@ -152,5 +152,6 @@ def _until_no_conflict(
     raise MeteringError(
         f"Another writer kept changing the same object: {last}.",
         f"This run stopped after {ATTEMPTS} attempts. The changes made so far are kept.",
-        "find out what writes it (kubectl get --show-managed-fields -o yaml), then run this again.",
+        "Find out what writes it (its managed fields say so), then run this again.",
+        "kubectl get KIND NAME -o yaml --show-managed-fields",
     )

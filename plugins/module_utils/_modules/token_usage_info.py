@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _calendar, _names
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of
 from .._gateway import reader as _reader
 from .._gateway import sidecar as _sidecar
 from .._gateway.sidecar import Sidecar
@@ -43,6 +43,34 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def check_selection(matchers: Mapping[str, str], dimensions: Sequence[str]) -> None:
+    """Refuse what selects no series, or groups no rows.
+
+    Raises:
+        MeteringError: it names what is wrong.
+    """
+    for name in matchers:
+        if not re.fullmatch(r"[a-zA-Z_]\w*", name):
+            raise MeteringError(
+                f"{name!r} among the matchers is not a valid label name.",
+                "Prometheus cannot select series by it.",
+                "Correct report_matchers.",
+                doc_of("report"),
+            )
+    unknown = [name for name in dimensions if name not in DIMENSIONS]
+    if unknown:
+        raise MeteringError(
+            f"by has {', '.join(unknown)}. Its valid values are {', '.join(DIMENSIONS)}.",
+            "Rows can be grouped only by these.",
+            "Correct report_by.",
+            doc_of("report"),
+        )
+    if not dimensions:
+        raise MeteringError(
+            "by is empty.", "Rows must be grouped by something.", "Set report_by, or leave it out.", doc_of("report")
+        )
+
+
 def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Read, follow, sum: what token_usage_info returns."""
     options = module.params
@@ -51,28 +79,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"The period ends ({options['end']}) before it begins ({options['start']}).",
             "Nothing can be used in it.",
-            "set start before end.",
+            "Set start before end.",
         )
+    matchers = {str(name): str(value) for name, value in options["matchers"].items()}
+    check_selection(matchers, options["by"])
     pods = _reader.read_proxy_pods(cluster)
     sidecars = _sidecar.sidecars_of(pods)
     dummy, backend = context.select_backend(module, cluster, sidecars)
-    matchers = {str(name): str(value) for name, value in options["matchers"].items()}
-    for name in matchers:
-        if not re.fullmatch(r"[a-zA-Z_]\w*", name):
-            raise MeteringError(
-                f"{name!r} among the matchers is not a valid label name.",
-                "Prometheus cannot select series by it.",
-                "correct report_matchers.",
-            )
-    unknown = [name for name in options["by"] if name not in DIMENSIONS]
-    if unknown:
-        raise MeteringError(
-            f"by has {', '.join(unknown)}. Its valid values are {', '.join(DIMENSIONS)}.",
-            "Rows can be grouped only by these.",
-            "correct report_by.",
-        )
-    if not options["by"]:
-        raise MeteringError("by is empty.", "Rows must be grouped by something.", "set report_by, or leave it out.")
     days = _calendar.days_of_period(start, end, options["zone"])
     replicas = backend.storing()
     now = time.time()

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _names, _progress
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of, told
 from .._gateway import callers as _callers
 from .._gateway import mapping as _mapping
 from .._gateway import reader
@@ -54,24 +54,35 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
-    """Send, read, compare: what verify_token_usage returns."""
-    options = module.params
-    tokens = options["tokens"]
+def check_tokens(tokens: Sequence[str]) -> None:
+    """Refuse tokens that cannot be sent.
+
+    Raises:
+        MeteringError: there is none, or one is not one word.
+    """
     if not tokens:
         raise MeteringError(
             "No token was given.",
             "The gateway identifies a caller by its token.",
-            "set verify_tokens to a list with one token for each tenant.",
+            "Set verify_tokens to a list with one token for each tenant.",
+            doc_of("verify"),
         )
-    check_address(options["address"], "verify_address", "verify_tokens, or verify_headers")
     for number, token in enumerate(tokens, start=1):
         if any(character.isspace() or not character.isprintable() for character in token):
             raise MeteringError(
                 f"Token {number} has blanks or control characters in it.",
                 "It cannot be sent in a header.",
-                "correct verify_tokens; a token is one word.",
+                "Correct verify_tokens; a token is one word.",
+                doc_of("verify"),
             )
+
+
+def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
+    """Send, read, compare: what verify_token_usage returns."""
+    options = module.params
+    tokens = options["tokens"]
+    check_tokens(tokens)
+    check_address(options["address"], "verify_address", "verify_tokens, or verify_headers")
     controller = reader.read_controller(cluster, options["controller"])
     view = context.read_context(module, cluster)
     sidecars = view.sidecars
@@ -94,12 +105,13 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     problems = [problem for item in rows for problem in item["problems"]]
     expected = _unmetered.gateways_of(reader.read_routes(cluster))
     unmetered = _unmetered.unmetered_pods(reader.read_proxy_pods(cluster), expected, options["gateways"])
-    problems += [f"{item}. Next: {item.command}." for item in unmetered]
+    problems += [told(f"{item}.", item.advice) for item in unmetered]
     if problems:
         raise MeteringError(
             " ".join(problems),
             "These tokens cannot be billed as they are.",
-            "fix these problems; ansible-playbook aigateway.metering.check shows whether anything else has drifted.",
+            "Act on these problems; the audit shows whether anything else has drifted.",
+            "; ".join(dict.fromkeys([*(item.command for item in unmetered if item.command), _names.CHECK])),
             **result,
         )
     return result
@@ -147,13 +159,14 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
         raise MeteringError(
             f"The request to {url} could not be made: the address or a header is not valid.",
             "Nothing was sent.",
-            "correct verify_address (http://HOST or https://HOST:PORT) and verify_headers.",
+            "Correct verify_address (http://HOST or https://HOST:PORT) and verify_headers.",
+            doc_of("verify"),
         ) from error
     except UnreachableError as error:
         raise MeteringError(
             f"The gateway does not answer at {url}: {error}.",
             "No request could be sent from where this runs.",
-            "set verify_address to an address that is reachable from there, such as http://HOST or https://HOST:PORT: "
+            "Set verify_address to an address that is reachable from there, such as http://HOST or https://HOST:PORT.",
             "kubectl get gateway -A",
         ) from error
     caller.statuses.append(status)

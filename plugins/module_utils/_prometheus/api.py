@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from .. import _progress
-from .._errors import MeteringError, MomentError
+from .._errors import MeteringError, MomentError, doc_of
 from .._http import InvalidRequestError, UnreachableError, request
 from .._kubernetes.client import LOOK_SECONDS, BehindError, Cluster
 from .._secrets import Secrets, check_address, without_credentials
@@ -141,20 +141,23 @@ class Address:
             raise MeteringError(
                 f"A request to {self.name} could not be made: the address or a header is not valid.",
                 "No request was sent.",
-                "correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
+                "Correct scrape_api: url is http://HOST or https://HOST:PORT/PREFIX, without /api/v1.",
+                doc_of("scrape"),
             ) from error
         except UnreachableError as error:
             raise MomentError(
                 f"{self.name} does not answer: {self.hide(str(error))}.",
                 "Its targets and series cannot be judged without it.",
-                "correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
+                "Correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
+                doc_of("scrape"),
             ) from error
         if status in (401, 403):
             raise NotLetInError(
                 f"{self.name} refused the request of this run: it answered {status}.",
                 "Its targets and series cannot be judged without it.",
-                "set what it requires in scrape_api: username and password, token, client_cert and client_key, or "
+                "Set what it requires in scrape_api: username and password, token, client_cert and client_key, or "
                 "headers such as X-Scope-OrgID.",
+                doc_of("scrape"),
             )
         if status in (404, 405, 410, 501):
             raise _not_served(self.name, path, str(status))
@@ -165,8 +168,8 @@ class Address:
 def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
     """Why something behind the API server refuses to be asked this way; None where its answer does not say that."""
     why = "The API server forwards no credentials, so it cannot be queried this way."
-    command = (
-        "set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
+    advice = (
+        "Set scrape_api.url to an address of it that is reachable from here, with scrape_api.token, username and "
         "password, or client_cert and client_key; scrape_api.targets_urls has the address of each replica."
     )
     if error.status in (401, 403):
@@ -174,15 +177,15 @@ def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
             f"{name} answered {error.status}: something in front of it, such as kube-rbac-proxy or oauth-proxy, "
             "requires authentication.",
             why,
-            command,
+            advice,
         )
     if "tls: certificate required" in error.found or "tls: bad certificate" in error.found:
-        return NotLetInError(f"{name} asks for a client certificate.", why, command)
+        return NotLetInError(f"{name} asks for a client certificate.", why, advice)
     if "HTTP request to an HTTPS server" in error.found:
         return NotLetInError(
             f"{name} uses HTTPS, but the object that runs it does not show that.",
             "The request was sent in plain HTTP, so it failed.",
-            "set spec.web.tlsConfig of that object, or scrape_api.service to NAMESPACE/https:SERVICE:PORT.",
+            "Set spec.web.tlsConfig of that object, or scrape_api.service to NAMESPACE/https:SERVICE:PORT.",
         )
     return None
 
@@ -195,7 +198,8 @@ def _not_served(name: str, path: str, status: str) -> NotServedError:
     return NotServedError(
         f"{name} does not serve {path}: it answered {status}.",
         "It has a different API than expected, or its API has a different path prefix.",
-        "correct scrape_api: url is the address before /api/v1 (Mimir's ends with /prometheus).",
+        "Correct scrape_api: url is the address before /api/v1 (Mimir's ends with /prometheus).",
+        doc_of("scrape"),
     )
 
 
@@ -244,7 +248,8 @@ def _data_of_answer(api: Api, path: str, text: str, key: str) -> Any:
     raise kind(
         f"Prometheus {api.name} answered {path} with an error: {detail}.",
         "Its targets and series cannot be judged without it.",
-        "look at its log; if the address is that of a proxy, the proxy may have answered with its own page.",
+        "Look at its log. If the address is that of a proxy, the proxy may have answered with its own page.",
+        "kubectl get pod -A -l app.kubernetes.io/name=prometheus",
     )
 
 
@@ -264,7 +269,8 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"scrape_api has service together with {', '.join(beside)}.",
             "The API server does not forward these to the service: it uses credentials itself.",
-            "set scrape_api.url to an address of the service instead, or remove the others.",
+            "Set scrape_api.url to an address of the service instead, or remove the others.",
+            doc_of("scrape"),
         )
     if not options.get("feature"):
         return options
@@ -274,7 +280,8 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"The platform shows no address of its monitoring: feature {FEATURE} is absent or has no address.",
             "scrape_api.feature is set, so the address is read from there.",
-            f"kubectl get features.infrastructure.alauda.io {FEATURE} -o yaml; or set scrape_api.url.",
+            "Or set scrape_api.url.",
+            f"kubectl get features.infrastructure.alauda.io {FEATURE} -o yaml",
         )
     options["url"] = database["address"]
     check_address(options["url"], f"the address of feature {FEATURE}", CREDENTIALS)
@@ -284,7 +291,8 @@ def with_credentials(module: Any, cluster: Cluster) -> dict[str, Any]:
         raise MeteringError(
             f"The platform names the secret {SECRETS_NAMESPACE}/{name} for its monitoring, but it does not exist.",
             "Without it, this run has no credentials for the monitoring.",
-            f"kubectl -n {SECRETS_NAMESPACE} get secret {name}; or set scrape_api.url, username and password.",
+            "Or set scrape_api.url, username and password.",
+            f"kubectl -n {SECRETS_NAMESPACE} get secret {name}",
         )
     if secret is not None:
         for key in ("username", "password"):

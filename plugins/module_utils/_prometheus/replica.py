@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _configuration, _names
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of
 from .api import PATIENCE, PATIENCE_FOR_PAST, Api, data_of
 from .token_metric import of_sidecars
 
@@ -33,6 +33,11 @@ class Replica:
     def name(self) -> str:
         first, *others = [api.name for api in self.apis]
         return "+".join([first, *(name.rpartition("/")[2] for name in others)])
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each target is scraped by one of several."""
+        return len(self.apis) > 1
 
     def active_targets(self) -> list[dict[str, Any]]:
         """`data.activeTargets` of /api/v1/targets, of all shards.
@@ -103,7 +108,8 @@ def _series_of(api: Api, found: Any) -> list[dict[str, Any]]:
             raise MeteringError(
                 f"{api.name} answered a query with something that is no series: {api.hide(str(item))[:80]!r}.",
                 "What it has stored cannot be known.",
-                "see that its address is that of an API like Prometheus's.",
+                "See that its address is that of an API like Prometheus's.",
+                doc_of("scrape"),
             )
     return list(found)
 

@@ -88,8 +88,8 @@ class Backend:
             raise MeteringError(
                 f"{self.scraper.kind} {self.scraper.name} scrapes, but stores nothing.",
                 "Queries must go to the store that it writes to.",
-                f"set scrape_api.url to the query address of that store: kubectl -n "
-                f"{self.scraper.namespace} get {self.scraper.kind.lower()} -o yaml",
+                "Set scrape_api.url to the query address of that store.",
+                f"kubectl -n {self.scraper.namespace} get {self.scraper.kind.lower()} -o yaml",
             )
 
 
@@ -135,12 +135,14 @@ def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:
         raise MeteringError(
             f"{scraper.kind} {scraper.name} has {shards} shards, but no replica has all its shards running.",
             "The samples of the missing shards cannot be read. They would be missing in every sum.",
+            "",
             f"kubectl -n {scraper.namespace} get pod -l {labels}",
         )
     if not found:
         raise MeteringError(
             f"{scraper.kind} {scraper.name} has no running pod.",
             "It scrapes nothing now, and cannot be queried.",
+            "",
             f"kubectl -n {scraper.namespace} get pod -l {labels}",
         )
     return found

@@ -45,7 +45,7 @@ def refuse_interval(interval: str) -> None:
         raise MeteringError(
             f"The interval is {interval!r}.",
             "It is not a valid Prometheus duration, with its units in order (1h30m). It would be rejected.",
-            "set scrape_interval to something like 30s or 1m.",
+            "Set scrape_interval to something like 30s or 1m.",
         )
 
 
@@ -85,7 +85,7 @@ def plan_to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
         "updated": objects.name_of(plan.update) if plan.update else "",
         "removed": [source.name for source in plan.remove],
         "removal_commands": [_plan.removal_command(source) for source in plan.remove],
-        "left": [{"kind": source.kind, "name": source.name, "command": command} for source, command in plan.left],
+        "left": [{"kind": source.kind, "name": source.name, **remedy._asdict()} for source, remedy in plan.left],
         "uncovered_pods": list(plan.uncovered),
         "doubly_covered_pods": {pod: list(names) for pod, names in plan.doubly_covered.items()},
         "applied": applied,

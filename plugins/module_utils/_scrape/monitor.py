@@ -120,7 +120,8 @@ def _refuse_others(scope: Sequence[str], others: Sequence[Sidecar]) -> None:
         raise MeteringError(
             f"A PodMonitor for {', '.join(scope)} would select the proxies of {', '.join(sorted(beyond))} as well.",
             "The selector matches namespaces and names separately, not as pairs.",
-            "run this once for each Gateway, or add the other Gateways to metering_gateways.",
+            "Run this once for each Gateway, or add the other Gateways to metering_gateways.",
+            "kubectl get gateway -A",
         )
 
 
@@ -132,8 +133,8 @@ def _choose_namespace(prometheus: Scraper, candidates: Sequence[str]) -> str:
         raise MeteringError(
             f"Prometheus {prometheus.name} takes PodMonitors neither from {' nor from '.join(named)}.",
             "Other namespaces have other owners, so this run creates no PodMonitor there.",
-            f"label one of these namespaces so that its podMonitorNamespaceSelector selects it: kubectl -n "
-            f"{prometheus.namespace} get prometheus {prometheus.document['metadata']['name']} -o yaml",
+            "Label one of these namespaces so that its podMonitorNamespaceSelector selects it.",
+            f"kubectl -n {prometheus.namespace} get prometheus {prometheus.document['metadata']['name']} -o yaml",
         )
     return namespace
 
@@ -149,8 +150,8 @@ def _choose_labels(prometheus: Scraper, name: str) -> dict[str, str]:
             f"The selector of {prometheus.kind} {prometheus.name} selects nothing with the label "
             f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}.",
             "The next run finds our objects by this label. Without it, they could not be removed.",
-            f"widen the selector: kubectl -n {prometheus.namespace} edit prometheus "
-            f"{prometheus.document['metadata']['name']}; or create a PodMonitor for the sidecars yourself.",
+            "Widen the selector, or create a PodMonitor for the sidecars yourself.",
+            f"kubectl -n {prometheus.namespace} edit prometheus {prometheus.document['metadata']['name']}",
         )
     return labels
 

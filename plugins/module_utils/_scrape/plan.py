@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _names
-from .._errors import MeteringError
+from .._errors import MeteringError, Remedy
 from .._gateway.sidecar import Sidecar
 from .._kubernetes.objects import Object, name_of
 from .._kubernetes.ownership import is_ours
@@ -40,7 +40,7 @@ class Plan:
     update: Object | None = None
     """Ours, where it stands but no longer as it should."""
     remove: tuple[Source, ...] = ()
-    left: tuple[tuple[Source, str], ...] = ()
+    left: tuple[tuple[Source, Remedy], ...] = ()
     """Redundant ones that may not be removed, each with the next command."""
     uncovered: tuple[str, ...] = ()
     doubly_covered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -252,8 +252,9 @@ def _standing(monitoring: Monitoring, prometheus: Scraper, wish: Object) -> Obje
             raise MeteringError(
                 f"{prometheus.monitor} {name_of(item)} already exists, does not cover the sidecars, and is not ours.",
                 "This run would have to overwrite it.",
-                "choose another name with scrape_monitor_name, or remove it: kubectl -n "
-                f"{item['metadata']['namespace']} delete {prometheus.monitor.lower()} {item['metadata']['name']}",
+                "Choose another name with scrape_monitor_name, or remove it.",
+                f"kubectl -n {item['metadata']['namespace']} delete {prometheus.monitor.lower()} "
+                f"{item['metadata']['name']}",
             )
     return None
 
@@ -297,7 +298,7 @@ def _with_redundant(
         begun,
         remove=(*removable, *(Source(begun.prometheus.monitor, name_of(it), begun.prometheus, (), it) for it in stray)),
         left=tuple(
-            (source, next_command(source, begun, monitoring))
+            (source, remedy_for(source, begun, monitoring))
             for source in [*(item for item in redundant if item not in removable), *doubling]
         ),
         uncovered=tuple(sorted(set(wanted) - _covered(stays))),
@@ -311,19 +312,21 @@ def removal_command(source: Source) -> str:
     return f"kubectl -n {namespace} delete {source.kind.lower()} {name}"
 
 
-def next_command(source: Source, begun: Plan, monitoring: Monitoring) -> str:
+def remedy_for(source: Source, begun: Plan, monitoring: Monitoring) -> Remedy:
     """What the owner of something redundant does about it."""
     if source.document is None:
-        return f"remove the job {source.name} from the scrape configuration of {source.scraper.name}"
+        where = source.scraper.edit if source.scraper.namespace else ""
+        return Remedy(f"Remove the job {source.name} from the scrape configuration of {source.scraper.name}.", where)
     namespace, name = source.document["metadata"]["namespace"], source.document["metadata"]["name"]
     edit = f"kubectl -n {namespace} edit {source.kind.lower()} {name}"
     if source in begun.keepers:
-        return f"{edit}: let only one of its endpoints reach the port of the sidecars"
+        return Remedy("Let only one of its endpoints reach the port of the sidecars.", edit)
     if any(source.document is item.document for item in begun.keepers) or source.document is begun.own:
-        return f"let only one of {begun.prometheus.name} and {source.scraper.name} select it: {source.scraper.edit}"
+        only = f"Let only one of {begun.prometheus.name} and {source.scraper.name} select it."
+        return Remedy(only, source.scraper.edit)
     if not source.is_only_for_sidecars:
-        return f"{edit}: remove the endpoint of the sidecars; the monitor scrapes other targets as well"
+        return Remedy("Remove the endpoint of the sidecars; the monitor scrapes other targets as well.", edit)
     command = removal_command(source)
     # The VictoriaMetrics operator makes it anew as long as the PodMonitor is there, and leaves it when that goes.
     origin = source.kind == "VMPodScrape" and source.name in map(name_of, monitoring.monitors.get("PodMonitor", ()))
-    return f"kubectl -n {namespace} delete podmonitor {name}; {command}" if origin else command
+    return Remedy("", f"kubectl -n {namespace} delete podmonitor {name}; {command}" if origin else command)

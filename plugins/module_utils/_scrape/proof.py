@@ -70,7 +70,8 @@ def wait_until_scraped_once(
         raise MeteringError(
             f"{'; '.join(map(str, seen.unmetered))}.",
             "The tokens that these proxies serve are not counted and not billed.",
-            "; ".join(dict.fromkeys(item.command for item in seen.unmetered)),
+            " ".join(dict.fromkeys(filter(None, (item.advice for item in seen.unmetered)))),
+            "; ".join(dict.fromkeys(filter(None, (item.command for item in seen.unmetered)))),
         )
     if seen.still and seen.silent is not None:
         raise seen.silent
@@ -85,22 +86,23 @@ def wait_until_scraped_once(
             f"Prometheus {view.scraper.name} does not scrape each sidecar once; after {timeout} s it still waits for "
             f"{seen.still.rstrip('.')}.",
             f"Tokens are lost or counted twice. The scrape pools seen are: {', '.join(pools) or 'none'}.",
-            f"remove the job {', '.join(by_hand)}, which comes from no object, from the scrape configuration of "
-            f"{view.scraper.name}"
+            f"Remove the job {', '.join(by_hand)}, which comes from no object, from the scrape configuration of "
+            f"{view.scraper.name}."
             if by_hand
-            else "a pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name: kubectl -n NAMESPACE get "
-            "podmonitor NAME -o yaml",
+            else "A pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name.",
+            "kubectl get podmonitor -A",
         )
     return seen
 
 
 def not_known(view: View, seen: Seen) -> MeteringError:
     """The error where nobody answered: what is scraped is not known, and not said to be wrong."""
-    where = f"kubectl -n {view.scraper.namespace} get pod; then run this again." if view.scraper.namespace else ""
+    where = f"kubectl -n {view.scraper.namespace} get pod" if view.scraper.namespace else ""
     return MeteringError(
         f"{view.scraper.kind} {view.scraper.name} could not be queried: {seen.still.rstrip('.')}.",
         "Whether each sidecar is scraped once is not known.",
-        where or "check that it answers; then run this again.",
+        "See that it answers, then run this again.",
+        where,
     )
 
 
@@ -114,8 +116,9 @@ def not_stored(view: View, seen: Seen) -> MeteringError:
     return MeteringError(
         f"{'; '.join(pods)}, although {view.scraper.kind} {view.scraper.name} scrapes them with success.",
         "Tokens that are not stored cannot be billed.",
-        "look for what drops or renames samples named gen_ai_client_token_usage: metricRelabelings of "
+        "Look for what drops or renames samples named gen_ai_client_token_usage: metricRelabelings of "
         f"{', '.join(pools) or 'the scrape'}, the scrape class, a write filter, limits on samples and labels.",
+        "kubectl get podmonitor -A -o yaml",
     )
 
 

@@ -71,8 +71,8 @@ def read_monitoring(cluster: Cluster, sidecars: Sequence[_sidecar.Sidecar]) -> M
         raise MeteringError(
             "The cluster has no PodMonitor kind (podmonitors.monitoring.coreos.com).",
             "The sidecars are scraped through a PodMonitor.",
-            "enable the platform's monitoring (the Prometheus operator): kubectl get crd "
-            "podmonitors.monitoring.coreos.com",
+            "Enable the platform's monitoring (the Prometheus operator).",
+            "kubectl get crd podmonitors.monitoring.coreos.com",
         )
     through_services = monitors["ServiceMonitor"] or monitors["ScrapeConfig"]
     where = sorted({sidecar.pod["metadata"]["namespace"] for sidecar in sidecars}) if through_services else []

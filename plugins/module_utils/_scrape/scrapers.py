@@ -270,12 +270,14 @@ def choose_scraper(found: Sequence[Scraper], named: str = "", scraping: Collecti
                 f"{item.kind} {named} selects no {item.monitor}: its selector for these is "
                 f"{'absent' if item.selector is None else 'one that no labels satisfy'}.",
                 "It would ignore every monitor that this run creates.",
-                f"{item.edit}, or name another.",
+                "Change its selector, or name another.",
+                item.edit,
             )
         raise MeteringError(
             f"Prometheus {named} does not exist. Found: {', '.join(sorted(i.name for i in found)) or 'none at all'}.",
             "scrape_prometheus names it as the one that scrapes the sidecars.",
-            "correct scrape_prometheus (namespace/name): kubectl get prometheus -A",
+            "Correct scrape_prometheus (namespace/name).",
+            "kubectl get prometheus -A",
         )
     if not able:
         described = ", ".join(
@@ -287,14 +289,16 @@ def choose_scraper(found: Sequence[Scraper], named: str = "", scraping: Collecti
         raise MeteringError(
             f"No Prometheus could select a PodMonitor: {described or 'there is no Prometheus object'}.",
             "Without one, nothing scrapes the sidecars.",
-            "enable monitoring on this cluster, or give a Prometheus a podMonitorSelector: kubectl get prometheus -A",
+            "Enable monitoring on this cluster, or give a Prometheus a podMonitorSelector.",
+            "kubectl get prometheus -A",
         )
     busy = [item for item in able if item.identity in scraping]
     if len(able) > 1 and len(busy) != 1:
         raise MeteringError(
             f"Several Prometheuses could scrape: {', '.join(sorted(item.name for item in able))}.",
             "If two of them select a monitor, its samples are stored twice.",
-            "set scrape_prometheus to the right one (namespace/name; if two kinds have the same "
-            "name, put the kind before it: PrometheusAgent namespace/name).",
+            "Set scrape_prometheus to the right one (namespace/name; if two kinds have the same name, put the kind "
+            "before it: PrometheusAgent namespace/name).",
+            "kubectl get prometheus -A",
         )
     return (busy or able)[0]

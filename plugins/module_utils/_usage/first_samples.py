@@ -26,6 +26,8 @@ from .store import LOOK_BACK, SCRAPE_SERIES, SCRAPES, SERIES, Group, Store, by, 
 
 # Within so many seconds the last sample of something is looked for, before its samples are read.
 WIDTH = 600.0
+# A pod that is there, and that somebody would scrape, is scraped within so many seconds, at any interval that is usual.
+UNSEEN = 300.0
 # The samples of a longer time are read in pieces of so many seconds.
 PIECE = 86400.0
 
@@ -85,7 +87,22 @@ class FirstSamples:
                 if bound in self.beginning.exact:
                     self.late[time] = bound
                 return True
-        return False
+        return since == -math.inf and self._came_after_a_sibling(time)
+
+    def _came_after_a_sibling(self, time: float) -> bool:
+        """Whether a pod of the same workload was scraped before this one was there.
+
+        Both have the same labels, so what has scraped the one would have scraped the other as well, had it been there.
+        Not so where each target is scraped by one of several: another of them may not have run.
+        """
+        pod, absent = self.group.pod, time - UNSEEN
+        if pod is None or self.group.instance or any(replica.is_sharded for replica in self.store.replicas):
+            return False
+        return self.store.was_scraping_siblings(pod, absent - UNSEEN) and not any(
+            self.store.has_any(number, absent, selector)
+            for number in range(len(self.store.replicas))
+            for selector in self.group.selectors(-math.inf, absent)
+        )
 
     # --- by what was stored before ------------------------------------------------------------------------------------
 

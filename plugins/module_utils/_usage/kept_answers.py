@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._errors import MeteringError
+from .._errors import MeteringError, doc_of
 from .._prometheus.replica import Replica
 
 # What was scraped so many seconds ago is stored, and does not change: Prometheus writes a block every two hours, and
@@ -59,7 +59,8 @@ class Answers:
             raise MeteringError(
                 f"{path} cannot be used as the cache of a report: {error}.",
                 "An interrupted report would start again from the beginning.",
-                "correct report_cache: the path of a file that this collection makes; remove it if it is broken.",
+                "Correct report_cache: the path of a file that this collection makes. Remove it if it is broken.",
+                doc_of("report"),
             ) from error
 
     def get(self, key: str) -> list[dict[str, Any]] | None:

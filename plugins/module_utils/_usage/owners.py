@@ -21,10 +21,8 @@ from .. import _calendar, _names
 from .._gateway.sidecar import gateway_of
 from .._kubernetes.objects import Object
 from .first_samples import Beginning
-from .store import PodName
+from .store import POD_SUFFIX, PodName
 
-# What a ReplicaSet or a DaemonSet puts behind its name (apimachinery, pkg/util/rand).
-_SUFFIX = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}\Z")
 # The kinds of workloads that own pods themselves.
 OWNERS = ("ReplicaSet", "DaemonSet")
 
@@ -126,7 +124,7 @@ class Owners:
         if told in self.stored:
             return self._of_stored(told, *self.stored[told])
         name, dummy, suffix = told.name.rpartition("-")
-        if not _SUFFIX.match(suffix):
+        if not re.fullmatch(POD_SUFFIX, suffix):
             return []
         named = [item for item in self.workloads if item.kind in OWNERS and item.name == name]
         # The store may have another namespace; a name that is there once only cannot be mistaken.

@@ -12,6 +12,7 @@ both; it is told here as the same two counters, so that nobody else has to know.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ CREATED, OWNER, REPLICASET_OWNER = "kube_pod_created", "kube_pod_owner", "kube_r
 SCRAPE_SERIES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling")
 SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
 SERIES = f'__name__=~"{_names.STORED_COUNTERS_PATTERN}"'
+# What a ReplicaSet or a DaemonSet puts behind its name (apimachinery, pkg/util/rand).
+POD_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 # The label that tells the answers to several questions of one query apart.
 QUESTION = "__question"
 # How far it is looked back for what is not there a moment ago (seconds): step by step, because each costs more.
@@ -137,6 +140,25 @@ class Scraped:
         return group.pod in self.pods or not self.unnamed.isdisjoint(group.addresses)
 
 
+class Since:
+    """From when on something was so, as far as it was asked for: it ends never."""
+
+    def __init__(self) -> None:
+        self._since = math.inf
+        """By this time it was so; it may have been earlier."""
+        self._not_until = -math.inf
+        """Until this time it was not."""
+
+    def was_so(self, time: float, ask: Callable[[], bool]) -> bool:
+        """Whether it was so by a time (Unix seconds); it is only asked for where that is not known."""
+        if self._not_until < time < self._since:
+            if ask():
+                self._since = time
+            else:
+                self._not_until = time
+        return time >= self._since
+
+
 class Store:
     """Replicas of something that has stored what sidecars said."""
 
@@ -151,10 +173,10 @@ class Store:
         self.replicas = replicas
         self.ports = frozenset(ports)
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
-        self._scraped_since = math.inf
-        """By this time some sidecar had been scraped; it may have been earlier."""
-        self._not_scraped_until = -math.inf
-        """Until this time none had."""
+        self._sidecars = Since()
+        """When some sidecar had been scraped."""
+        self._siblings: dict[tuple[str, str], Since] = {}
+        """The same by namespace and owner of pods."""
 
     def scraped(self, until: float, seconds: float) -> Scraped:
         """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
@@ -180,14 +202,23 @@ class Store:
 
     def was_scraping(self, time: float) -> bool:
         """Whether some sidecar had been scraped by a time, as far as it is still stored."""
-        if self._not_scraped_until < time < self._scraped_since:
-            asked = (of_sidecars(self.ports), by("__name__", "up")), (SERIES,)
-            for seconds in LOOK_BACK:
-                if any(self._has_samples(time, seconds, *matchers) for matchers in asked):
-                    self._scraped_since = time
-                    return True
-            self._not_scraped_until = time
-        return time >= self._scraped_since
+        asked = (of_sidecars(self.ports), by("__name__", "up")), (SERIES,)
+        return self._sidecars.was_so(
+            time,
+            lambda: any(self._has_samples(time, seconds, *matchers) for seconds in LOOK_BACK for matchers in asked),
+        )
+
+    def was_scraping_siblings(self, pod: PodName, time: float) -> bool:
+        """Whether a pod of the same ReplicaSet or DaemonSet had been scraped with success by a time."""
+        owner, dummy, suffix = pod.name.rpartition("-")
+        if not owner or not re.fullmatch(POD_SUFFIX, suffix):
+            return False
+        alike = f"pod=~{quoted(re.escape(owner) + '-' + POD_SUFFIX)}"
+        matchers = by("__name__", "up"), of_sidecars(self.ports), alike, by("namespace", pod.namespace)
+        scraped = f"group ({self.over('max_over_time', LOOK_BACK[-1], *matchers)} > 0)"
+        return self._siblings.setdefault((pod.namespace, owner), Since()).was_so(
+            time, lambda: any(replica.query(scraped, time, apart=True) for replica in self.replicas)
+        )
 
     def _has_samples(self, until: float, seconds: float, *matchers: str) -> bool:
         promql = f"group by (instance) ({self.over('last_over_time', seconds, *matchers)})"

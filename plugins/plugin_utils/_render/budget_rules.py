@@ -26,6 +26,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...module_utils import _names
+from ...module_utils._errors import told
 from ...module_utils._prometheus.promql import quoted, with_label
 from ...module_utils._prometheus.token_metric import Form
 from .price_rules import MIDDLE, RatedPrices, cost_of, unpriced_tokens
@@ -34,7 +35,7 @@ from .usage_queries import UsageQueries
 # The label of each dimension, and how its records are called.
 LABELS = {"namespace": _names.REQUIRED_PAIR[1], "department": _names.DEPARTMENT_LABEL}
 BY = ", ".join(LABELS.values())
-REPORT = "ansible-playbook aigateway.metering.report -e report_period=this_month -e report_budgets=FILE"
+REPORT = f"{_names.REPORT} -e report_period=this_month -e report_budgets=FILE"
 # So much of a month has to be over before its end is guessed.
 GUESSED_FROM_DAY = 5
 # What there is a budget of, and how its records are called.
@@ -217,7 +218,9 @@ class Told(NamedTuple):
             "labels": {"severity": severity, "unit": self.unit, **routed},
             "annotations": {
                 "summary": summary,
-                "description": f"An estimate by hours, in months of UTC. Next: {REPORT} has the exact numbers.",
+                "description": told(
+                    "An estimate by hours, in months of UTC. The report has the exact numbers.", command=REPORT
+                ),
             },
         }
 
@@ -256,8 +259,10 @@ def _without_price(usage: UsageQueries, prices: RatedPrices, hold: str) -> dict[
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": f"Tokens of the model {which} have no price.",
-            "description": "They are in no amount, and no budget in money counts them. Next: add the model to the "
-            "price list where it is missing, and run ansible-playbook aigateway.metering.chargeback again: it takes "
-            "the prices of the models that are stored then.",
+            "description": told(
+                "They are in no amount, and no budget in money counts them. Add the model to the price list where it "
+                "is missing, and run the chargeback again: it takes the prices of the models that are stored then.",
+                command=_names.CHARGEBACK,
+            ),
         },
     }

@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...module_utils import _names
+from ...module_utils._errors import told
 from ...module_utils._prometheus.promql import label, quoted, with_label_from
 from ...module_utils._prometheus.token_metric import Form, deduplicated, forms, of_sidecars
 from ...module_utils._scrape.scrapers import COREOS
@@ -130,7 +131,7 @@ class Alert(NamedTuple):
     summary: str
     why: str
     command: str
-    """What to do next."""
+    advice: str = ""
     label: str = ""
     """The label of the metric that it is about, where it is about one."""
 
@@ -142,11 +143,8 @@ class Alert(NamedTuple):
             "expr": self.expression,
             "for": hold,
             "labels": {"severity": self.severity, **about},
-            "annotations": {"summary": self.summary, "description": f"{self.why} Next: {self.command}"},
+            "annotations": {"summary": self.summary, "description": told(self.why, self.advice, command=self.command)},
         }
-
-
-CHECK = "ansible-playbook aigateway.metering.check"
 
 
 def alerts(
@@ -187,7 +185,7 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             "critical",
             "Sidecars of the AI gateway are not scraped any more, or their token metric is not stored any more.",
             "Nothing is metered now: this usage will be missing in the bill, or be billed to a later hour.",
-            CHECK,
+            _names.CHECK,
         ),
         Alert(
             "SidecarDown",
@@ -195,7 +193,7 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             "critical",
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) cannot be scraped.",
             "If it ends before the next successful scrape, the tokens that it has counted until then are lost.",
-            f"{CHECK}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
+            f"{_names.CHECK}; kubectl -n {{{{ $labels.namespace }}}} describe pod {{{{ $labels.pod }}}}",
         ),
         Alert(
             "TokensNotStored",
@@ -206,7 +204,8 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             "The sidecar {{ $labels.namespace }}/{{ $labels.pod }} ({{ $labels.instance }}) is scraped, "
             "and none of its tokens are stored.",
             "A rule of the scrape drops them, so this usage will be missing in the bill.",
-            f"{CHECK} shows how many tokens it has counted; then look at the metricRelabelings of its monitor.",
+            _names.CHECK,
+            "The audit shows how many tokens it has counted; then look at the metricRelabelings of its monitor.",
         ),
         Alert(
             "SidecarScrapedTwice",
@@ -214,7 +213,8 @@ def _scrape_alerts(over: Expressions) -> list[Alert]:
             "warning",
             "The sidecar at {{ $labels.instance }} is scraped {{ $value }} times.",
             "A query that sums over all jobs counts its tokens that many times.",
-            "ansible-playbook aigateway.metering.site --check names the PodMonitors, and the command that removes one.",
+            f"{_names.SITE} --check",
+            "The dry run names the PodMonitors, and the command that removes one.",
         ),
     ]
 
@@ -228,7 +228,8 @@ def _token_alerts(over: Expressions, bounds: Bounds) -> list[Alert]:
             "warning",
             f"{{{{ $value | humanizePercentage }}}} of the tokens carry no {NAMESPACE}.",
             "They cannot be billed.",
-            "ansible-playbook aigateway.metering.verify shows which callers send them, and why.",
+            _names.VERIFY,
+            "The verification shows which callers send them, and why.",
         ),
         Alert(
             "TooManyTokenSeries",
@@ -236,7 +237,8 @@ def _token_alerts(over: Expressions, bounds: Bounds) -> list[Alert]:
             "warning",
             f"There are {{{{ $value }}}} series of the AI gateway's token metric, more than {bounds.series}.",
             "A label with a value for each user or request makes Prometheus large and slow.",
-            f"query count by (__name__, {NAMESPACE}) of the metric to find the source, and remove that label's pair.",
+            _names.CHECK,
+            f"Query count by (__name__, {NAMESPACE}) of the metric to find the source, and remove that label's pair.",
         ),
     ]
 
@@ -249,7 +251,7 @@ def _unmetered_alert(workloads: Sequence[str]) -> Alert:
         "critical",
         "The proxy {{ $labels.namespace }}/{{ $labels.pod }} serves without the AI gateway's sidecar.",
         "The tokens that it serves are not counted and not billed.",
-        f"{CHECK}; then kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
+        f"{_names.CHECK}; kubectl -n {{{{ $labels.namespace }}}} delete pod {{{{ $labels.pod }}}}",
     )
 
 
@@ -266,7 +268,7 @@ def _label_alert(over: Expressions, name: str) -> Alert:
         f"No tokens {'of {{ $labels.' + who + ' }} ' if who else ''}carry the label {name} any more; within the "
         "last day some did.",
         "The usual cause is a chart upgrade that has reset the mapping. Usage is now not billed, or not shown.",
-        f"{CHECK}; then ansible-playbook aigateway.metering.site",
+        f"{_names.CHECK}; {_names.SITE}",
         label=name,
     )
 

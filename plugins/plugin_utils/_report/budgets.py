@@ -74,7 +74,7 @@ def budget_error(found: str) -> MeteringError:
     return MeteringError(
         f"The list of budgets is not valid: {found}.",
         "Nobody would be warned, or everybody.",
-        "correct it; docs/howto/prices-and-budgets.md has an example.",
+        "Correct it; docs/howto/prices-and-budgets.md has an example.",
     )
 
 
@@ -142,13 +142,13 @@ def check_budgets(budgets: Iterable[Budget], by: Sequence[str], *, has_prices: b
                 f"There is a budget for {budget.dimension} {budget.pattern}, but the report is grouped by "
                 f"{', '.join(by)}.",
                 "What was used of it is not known.",
-                f"add {budget.dimension} to report_by, or leave report_budgets out.",
+                f"Add {budget.dimension} to report_by, or leave report_budgets out.",
             )
         if budget.amount is not None and not has_prices:
             raise MeteringError(
                 f"The budget for {budget.dimension} {budget.pattern} is an amount, but the report has no prices.",
                 "What was used of it is not known.",
-                "set report_prices, or give that budget in tokens.",
+                "Set report_prices, or give that budget in tokens.",
             )
 
 

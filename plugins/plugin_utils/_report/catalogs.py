@@ -81,7 +81,7 @@ class LiteLLM(PriceList):
             raise MeteringError(
                 f"The price of {model} is ambiguous: {', '.join(own[:5])} have different prices in LiteLLM's list.",
                 "A wrong price makes a wrong bill.",
-                "add provider to report_by, or write a price list of your own with this model.",
+                "Add provider to report_by, or write a price list of your own with this model.",
             )
         return self.models[own[0]] if own else None
 
@@ -197,6 +197,7 @@ def genai_prices() -> GenaiPrices:
         raise MeteringError(
             f"The prices are to be those of {GENAI_PRICES}, and that package cannot be imported: {error}.",
             "There are no prices without it.",
-            "pip install genai-prices where Ansible runs, or name a file with prices.",
+            "Install it where Ansible runs, or name a file with prices.",
+            "pip install genai-prices",
         ) from error
     return GenaiPrices(CURRENCY, 2, (), snapshot)

@@ -49,7 +49,7 @@ def _check_rules(rules: Mapping[str, str]) -> None:
             raise MeteringError(
                 f"report_department_from has {str(pattern)!r}: {department!r}.",
                 "A department is a text; a * in it stands for what the * at the end of its pattern has matched.",
-                "write it like dept-*: '*', or like sales-emea: sales.",
+                "Write it like dept-*: '*', or like sales-emea: sales.",
             )
 
 

@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...module_utils import _names
 from ...module_utils._errors import MeteringError
 from ...module_utils._lists import words_of
 
@@ -87,7 +88,7 @@ def parse_report(text: str, name: str) -> dict[str, Any]:
         raise MeteringError(
             f"{name} is not a report that report.yml has written as JSON.",
             "Its tokens would be in no sum.",
-            "name the JSON files alone in report_merge_from, such as slices/*.json.",
+            "Name the JSON files alone in report_merge_from, such as slices/*.json.",
         )
     return document
 
@@ -103,7 +104,7 @@ def refuse_amounts(documents: Sequence[Mapping[str, Any]]) -> None:
             raise MeteringError(
                 f"The report of {document['account']} has amounts in {document['currency']}, and no prices are given.",
                 "The merged report would have no amounts: they are computed anew from its tokens.",
-                "add report_prices with the price list of these reports.",
+                "Add report_prices with the price list of these reports.",
             )
 
 
@@ -112,13 +113,14 @@ def _require_all(documents: Sequence[Mapping[str, Any]], absent: Mapping[str, st
         raise MeteringError(
             "No report of a cluster could be read.",
             "There is nothing to merge.",
-            "act on the failures above, or correct report_merge_from.",
+            "Act on the failures above, or correct report_merge_from.",
         )
     if absent and not incomplete:
         raise MeteringError(
             "Not all clusters were read. " + " ".join(f"{name}: {why}" for name, why in absent.items()),
             "A bill without them would be too low, so none was made.",
-            "run this again when they can be read, or add -e report_incomplete=true: the bill then says what it lacks.",
+            "Run this again when they can be read, or have a bill that says what it lacks.",
+            f"{_names.REPORT} -e report_incomplete=true",
         )
 
 
@@ -135,7 +137,7 @@ def _require_like(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
             raise MeteringError(
                 f"The reports of {first['account']} and {other['account']} differ in {name}{values}.",
                 "One bill has one period, one set of fields and one price list.",
-                "make these alike for all clusters: report_period, report_zone, report_by, report_department_from and "
+                "Make these alike for all clusters: report_period, report_zone, report_by, report_department_from and "
                 "report_prices.",
             )
 
@@ -187,7 +189,7 @@ def _refuse_one_cluster_twice(sources: Mapping[str, str]) -> None:
             raise MeteringError(
                 f"{names[source]} and {name} are one cluster: {source}.",
                 "Its tokens would be billed twice.",
-                "correct metering_kubeconfig, metering_context or metering_host of one of the two.",
+                "Correct metering_kubeconfig, metering_context or metering_host of one of the two.",
             )
 
 
@@ -197,7 +199,7 @@ def _refuse_doubles(clusters: Sequence[str]) -> None:
             raise MeteringError(
                 f"The cluster {name} is in two reports.",
                 "Its tokens would be billed twice.",
-                "give each cluster a name of its own (report_account, or the host's name), or name each file once.",
+                "Give each cluster a name of its own (report_account, or the host's name), or name each file once.",
             )
 
 

@@ -200,7 +200,7 @@ def price_error(found: str) -> MeteringError:
     return MeteringError(
         f"The price list is not valid: {found}.",
         "A wrong price makes a wrong bill.",
-        "correct it; docs/howto/prices-and-budgets.md has an example.",
+        "Correct it; docs/howto/prices-and-budgets.md has an example.",
     )
 
 

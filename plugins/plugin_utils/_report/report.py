@@ -112,13 +112,13 @@ def build_report(usage: Mapping[str, Any], prices: PriceList | None = None, zone
             raise MeteringError(
                 f"The report has prices, but is grouped by {', '.join(by)}.",
                 "Each price belongs to a model.",
-                "add model to report_by, or leave report_prices out.",
+                "Add model to report_by, or leave report_prices out.",
             )
         if prices.needs_provider and "provider" not in by:
             raise MeteringError(
                 f"The price list has prices of some providers, but the report is grouped by {', '.join(by)}.",
                 "Without the provider it is not known which price holds.",
-                "add provider to report_by, or leave the providers out of the price list.",
+                "Add provider to report_by, or leave the providers out of the price list.",
             )
         _refuse_changes(prices, start, end)
     pricing = _Pricing(prices, _calendar.day_of(start.timestamp(), place))
@@ -180,7 +180,7 @@ def by_namespace(report: Report) -> dict[str, Report]:
         raise MeteringError(
             f"The report is grouped by {', '.join(report.by)}, and a part for each namespace is wanted.",
             "Without the namespace nobody's part is known.",
-            "add namespace to report_by, or leave report_per_namespace out.",
+            "Add namespace to report_by, or leave report_per_namespace out.",
         )
     index = report.by.index("namespace")
     parts: dict[str, list[Row]] = {}
@@ -232,7 +232,7 @@ def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.d
             f"The price of {price.model} changes on {price.valid_from}, within the period from {start.isoformat()} to "
             f"{end.isoformat()}.",
             "Tokens before and after that day have different prices.",
-            f"make two reports: report_to={price.valid_from} and report_from={price.valid_from}.",
+            f"Make two reports: report_to={price.valid_from} and report_from={price.valid_from}.",
         )
 
 

@@ -89,8 +89,8 @@ class TestHoweverMuchThereIsToSay:
 
 
 def test_a_caution_is_cut_to_a_line():
-    said = line(summary(gateway={"cautions": ["take care " * 60]}), "caution: ")
-    assert (len(said), said[-3:]) == (160, "...")
+    said = line(summary(gateway={"cautions": [f"{'take care ' * 60}now. Set a to b."]}), "caution: ")
+    assert (len(said), said.endswith("... Set a to b.")) == (160, True)
 
 
 @pytest.mark.parametrize("command", ["kubectl get pods", "kubectl get " + "pods " * 60], ids=["short", "long"])

@@ -93,7 +93,7 @@ def test_pairs_that_the_gateway_and_prometheus_take_as_they_are_pass(text):
 
 
 def test_an_upper_case_header_is_refused_and_the_lower_case_one_named():
-    with pytest.raises(MeteringError, match=r"upper-case .* write x-team:team\."):
+    with pytest.raises(MeteringError, match=r"upper-case .* Write x-team:team\."):
         _mapping.check_wanted(pairs("X-Team:team"))
 
 
@@ -137,16 +137,16 @@ def test_a_label_that_would_be_stored_under_another_name_is_refused(label):
 @pytest.mark.parametrize(
     ("label", "hint"),
     [
-        ("cost-center", "write x-a:cost_center."),
-        ("cost__center", "write x-a:cost_center."),
-        ("1", "write x-a:key_1."),
-        ("-", "choose another label."),
+        ("cost-center", "Write x-a:cost_center."),
+        ("cost__center", "Write x-a:cost_center."),
+        ("1", "Write x-a:key_1."),
+        ("-", "Choose another label."),
     ],
 )
 def test_a_refused_label_comes_with_one_that_would_do(label, hint):
     with pytest.raises(MeteringError) as caught:
         _mapping.check_wanted([_mapping.Pair("x-a", label)])
-    assert caught.value.command == hint
+    assert caught.value.advice == hint
 
 
 @pytest.mark.parametrize(

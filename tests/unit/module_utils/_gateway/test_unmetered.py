@@ -50,7 +50,7 @@ def test_only_gateways_in_scope_are_looked_at():
 def test_a_proxy_in_the_gateways_namespace_is_told_with_the_setting():
     (found,) = unmetered.unmetered_pods([ready(pod("p", "team-a", **BARE))], EXPECTED)
     assert "deploys it in the Gateway's namespace" in found.why
-    assert "GatewayNamespace" in found.command
+    assert "GatewayNamespace" in found.advice
 
 
 def test_a_proxy_elsewhere_is_told_with_the_command_that_makes_it_anew():

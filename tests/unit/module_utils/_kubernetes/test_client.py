@@ -145,7 +145,7 @@ def test_who_did_not_answer_is_named(monkeypatch, case):
     with pytest.raises(MeteringError, match=said) as refused:
         api.Pod(cluster, "monitoring", "p", 9090, "").text("/api/v1/targets", [])
     assert isinstance(refused.value, kind)
-    assert kind is MeteringError or "scrape_api" in refused.value.command
+    assert kind is MeteringError or "scrape_api" in refused.value.advice
 
 
 def test_a_pod_that_speaks_https_is_asked_so():

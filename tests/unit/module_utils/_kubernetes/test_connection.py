@@ -172,7 +172,7 @@ def test_credentials_that_have_expired_are_read_again(monkeypatch):
 def test_credentials_that_are_not_accepted_are_told_as_such(monkeypatch):
     cluster = cluster_with(Script(status(401, "Unauthorized")))
     monkeypatch.setattr(cluster._connection, "_connected", lambda: Script(status(401, "Unauthorized")))
-    with pytest.raises(RefusedError, match=r"does not accept the credentials.*have expired.*renew them"):
+    with pytest.raises(RefusedError, match=r"does not accept the credentials.*have expired.*Renew them"):
         get(cluster)
 
 

@@ -49,7 +49,7 @@ def test_what_does_not_say_which_cluster_is_refused(given):
     with pytest.raises(MeteringError) as caught:
         refuse(**given)
     assert "https://192.0.2.1:443" in caught.value.found
-    assert "metering_in_cluster=true" in caught.value.command
+    assert "metering_in_cluster=true" in caught.value.advice
     assert "a-secret-word" not in str(caught.value)
 
 

@@ -121,7 +121,7 @@ def test_a_kind_of_which_no_instance_runs_is_left_out():
 
 
 def test_a_platform_that_is_named_needs_a_namespace():
-    with pytest.raises(MeteringError, match="set dashboard_namespace"):
+    with pytest.raises(MeteringError, match="Set dashboard_namespace"):
         found(f"{NEW_PERSES} persesdashboards", providers=["perses"])
     assert found(f"{NEW_PERSES} persesdashboards", providers=["perses"], namespace="x") == {"perses": ("x", {})}
 

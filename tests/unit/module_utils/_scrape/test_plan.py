@@ -484,7 +484,7 @@ def test_of_redundant_monitors_the_rest_is_left(prune, left):
 
 def test_a_monitor_that_is_left_comes_with_the_command_that_removes_it():
     plan = planned(pod_monitor(PLATFORM), pod_monitor("foreign"))
-    assert [command for dummy, command in plan.left] == ["kubectl -n gateways delete podmonitor foreign"]
+    assert [remedy.command for dummy, remedy in plan.left] == ["kubectl -n gateways delete podmonitor foreign"]
 
 
 def test_our_own_monitor_of_another_name_is_kept_where_it_is_the_only_one():

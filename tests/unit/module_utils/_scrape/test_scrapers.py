@@ -92,14 +92,14 @@ def test_a_pod_scrape_whose_pod_monitor_is_gone_is_told_with_the_command_that_re
     """The operator converts PodMonitors, and leaves what it has made when they go."""
     by = vmagent(**EVERYTHING)
     plan = _plan.plan_scrape(monitoring(pod_scrape("a"), pod_scrape("orphan"), scrapers=[by]), by, [sidecar("p")])
-    assert [command for dummy, command in plan.left] == ["kubectl -n gateways delete vmpodscrape orphan"]
+    assert [remedy.command for dummy, remedy in plan.left] == ["kubectl -n gateways delete vmpodscrape orphan"]
 
 
 def test_a_pod_scrape_made_from_a_pod_monitor_goes_with_that():
     by = vmagent(**EVERYTHING)
     there = monitoring(pod_scrape("a"), pod_scrape("b"), pod_monitor("b"), scrapers=[by])
-    ((dummy, command),) = _plan.plan_scrape(there, by, [sidecar("p")]).left
-    assert command == "kubectl -n gateways delete podmonitor b; kubectl -n gateways delete vmpodscrape b"
+    ((dummy, remedy),) = _plan.plan_scrape(there, by, [sidecar("p")]).left
+    assert remedy.command == "kubectl -n gateways delete podmonitor b; kubectl -n gateways delete vmpodscrape b"
 
 
 def test_the_rules_of_a_pod_scrape_count_under_their_own_names():
@@ -134,8 +134,11 @@ def test_one_monitor_that_two_select_doubles_where_they_store_in_one_place(other
 def test_of_two_that_store_in_one_place_it_is_said_that_only_one_may_select_it():
     first, second = writing("main", "http://store"), writing("other", "http://store")
     plan = _plan.plan_scrape(monitoring(pod_monitor(), scrapers=[first, second]), first, [sidecar("p")])
-    assert [command for dummy, command in plan.left] == [
-        "let only one of monitoring/main and monitoring/other select it: kubectl -n monitoring edit prometheus other"
+    assert [remedy for dummy, remedy in plan.left] == [
+        (
+            "Let only one of monitoring/main and monitoring/other select it.",
+            "kubectl -n monitoring edit prometheus other",
+        )
     ]
 
 
@@ -195,8 +198,11 @@ def test_a_job_beside_a_monitor_of_others_is_named_with_what_to_do():
     platforms = pod_monitor("ai-gateway-extproc-metrics")
     two = [sidecar("p"), sidecar("q")]
     plan = _plan.plan_scrape(monitoring(platforms), prometheus(), two, jobs=[job("gateways/p")])
-    assert [command for dummy, command in plan.left] == [
-        "remove the job by-hand from the scrape configuration of monitoring/main"
+    assert [remedy for dummy, remedy in plan.left] == [
+        (
+            "Remove the job by-hand from the scrape configuration of monitoring/main.",
+            "kubectl -n monitoring edit prometheus main",
+        )
     ]
 
 
@@ -278,8 +284,8 @@ def test_what_scrapes_other_things_as_well_is_not_removed(options):
     both = [sidecar("p", containers=[extproc(), envoy])]
     wide = pod_monitor("wide", **options)
     plan = _plan.plan_scrape(monitoring(pod_monitor(PLATFORM), wide), prometheus(), both, prune="all")
-    ((source, command),) = plan.left
-    assert (plan.remove, source.name, "edit podmonitor wide" in command) == ((), "gateways/wide", True)
+    ((source, remedy),) = plan.left
+    assert (plan.remove, source.name, "edit podmonitor wide" in remedy.command) == ((), "gateways/wide", True)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_old_ones_are_removed(tmp_path, monkeypatch):
 def test_a_file_that_is_something_else_is_named_and_left(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text("model,price\n" * 100)
-    with pytest.raises(MeteringError, match=r"prices\.csv cannot be used as the cache .* Next: correct report_cache"):
+    with pytest.raises(MeteringError, match=r"prices\.csv cannot be used as the cache .* Correct report_cache"):
         Answers(str(path))
     assert path.read_text() == "model,price\n" * 100
 

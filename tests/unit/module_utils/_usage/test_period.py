@@ -62,6 +62,8 @@ def histogram(value):
 class Replica:
     """A Prometheus that holds some series, and knows the queries that a period is read by."""
 
+    is_sharded = False
+
     def __init__(self) -> None:
         self.series: list[tuple[dict[str, str], list[tuple[float, float]]]] = []
         self.asked: list[str] = []
@@ -287,6 +289,62 @@ def test_a_sidecar_that_began_before_anything_was_scraped_is_not_billed_for_that
 
 
 OF_REVISION = {**ONE, "pod": "envoy-gateway-5d4f-x2x4z"}
+SIBLING = {**ONE, "pod": "envoy-gateway-5d4f-b2b4b", "instance": "10.0.0.2:1064"}
+ENDED_FIRST = 30
+
+
+def scaled_up(sibling_since=START - 3000, **sibling):
+    """A pod that ended, of which the first scrape shows what it has counted; a sibling was scraped before."""
+    store = Replica()
+    store.scrape({**SIBLING, **sibling}, sibling_since, END, lambda _: 0, own={**OF_TEAM, "user_namespace": "b"})
+    store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
+    return store
+
+
+def test_a_pod_that_came_after_a_sibling_is_billed_from_0():
+    tokens, doubts = read(scaled_up())
+    assert tokens["team-a"] == 1800
+    assert not any("were there at the first scrape" in doubt for doubt in doubts)
+
+
+@pytest.mark.parametrize(
+    "sibling",
+    [
+        {"pod": "envoy-gateway-6c5e-b2b4b"},
+        {"pod": "envoy-gateway-5d4f-b2b4b-b2b4b"},
+        {"namespace": "other"},
+        {"sibling_since": MIDDLE + STEP - 599},
+    ],
+    ids=["of another revision", "of a longer name", "in another namespace", "scraped only now"],
+)
+def test_a_pod_that_came_after_somebody_else_is_not_known_to_be_new(sibling):
+    tokens, doubts = read(scaled_up(**sibling))
+    assert tokens["team-a"] == 1800 - ENDED_FIRST
+    assert any("30 input tokens of team-a on gateways/envoy-gateway-5d4f-x2x4z were there" in doubt for doubt in doubts)
+
+
+def test_a_pod_whose_scrapes_had_failed_for_long_may_be_as_old_as_its_sibling():
+    store = scaled_up()
+    failing = [START - 3000 + STEP * index for index in range(20)]
+    store.put("up", {"instance": "10.0.0.1:1064", **OF_REVISION, "job": "other"}, dict.fromkeys(failing, 0.0))
+    assert read(store)[0]["team-a"] == 1800 - ENDED_FIRST
+
+
+def test_a_sibling_proves_nothing_where_each_target_is_scraped_by_one_of_several():
+    store = scaled_up()
+    store.is_sharded = True
+    assert read(store)[0]["team-a"] == 1800 - ENDED_FIRST
+
+
+@pytest.mark.parametrize("cut", [MIDDLE - STEP, MIDDLE, MIDDLE + STEP, MIDDLE + 2 * STEP, MIDDLE + 900])
+def test_a_pod_that_came_after_a_sibling_is_billed_once_wherever_a_period_is_cut(cut):
+    def billed(start, end):
+        dummy, sums = summed([scaled_up()], start=start, end=end)
+        return sum(usage.total for usage in sums.used.values())
+
+    assert billed(START, cut) + billed(cut, END) == billed(START, END) == 1800
+
+
 MADE = pytest.mark.parametrize(
     ("made", "tokens"),
     [(MIDDLE, 1800), (START - 5, 1800), (START - 9999, 1770)],

@@ -185,7 +185,7 @@ def test_a_pod_is_outdated_where_it_began_before_the_last_change_of_what_it_read
 
 @pytest.mark.parametrize("bounds", [{"nobody": float("nan")}, {"nobody": -1}, {"nobody": 1.5}, {"series": 0}])
 def test_a_bound_of_which_an_alert_makes_no_use_is_refused(bounds):
-    with pytest.raises(AnsibleFilterError, match=r"Next: "):
+    with pytest.raises(AnsibleFilterError, match=r"use\."):
         usage_rules(gateway([]), "r", **bounds)
 
 

@@ -150,7 +150,7 @@ def test_every_expression_is_promql_whatever_a_model_is_called(metrics: list[str
 
 def test_a_budget_in_money_is_refused_where_nothing_has_a_price():
     budgets = "budgets: [{namespace: team-a, amount: 10.00}]"
-    with pytest.raises(AnsibleFilterError, match="set chargeback_prices"):
+    with pytest.raises(AnsibleFilterError, match="Set chargeback_prices"):
         usage_rules(gateway(FORMS[0]), "r", budgets=budgets)
     assert usage_rules(gateway(FORMS[0]), "r", budgets=budgets, prices=OWN, today=TODAY)
 

@@ -139,8 +139,8 @@ def test_a_list_that_is_none_is_refused(text, said):
 @pytest.mark.parametrize(
     ("text", "prices", "said"),
     [
-        ("budgets: [{department: a, tokens: 5}]", PRICES, "add department to report_by"),
-        ("budgets: [{namespace: a, amount: 5}]", None, "set report_prices"),
+        ("budgets: [{department: a, tokens: 5}]", PRICES, "Add department to report_by"),
+        ("budgets: [{namespace: a, amount: 5}]", None, "Set report_prices"),
     ],
 )
 def test_a_budget_of_which_nothing_could_be_said_is_refused(text, prices, said):

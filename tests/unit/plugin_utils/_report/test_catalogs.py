@@ -100,7 +100,7 @@ def test_a_model_with_an_ambiguous_price_has_none_and_the_report_says_why():
     found = usage_report(usage(row(model="other"), row(model="gpt")), json.dumps(LIST))["table"]
     assert "without a price, and not part of any amount: other" in found
     (said,) = [line for line in found if "ambiguous" in line]
-    assert "add provider to report_by" in said
+    assert "Add provider to report_by" in said
 
 
 def test_a_price_is_a_decimal_to_the_digit():
@@ -168,7 +168,7 @@ def test_a_price_of_a_provider_holds_for_its_rows_alone(provider, expected):
 
 
 def test_prices_of_providers_need_the_provider_in_the_report():
-    with pytest.raises(MeteringError, match="add provider to report_by"):
+    with pytest.raises(MeteringError, match="Add provider to report_by"):
         _report.build_report(usage(row(model="gpt")), load_prices(BY_PROVIDER))
 
 

@@ -293,7 +293,7 @@ def test_a_file_that_is_no_price_list_is_told(text):
 
 
 def test_prices_need_the_model():
-    with pytest.raises(MeteringError, match="add model to report_by"):
+    with pytest.raises(MeteringError, match="Add model to report_by"):
         _report.build_report(usage() | {"by": ["namespace"]}, prices_of(LIST))
 
 
