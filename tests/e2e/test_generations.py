@@ -156,7 +156,7 @@ def test_a_gateway_that_maps_no_headers_is_refused(gateway: Gateway) -> None:
     run = gateway.stand.site()
     assert run.code != 0
     assert "is v0.2" in run.text
-    assert "upgrade Envoy AI Gateway to v0.4 or later" in run.text
+    assert "Upgrade Envoy AI Gateway to v0.4 or later" in run.text
 
 
 @pytest.fixture(scope="module")

@@ -537,7 +537,7 @@ def test_an_account_that_may_not_look_at_the_entrance_reports_that_and_everythin
         found = isolated.play("check", environment=isolated.account(tmp_path, rules))
         assert found.code == 2, found.output
         assert f"isolation {NAMESPACE}/{NAME}: The entrance could not be checked." in found.text
-        assert "bind docs/rbac-isolation.yml to this account" in found.text
+        assert "Bind docs/rbac-isolation.yml to this account" in found.text
         assert "dashboard MonitorDashboard" in found.text
         assert "the audit did not finish" not in found.text
     finally:
