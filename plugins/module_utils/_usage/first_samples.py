@@ -178,11 +178,13 @@ class FirstSamples:
                     continue
                 latest = self.store.latest_success(number, before, WIDTH, selector)
                 if latest is not None:
-                    self.history.note_scrapes(
+                    dummy, times = self.history.note_scrapes(
                         number,
                         self.store.samples(number, latest, WIDTH + pod_history.AHEAD, SCRAPES, selector),
                         self.group.owns,
                     )
+                    # What it counted since is billed at the first scrape of the period.
+                    self.history.presence.note_before(max(times, default=latest))
                 seen: set[Key] = set()
                 for low, high in pairwise((0.0, *LOOK_BACK)):
                     items = self.store.last(number, before - low, high - low, SERIES, selector)

@@ -109,6 +109,8 @@ class Presence:
     """How long after one scrape the next one comes (seconds)."""
     scraped: float = 0.0
     """For how many seconds of the period it was scraped."""
+    before: float | None = None
+    """When it was scraped last before all of that, where this was looked for."""
 
     # So many steps tell what is usual better than what was so before.
     TELLING = 10
@@ -128,14 +130,19 @@ class Presence:
         self.first = until if self.first is None else self.first
         self.last = until
 
+    def note_before(self, time: float) -> None:
+        """Note a scrape before all that was looked at."""
+        self.before = time if self.before is None else max(self.before, time)
+
     def ended(self, alive: tuple[float, float] | None) -> list[tuple[float, float]]:
         """All gaps; also those before the first scrape and after the last where it is known to have been there then."""
-        if alive is None:
-            return self.gaps
-        begin, until = alive
+        begin, until = (None, None) if alive is None else alive
+        if self.before is not None:
+            begin = self.before
         if self.first is None or self.last is None:
-            return self._missed(begin, until)
-        return [*self._missed(begin, self.first), *self.gaps, *self._missed(self.last, until)]
+            return [] if begin is None or until is None else self._missed(begin, until)
+        earlier = [] if begin is None else self._missed(begin, self.first)
+        return [*earlier, *self.gaps, *([] if until is None else self._missed(self.last, until))]
 
     @property
     def may_be_cut(self) -> bool:

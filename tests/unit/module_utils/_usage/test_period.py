@@ -971,6 +971,9 @@ class Sidecar:
         return self.pace * len(times) if times else None
 
 
+SUFFIXES = ("x2x4z", "b2b4b", "c2c4c")
+
+
 @st.composite
 def clusters(draw):
     """Some pods one after another or beside each other, on addresses that are used again, under one or two jobs."""
@@ -995,10 +998,12 @@ def clusters(draw):
             born = max(born, pods[-1][2] + draw(st.integers(1, 900)))
             lives = [born, *(it for it in lives if it > born)]
             ended = max(ended, born + 60)
-        sidecar = Sidecar(f"envoy-gw-5d4f{number}-x2x4z", address, lives, draw(st.integers(1, 50)), requests)
+        # Some are siblings.
+        owner = f"envoy-gw-5d4f{draw(st.sampled_from([0, number]))}"
+        sidecar = Sidecar(f"{owner}-{SUFFIXES[number]}", address, lives, draw(st.integers(1, 50)), requests)
         pods.append((sidecar, born, ended))
-        if draw(st.booleans()):
-            workloads.append(replicaset(f"envoy-gw-5d4f{number}", born - draw(st.integers(0, 600))))
+        if draw(st.booleans()) and all(workload.name != owner for workload in workloads):
+            workloads.append(replicaset(owner, born - draw(st.integers(0, 600))))
         for job in draw(st.sampled_from([["one"], ["one", "two"], ["one", "by-hand"]])):
             offset, step = draw(st.integers(0, 29)), draw(st.sampled_from([STEP, STEP, 300.0]))
             times = [START - 1800 + offset + step * index for index in range(int(6000 / step))]
