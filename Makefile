@@ -14,7 +14,7 @@ export XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all test-faults fuzz soak bench bench-scale demo demo-accuracy clean $(PARTS)
+.PHONY: help test test-all test-faults fuzz pins audit soak bench bench-scale demo demo-accuracy clean $(PARTS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,7 +22,7 @@ help: ## this list
 setup: ## make .venv and .collections (quick when nothing changed)
 	@$(TIMED) setup bash tests/tools/setup.sh
 
-$(READY): tests/requirements-dev.txt tests/tools/setup.sh
+$(READY): tests/requirements-dev.lock tests/tools/setup.sh
 	@bash tests/tools/setup.sh
 
 lint: $(READY) ## yamllint, ansible-lint, ruff, mypy
@@ -59,6 +59,12 @@ fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md
 
 test-faults: $(READY) ## every answer spoilt, which takes hours; it can be interrupted, and writes docs/reliability.md
 	@$(TIMED) test-faults $(BIN)/python tests/faults.py
+
+pins: ## the versions and hashes of what tests use, as tests/requirements-dev.txt has them now
+	@bash tests/tools/pins.sh
+
+audit: ## whether a package that tests use is known to be vulnerable, as PyPI tells
+	@bash tests/tools/pins.sh --audit
 
 soak: $(READY) ## two hours of traffic with something happening, which writes docs/reliability.md; it can be interrupted
 	@$(TIMED) soak $(BIN)/python tests/soak.py

@@ -19,7 +19,7 @@ core=.collections/ansible_collections/kubernetes/core
 }
 
 # The path counts too: a virtual environment does not survive being moved.
-state=$({ cat tests/tools/setup.sh tests/requirements-dev.txt && "$python" -V && pwd; } | sha256sum)
+state=$({ cat tests/tools/setup.sh tests/requirements-dev.lock && "$python" -V && pwd; } | sha256sum)
 if [[ -f $stamp && $(<"$stamp") == "$state" && -e $ours/galaxy.yml && -e $core/MANIFEST.json ]]; then
     touch "$stamp"
     echo "setup: up to date"
@@ -33,7 +33,8 @@ rm -rf .venv
     exit 1
 }
 # Compiling all of it would take as long as installing it; Python compiles what is used when it is first used.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement tests/requirements-dev.txt
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+    --requirement tests/requirements-dev.lock
 
 mkdir -p "$(dirname "$ours")" "$(dirname "$core")"
 ln -sfn ../../.. "$ours"
