@@ -58,8 +58,19 @@ def _hashmod(labels: Labels, rule: Rule, dummy: Pattern, value: str) -> Labels:
     )
 
 
+def _lowered(text: str) -> str:
+    """As Go does it: each letter becomes one letter."""
+    return "".join(letter.lower()[0] for letter in text)
+
+
+def _raised(text: str) -> str:
+    """As Go does it: a letter whose upper case is several stays as it is."""
+    return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in text)
+
+
 def _labelmap(labels: Labels, rule: Rule, pattern: Pattern, dummy: str) -> Labels:
-    matches = {name: pattern.fullmatch(name) for name in labels}
+    # In the order of the names: where several become one, the last is kept.
+    matches = {name: pattern.fullmatch(name) for name in sorted(labels)}
     template = str(rule.get("replacement", "$1"))
     return labels | {_expanded(template, match): labels[name] for name, match in matches.items() if match}
 
@@ -73,8 +84,8 @@ _CHANGES: dict[str, Callable[[Labels, Rule, Pattern, str], Labels]] = {
     "replace": _replace,
     "hashmod": _hashmod,
     "labelmap": _labelmap,
-    "lowercase": lambda labels, rule, _, value: _with(labels, rule.get("target_label", ""), value.lower()),
-    "uppercase": lambda labels, rule, _, value: _with(labels, rule.get("target_label", ""), value.upper()),
+    "lowercase": lambda labels, rule, _, value: _with(labels, rule.get("target_label", ""), _lowered(value)),
+    "uppercase": lambda labels, rule, _, value: _with(labels, rule.get("target_label", ""), _raised(value)),
     "labeldrop": lambda labels, _, pattern, __: _filtered(labels, pattern, keep=False),
     "labelkeep": lambda labels, _, pattern, __: _filtered(labels, pattern, keep=True),
 }

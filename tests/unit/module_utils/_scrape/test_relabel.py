@@ -95,3 +95,15 @@ def test_the_operators_leave_an_empty_regex_out():
     written = relabel.of_monitors([rule])
     assert relabel.apply_rules(written, LABELS) == LABELS | {"job": "p-1"}
     assert relabel.apply_rules([rule], LABELS) == LABELS
+
+
+def test_of_several_names_that_become_one_the_last_is_kept():
+    rules = [{"action": "labelmap", "regex": "(?:first|second)_(.+)"}]
+    labels = {"second_name": "b", "first_name": "a"}
+    assert relabel.apply_rules(rules, labels) == {**labels, "name": "b"}
+
+
+@pytest.mark.parametrize(("action", "value", "wanted"), [("uppercase", "straße", "STRAßE"), ("lowercase", "İX", "ix")])
+def test_a_letter_becomes_one_letter(action, value, wanted):
+    rules = [{"action": action, "source_labels": ["a"], "target_label": "b"}]
+    assert relabel.apply_rules(rules, {"a": value}) == {"a": value, "b": wanted}
