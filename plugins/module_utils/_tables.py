@@ -4,21 +4,39 @@
 
 # PRIVATE: this file is no interface; it may change in any release.
 
-"""Tables for a terminal. Pure: no input or output, no Ansible."""
+"""Tables for a terminal, and texts from outside in a line. Pure: no input or output, no Ansible."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Of a text that somebody else has chosen, in a line: namespace/name has room, and nobody widens a table.
+MOST_LETTERS = 80
+
+
+def visible(text: str) -> str:
+    """A text without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def shortened(text: str) -> str:
+    """A text from outside for a line: visible, and with its middle left out where it is long."""
+    shown = visible(text)
+    if len(shown) <= MOST_LETTERS:
+        return shown
+    end = MOST_LETTERS // 4
+    return f"{shown[: MOST_LETTERS - end - 1]}\N{HORIZONTAL ELLIPSIS}{shown[-end:]}"
+
 
 def in_columns(lines: Sequence[Sequence[str]], texts: int | None = None) -> list[str]:
-    """Lines of cells as lines of text, each column as wide as its widest cell.
+    """Lines of cells as lines of text, each column as wide as its widest cell; long cells are shortened.
 
     Args:
         lines: the lines, all of the same number of cells.
         texts: so many columns at the left have texts, and begin at one place; the others have numbers, and end at one.
             By default all have texts.
     """
+    lines = [[shortened(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = len(widths) if texts is None else texts
     return [

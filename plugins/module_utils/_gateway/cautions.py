@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import _generations, _names
+from .. import _generations, _names, _tables
 from .._errors import told
 from .._kubernetes.objects import Object, name_of
 from . import mapping
@@ -122,8 +122,8 @@ def no_traffic(samples: Mapping[str, Sequence[Any]]) -> list[str]:
 def array_claims(arrays: Mapping[str, Sequence[str]]) -> list[str]:
     """A warning for each label that carries arrays, which Envoy encodes into one opaque value."""
     return [
-        f"The label {label} carries encoded array claims such as {found[0]}. Each combination becomes one opaque "
-        "value, so these callers are left out of the panels by that label. Have the identity provider send a scalar "
-        f"claim, as docs/howto/identity-providers.md shows. Next: {_names.VERIFY}"
+        f"The label {label} carries encoded array claims such as {_tables.shortened(found[0])}. Each combination "
+        "becomes one opaque value, so these callers are left out of the panels by that label. Have the identity "
+        f"provider send a scalar claim, as docs/howto/identity-providers.md shows. Next: {_names.VERIFY}"
         for label, found in arrays.items()
     ]

@@ -23,6 +23,7 @@ import jinja2
 from ...module_utils import _calendar
 from ...module_utils._gateway import exposition
 from ...module_utils._prometheus.token_types import TYPES, WHOLE_OF
+from ...module_utils._tables import visible
 from .budgets import TOKENS, BudgetStatus
 from .report import Report, Row, money_text, notes
 
@@ -290,8 +291,7 @@ def _nice(most: int) -> int:
 
 def _shown(text: str) -> str:
     """A name from outside; control characters are shown as what they are not, an encoded array as what it has in it."""
-    plain = exposition.shown_value(text)
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in plain)
+    return visible(exposition.shown_value(text))
 
 
 def _number(value: int) -> str:

@@ -27,7 +27,7 @@ from ...module_utils._errors import MeteringError
 from ...module_utils._gateway import exposition
 from ...module_utils._lists import words_of
 from ...module_utils._prometheus.token_types import PARTS, TYPES
-from ...module_utils._tables import in_columns
+from ...module_utils._tables import in_columns, shortened, visible
 from .prices import Charge, Price, PriceList
 
 # AWX keeps the artifacts of a job in its database, and hands them to the next.
@@ -239,7 +239,7 @@ def _refuse_changes(prices: PriceList, start: datetime.datetime, end: datetime.d
 def _exceeded(report: Report) -> list[str]:
     """The rows whose parts are more than their whole, as with providers that count the cached input apart."""
     return [
-        f"{' '.join(filter(None, map(exposition.shown_value, row.key)))} has more tokens in the parts of {whole} than "
+        f"{' '.join(filter(None, map(visible_name, row.key)))} has more tokens in the parts of {whole} than "
         f"{whole} tokens: its provider may count them apart"
         for row in report.rows
         for whole, parts in PARTS.items()
@@ -254,12 +254,7 @@ def money_text(amount: Decimal | None) -> str:
 
 def visible_name(text: str) -> str:
     """A name for a terminal: an encoded array as what it has in it."""
-    return _visible(exposition.shown_value(text))
-
-
-def _visible(text: str) -> str:
-    """A text for a terminal: without what could steer it."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return shortened(exposition.shown_value(text))
 
 
 def report_table(report: Report) -> list[str]:
@@ -302,7 +297,7 @@ def notes(report: Report) -> list[str]:
     if report.prices:
         found.append(f"amounts are rounded to {report.prices.digits} digits, half to even, and then added up")
     found += [
-        f"{visible_name(model)} is priced as {_visible(name)}"
+        f"{visible_name(model)} is priced as {shortened(name)}"
         for model, name in sorted(report.priced_as.items())
         if model != name
     ]
@@ -313,10 +308,10 @@ def notes(report: Report) -> list[str]:
             f"amounts may be from {low} to {high} {report.prices.currency}"
         )
     if report.unpriced:
-        found.append(f"without a price, and not part of any amount: {', '.join(map(_visible, report.unpriced))}")
-    found += map(_visible, report.ambiguous)
-    found += map(_visible, _exceeded(report))
-    return found + [f"doubt: {_visible(doubt)}" for doubt in report.usage["doubts"]]
+        found.append(f"without a price, and not part of any amount: {', '.join(map(shortened, report.unpriced))}")
+    found += map(visible, report.ambiguous)
+    found += map(visible, _exceeded(report))
+    return found + [f"doubt: {visible(doubt)}" for doubt in report.usage["doubts"]]
 
 
 def to_artifact(report: Report) -> dict[str, Any]:

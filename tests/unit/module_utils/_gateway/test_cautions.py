@@ -155,3 +155,8 @@ def test_no_array_claims_are_none():
 )
 def test_every_caution_says_what_to_do_next(said):
     assert " Next: " in said[0]
+
+
+def test_a_long_value_makes_no_long_caution():
+    (said,) = cautions.array_claims({"department": ["x" * 5000]})
+    assert len(said) < 500

@@ -113,8 +113,11 @@ def test_a_clock_that_is_minutes_wrong_bills_nothing_twice(seconds):
 
 @st.composite
 def holes(draw):
-    """A sidecar that begins anew some times, of which some times are not stored: the store, and what was counted."""
-    begins = sorted(START + draw(st.integers(0, 3500)) for dummy in range(draw(st.integers(0, 3))))
+    """A sidecar that may begin anew once, of which some times are not stored: the store, and what was counted.
+
+    A second time might be hidden: nothing shows it where the process has counted more by then than the one before.
+    """
+    begins = [START + draw(st.integers(0, 3500))] if draw(st.booleans()) else []
 
     def value(time):
         since = max((begin for begin in begins if begin <= time), default=None)

@@ -919,6 +919,14 @@ def test_a_gap_says_how_much_traffic_it_may_be():
     assert "it may have counted up to 630 s of traffic (some 764 tokens at its rate)" in found
 
 
+def test_a_long_name_makes_no_long_doubt():
+    store = Replica()
+    own = {**OF_TEAM, "user_namespace": "x" * 5000}
+    store.scrape(ONE, MIDDLE, END, rising, own=own)
+    (found,) = [doubt for doubt in read(store)[1] if "were there at the first scrape" in doubt]
+    assert len(found) < 400
+
+
 def test_pods_that_had_counted_nothing_and_ended_are_one_doubt():
     store = Replica()
     for number in range(3):

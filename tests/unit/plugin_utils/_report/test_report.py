@@ -342,6 +342,24 @@ def test_no_name_steers_the_terminal(name):
     assert text.isprintable()
 
 
+LONG = "x" * 5000
+
+
+def test_a_long_name_widens_no_row_of_a_table_and_is_whole_in_the_files():
+    found = usage(row(LONG), row())
+    assert max(map(len, _report.report_table(_report.build_report(found)))) < 250
+    assert LONG in _report.to_csv(_report.build_report(found))
+    assert LONG in _report.to_json(_report.build_report(found))
+
+
+def test_of_long_names_the_beginning_and_the_end_are_shown():
+    (line,) = [
+        text for text in _report.report_table(_report.build_report(usage(row(f"team{LONG}-a")))) if "team" in text
+    ]
+    name = line.split()[0]
+    assert (name[:5], name[-3:], len(name)) == ("teamx", "x-a", 80)
+
+
 def test_the_same_input_in_another_order_makes_the_same_bytes():
     rows = [row(), row("team-b"), row("team-c")]
     one, other = usage(*rows), usage(*reversed(rows))
