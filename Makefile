@@ -54,7 +54,7 @@ demo: $(READY) ## the whole thing on the stand, shown
 demo-accuracy: $(READY) ## a period full of events: the ledger, the report and the usual queries side by side
 	@$(TIMED) demo-accuracy $(BIN)/python tests/demo_accuracy.py
 
-fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md
+fuzz: $(READY) ## a million odd inputs, which writes docs/reliability.md; it can be interrupted
 	@$(TIMED) fuzz $(BIN)/python tests/fuzz.py
 
 test-faults: $(READY) ## every answer spoilt, which takes hours; it can be interrupted, and writes docs/reliability.md

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import os
 import platform
@@ -38,21 +37,11 @@ BEGIN = "<!-- written by make test-faults -->"
 SEED = 20261126
 
 
-def code() -> str:
-    """What the results are of: a short hash of what runs."""
-    digest = hashlib.sha256()
-    for folder in ("plugins", "roles", "playbooks"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".yml", ".j2"):
-                digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 class Results:
     """What was tried, kept in a file."""
 
     def __init__(self) -> None:
-        self._path = settings.CACHE.parent / "faults" / f"{code()}.jsonl"
+        self._path = settings.CACHE.parent / "faults" / f"{settings.hash_of_code()}.jsonl"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         lines = self._path.read_text().splitlines() if self._path.exists() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -26,6 +27,16 @@ DEFAULT_CLUSTER = "-".join(filter(None, ("aigateway-metering", GENERATION)))
 def kubeconfig(cluster: str) -> Path:
     """The admin kubeconfig of one of the stand's clusters."""
     return CACHE / "kubeconfig" / f"{cluster}.yaml"
+
+
+def hash_of_code() -> str:
+    """Which state of the collection results are of: a short hash of what runs."""
+    digest, root = hashlib.sha256(), STAND.parents[1]
+    for folder in ("plugins", "roles", "playbooks"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".yml", ".j2"):
+                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def cluster_of(worker: str) -> str:
