@@ -4,8 +4,9 @@
 
 """Spoils the answer to every request of every playbook, and writes docs/reliability.md.
 
-The ways take turns, so that each request is spoilt once; --all spoils each in every way, which takes days. It may be
-interrupted: what was tried with the same code is not tried again.
+The ways take turns, so that each request is spoilt once; --all spoils each in every way, which takes days. Of each
+playbook every way is tried once as a fault that lasts: from some request on, all are spoilt. It may be interrupted:
+what was tried with the same code is not tried again.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ from standlib import raising, settings
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN = "<!-- written by make test-faults -->"
 SEED = 20261126
+LASTING = ", from then on"
+# More than any run asks.
+MOST_REQUESTS = 5000
 
 
 class Results:
-    """What was tried, kept in a file."""
+    """What was tried, kept in a file with the state of the code."""
 
     def __init__(self) -> None:
-        self._path = settings.CACHE.parent / "faults" / f"{settings.hash_of_code()}.jsonl"
+        self.code_state = settings.hash_of_code()
+        self._path = settings.CACHE.parent / "faults" / "results.jsonl"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         lines = self._path.read_text().splitlines() if self._path.exists() else []
@@ -49,12 +54,17 @@ class Results:
 
     def add(self, result: dict[str, Any]) -> None:
         with self._lock, self._path.open("a") as file:
+            result["code_state"] = self.code_state
             self.found.append(result)
             file.write(json.dumps(result) + "\n")
 
     @property
     def known(self) -> set[tuple[str, int, str]]:
-        return {(item["playbook"], item["number"], item["kind"]) for item in self.found}
+        return {
+            (item["playbook"], item["number"], item["kind"])
+            for item in self.found
+            if item["code_state"] == self.code_state
+        }
 
 
 class Cluster:
@@ -75,12 +85,14 @@ class Cluster:
     def try_fault(self, playbook: str, number: int, kind: str) -> dict[str, Any]:
         """Spoil one answer, and look at what is told and left."""
         began = time.monotonic()
-        run = self.trials.play(playbook, {number: kind})
+        lasts = kind.endswith(LASTING)
+        numbers = range(number, MOST_REQUESTS if lasts else number + 1)
+        run = self.trials.play(playbook, dict.fromkeys(numbers, kind.removesuffix(LASTING)))
         seconds = time.monotonic() - began
         wrong = self.trials.wrong_with(run)
         if wrong:
             self.restore()
-        what = ", ".join(self.trials.requests_spoilt()) or "not asked"
+        what = ", ".join(self.trials.requests_spoilt()[:1]) or "not asked"
         result = {"playbook": playbook, "number": number, "kind": kind, "request": what, "code": run.code}
         return {**result, "seconds": round(seconds, 1), "wrong": wrong, **({"output": run.output} if wrong else {})}
 
@@ -88,12 +100,14 @@ class Cluster:
 def cells(trials: Trials, *, in_every_way: bool) -> list[tuple[str, int, str]]:
     """Every request of every playbook with a way to spoil it, in an order by chance that is always the same."""
     found: list[tuple[str, int, str]] = []
-    kinds = list(FAULTS)
+    kinds, chance = list(FAULTS), random.Random(SEED)
     for playbook in PLAYBOOKS:
-        for number in range(1, trials.count_requests(playbook) + 1):
+        count = trials.count_requests(playbook)
+        found += [(playbook, chance.randint(1, count), kind + LASTING) for kind in kinds]
+        for number in range(1, count + 1):
             ways = kinds if in_every_way else [kinds[len(found) % len(kinds)]]
             found += [(playbook, number, kind) for kind in ways]
-    random.Random(SEED).shuffle(found)
+    chance.shuffle(found)
     return found
 
 
@@ -109,7 +123,7 @@ def table(results: list[dict[str, Any]]) -> str:
         f"| fault | {' | '.join(PLAYBOOKS)} | all | wrong |",
         f"|---|{'---|' * (len(PLAYBOOKS) + 2)}",
     ]
-    for kind in FAULTS:
+    for kind in [*FAULTS, *(kind + LASTING for kind in FAULTS)]:
         each = [f"{survived[kind, name]} of {tried[kind, name]}" for name in PLAYBOOKS]
         whole = f"{sum(survived[kind, name] for name in PLAYBOOKS)} of {sum(tried[kind, name] for name in PLAYBOOKS)}"
         lines.append(f"| {kind} | {' | '.join(each)} | {whole} | {wrong[kind]} |")
@@ -122,8 +136,9 @@ def write_page(results: list[dict[str, Any]]) -> None:
     when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     longest = max((item["seconds"] for item in results), default=0)
     text = (
-        f"{len(results)} faults until {when}, {machine}. The longest run took {longest:.0f} s. "
-        f"Each number is of runs that went on to their end, of those that were tried."
+        f"{len(results)} faults until {when}, in {len({item['code_state'] for item in results})} states of the code; "
+        f"{machine}. The longest run took {longest:.0f} s. Each number is of runs that went on to their end, of those "
+        "that were tried."
     )
     PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{table(results)}\n", encoding="utf-8")
 
@@ -161,7 +176,7 @@ def main() -> None:
         time.sleep(30)
         print(f"{len(results.found)} tried, {left.qsize()} left", flush=True)
     write_page(results.found)
-    if any(item["wrong"] for item in results.found):
+    if any(item["wrong"] for item in results.found if item["code_state"] == results.code_state):
         raise SystemExit(1)
 
 
