@@ -204,8 +204,10 @@ def _look_and_check(module: Any, cluster: Cluster, problems: Problems) -> dict[s
         merged = plan_merge(look, wanted, options, problems)
         if merged is not None:
             result["cautions"] += estimates
-        elif problems.found and estimates:
-            problems.found[-1] += " ".join(["", *estimates])
+        elif problems.errors and estimates:
+            last = problems.errors[-1]
+            why = " ".join([last.why, *estimates])
+            problems.errors[-1] = MeteringError(last.found, why, last.advice, last.command)
         pairs = look.controller.pairs if merged is None else merged.pairs
         result |= problems.of(labels_and_cautions, cluster, look, pairs, unmetered, result["cautions"], problems) or {}
     if options["check_permissions"]:
