@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -133,6 +134,26 @@ def test_an_account_that_may_only_read_is_told_all_that_it_lacks_before_anything
     for permission in ("patch deployments.apps in envoy-gateway-system", "create podmonitors.monitoring.coreos.com"):
         assert permission in run.text
     assert stand.state() == before
+
+
+def test_an_account_that_may_only_read_is_told_what_a_removal_lacks_before_anything_is_removed(
+    metered: Stand, tmp_path: Path
+) -> None:
+    before = metered.state()
+    run = metered.play("remove", environment=metered.account(tmp_path, rules_that_only_read()))
+    assert run.code != 0
+    for permission in (
+        "patch deployments.apps in envoy-gateway-system",
+        "delete podmonitors.monitoring.coreos.com in envoy-gateway-system",
+        "delete monitordashboards.ait.alauda.io in ",
+    ):
+        assert permission in run.text
+    assert metered.state() == before
+
+
+def rules_that_only_read() -> list[dict[str, Any]]:
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac-read.yml").read_text())
+    return next(document["rules"] for document in documents if document["kind"] == "ClusterRole")
 
 
 def test_the_shipped_role_is_enough(stand: Stand, tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for packag
 # What several modules share stands below them; these files are no module's own.
 SHARED = {
     f"module_utils._modules.{name}"
-    for name in ("runner", "drift_findings", "rehearsal", "dashboard_providers", "entrance_plan")
+    for name in (
+        *("runner", "drift_findings", "rehearsal", "dashboard_providers", "entrance_plan"),
+        *("ours", "mapping_plan", "cost_programs"),
+    )
 }
 FILES = sorted(path for path in PLUGINS.rglob("*/*.py") if "doc_fragments" not in path.parts)
 

@@ -43,6 +43,7 @@ from .._scrape.plan import Plan
 from .._scrape.scrapers import Scraper
 from .._scrape.sources import Monitoring
 from . import dashboard_providers
+from .cost_programs import read_programs
 from .dashboard_providers import Provider
 from .rehearsal import refuse_lacking, rehearse, writes_of
 from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
@@ -85,8 +86,6 @@ OPTIONS: dict[str, Any] = {
     "cost_management": {"type": "bool", "default": False},
     "models": {"type": "bool", "default": False},
 }
-# The labels of Cost Management's programs: one collects what is billed, one shows it.
-PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
 
 @dataclass
@@ -332,13 +331,6 @@ def left_out_cautions(left_out: dict[str, str]) -> list[str]:
         )
         for name, why in left_out.items()
     ]
-
-
-def read_programs(cluster: Cluster) -> list[str]:
-    """Those of Cost Management's programs that there are pods of."""
-    labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
-    pods = cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels)
-    return sorted({pod["metadata"]["labels"][PROGRAM_LABEL] for pod in pods})
 
 
 def rule_place(prometheus: Scraper | None) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from .._gateway.writer import ignored_warning, refuse_what_would_wait_in_vain, w
 from .._kubernetes import objects, rollout_status
 from .._kubernetes.client import Cluster
 from .._kubernetes.objects import Object
-from .._kubernetes.ownership import is_ours
+from .mapping_plan import plan_mapping
 from .runner import CONTROLLER_OPTION, GATEWAYS_OPTION
 
 ROLLBACK_ATTEMPTS = 5
@@ -103,55 +103,6 @@ def up_to_date_proxies(controller: Controller, proxies: Sequence[Proxy]) -> list
     """The names of all proxies, if each has the controller's mapping in every pod and none is rolling; else none."""
     pending = [proxy for proxy in proxies if proxy.stale(controller) or proxy.unsettled()]
     return [] if pending else [proxy.name for proxy in proxies]
-
-
-def plan_mapping(
-    cluster: Cluster, controller: Controller, proxies: Sequence[Proxy], options: dict[str, Any]
-) -> tuple[Merge, Record]:
-    """The mapping that the flag is to carry, and what is to be remembered of it."""
-    before = controller.record
-    if options["state"] == "absent":
-        unwanted = (
-            before.added if options["pairs"] is None else tuple(mapping.parse_mapping(options["pairs"], "This run"))
-        )
-        refuse_to_lose_the_bill(cluster, unwanted, ours_goes=options["chargeback_goes"])
-        merged = mapping.remove_pairs(controller.pairs, controller.base, unwanted)
-        return merged, before.after_removal(controller.pairs, merged, unwanted)
-    wanted = mapping.wanted_pairs(_names.DEFAULT_PAIRS if options["pairs"] is None else options["pairs"])
-    merged = mapping.merge_mappings(
-        controller.pairs,
-        {sidecar.name: sidecar.emitted for proxy in proxies for sidecar in proxy.sidecars},
-        wanted,
-        base=controller.base,
-        removed=before.removed,
-        consent=options["allow_per_user"],
-    )
-    return merged, before.after_merge(merged)
-
-
-def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_goes: bool) -> None:
-    """Refuse to remove the label that bills a namespace while something bills by it.
-
-    Args:
-        cluster: where it is.
-        unwanted: the pairs that are to go.
-        ours_goes: whether a configuration that is ours goes as well.
-
-    Raises:
-        MeteringError: it is to be removed, and chargeback is configured.
-    """
-    if Pair(*_names.REQUIRED_PAIR) not in unwanted:
-        return
-    namespace, name = _names.CHARGEBACK_CONFIG
-    found = cluster.get("v1", "configmaps", namespace, name)
-    if found is not None and not (ours_goes and is_ours(found)):
-        raise MeteringError(
-            f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
-            f"{namespace}/{name}.",
-            "Cost Management bills by the label user_namespace. Without it, nothing can be billed.",
-            "Keep the pair, or remove the chargeback first.",
-            f"kubectl -n {namespace} delete configmap {name}",
-        )
 
 
 def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:

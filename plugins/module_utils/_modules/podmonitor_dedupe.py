@@ -16,7 +16,6 @@ from .._kubernetes import objects
 from .._kubernetes.client import Cluster
 from .._kubernetes.ownership import is_ours
 from .._scrape import context, scrapers
-from .._scrape import monitor as _monitor
 from .._scrape.cluster_plan import (
     WISHES,
     _fields,
@@ -26,6 +25,7 @@ from .._scrape.cluster_plan import (
     refuse_interval,
 )
 from .._scrape.plan import Plan
+from .ours import find_monitors, names_of
 from .runner import API_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {
@@ -59,15 +59,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 def withdraw(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove what is ours: all of it, or what was made for the Gateways in scope."""
-    names = set(filter(None, [module.params["name"]]))
-    if module.params["gateways"] and not names:
-        names = {_monitor.scoped_name(module.params["gateways"])}
-    ours = [
-        (known, item)
-        for known in scrapers.MONITOR_KINDS.values()
-        for item in cluster.list(known.api, known.plural, labels=f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}")
-        if not names or item["metadata"]["name"] in names
-    ]
+    names = names_of(module.params["name"], module.params["gateways"])
+    ours = find_monitors(cluster, module.params["name"], module.params["gateways"])
     if names and not ours:
         module.warn(
             told(

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +25,13 @@ from .._kubernetes.owned import (
     discreet,
     list_ours,
     name_in_result,
-    read_ours,
     rehearse_object,
     write_object,
 )
 from .._kubernetes.rollout_status import missing_in_rollout
 from .._scrape.scrapers import Scraper
 from .entrance_plan import plan_entrance
+from .ours import find_entrance_objects
 from .runner import API_OPTION, PROMETHEUS_OPTION
 
 OPTIONS: dict[str, Any] = {
@@ -109,11 +108,7 @@ def have_entrance(module: Any, cluster: Cluster) -> dict[str, Any]:
 
 def remove_entrances(module: Any, cluster: Cluster) -> dict[str, Any]:
     """Remove every entrance that is ours; its ConfigMap last, so that the next run finds what is left."""
-    found = [
-        document
-        for namespace, name in _find_entrances(cluster)
-        for document in read_ours(cluster, entrance.every_object(name, namespace))
-    ]
+    found = find_entrance_objects(cluster)
     if not module.check_mode:
         for document in found:
             delete_object(cluster, document)
@@ -129,20 +124,6 @@ def remove_entrances(module: Any, cluster: Cluster) -> dict[str, Any]:
         "cautions": [],
         "diff": {"before": {name_in_result(item): discreet(item) for item in found}, "after": {}},
     }
-
-
-def _find_entrances(cluster: Cluster) -> list[tuple[str, str]]:
-    """The namespace and the name of each entrance of which something of ours is left."""
-    kinds = (("v1", "ConfigMap"), ("apps/v1", "Deployment"))
-    known = [item["metadata"] for api, kind in kinds for item in list_ours(cluster, api, kind, entrance.OF_ENTRANCES)]
-    places = {(metadata["namespace"], metadata["name"]) for metadata in known}
-    # Of one whose namespace was deleted only this is left; who has never made one need not be allowed to look.
-    with contextlib.suppress(RefusedError):
-        api = f"{entrance.RBAC}/v1"
-        for item in list_ours(cluster, api, "ClusterRoleBinding", entrance.OF_ENTRANCES):
-            namespace, dummy, name = item["metadata"]["name"].partition(":")
-            places.add((namespace, name))
-    return sorted(places)
 
 
 def _write(cluster: Cluster, document: dict[str, Any], found: Object | None) -> None:

@@ -987,7 +987,7 @@ def clusters(draw):
     """Some pods one after another or beside each other, on addresses that are used again, under one or two jobs."""
     store = metered_before(Replica()) if draw(st.booleans()) else Replica()
     pods: list[tuple[Sidecar, float, float]] = []
-    workloads = []
+    workloads: list[_owners.Workload] = []
     cut = draw(st.integers(600, 3000))
     reused = draw(st.booleans())
     for number in range(draw(st.integers(1, 3))):
