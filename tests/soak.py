@@ -58,7 +58,7 @@ def callers() -> list[tenants.Caller]:
 def events(count: int) -> list[str]:
     """What happens after each run. The same seed gives the same."""
     chance = random.Random(SEED)
-    found = [chance.choice(["restart proxies", "scale proxies"]) for _ in range(count)]
+    found = [chance.choice(["restart proxies", "scale proxies"]) for dummy in range(count)]
     for share, event in ((1 / 3, "stop Prometheus"), (1 / 2, "kill a proxy"), (2 / 3, "kill Prometheus")):
         found[int(count * share)] = event
     return found

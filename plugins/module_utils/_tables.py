@@ -19,13 +19,13 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = MOST_LETTERS) -> str:
     """A text from outside for a line: visible, and with its middle left out where it is long."""
     shown = visible(text)
-    if len(shown) <= MOST_LETTERS:
+    if len(shown) <= most:
         return shown
-    end = MOST_LETTERS // 4
-    return f"{shown[: MOST_LETTERS - end - 1]}\N{HORIZONTAL ELLIPSIS}{shown[-end:]}"
+    end = most // 4
+    return f"{shown[: most - end - 1]}\N{HORIZONTAL ELLIPSIS}{shown[-end:]}"
 
 
 def in_columns(lines: Sequence[Sequence[str]], texts: int | None = None) -> list[str]:

@@ -15,6 +15,8 @@ MAX_LINES = 20
 MAX_WIDTH = 160
 # Of what was found, however long the next command is.
 MIN_WIDTH = 60
+# Of what to do: a mapping may be a part of it.
+MAX_ADVICE = 400
 
 
 def _names(found: Sequence[str], none: str) -> str:
@@ -75,9 +77,11 @@ def summary_lines(
         f"dashboard: {dashboard}",
         f"isolation: {_isolation(gateway, entrance)}",
     ]
+    last = [f"to do: {failure['advice']}"] if failure.get("advice") else []
     found += caution_lines(
-        warnings_of([monitor, check, gateway, labels, rollout, entrance]), MAX_LINES - len(found) - 1
+        warnings_of([monitor, check, gateway, labels, rollout, entrance]), MAX_LINES - len(found) - len(last) - 1
     )
+    found += last
     found.append(f"next: {_next(check, rollout, failure, check_mode)}")
     return found
 
@@ -114,14 +118,17 @@ def caution_lines(warnings: Sequence[str], room: int) -> list[str]:
 
 
 def _shortened(text: str) -> str:
-    """A warning as a line; its end, which is the next command or what to do, stays whole."""
-    line = " ".join(text.split())
-    at = max(line.find(" Next: "), 0) or line.rstrip(".").rfind(". ") + 1
-    found, end = line[:at], line[at:]
+    """A warning as a line; what to do, which is its last sentence, and the next command stay whole."""
+    told, separator, command = " ".join(text.split()).partition(" Next: ")
+    at = told.rstrip(".").rfind(". ") + 1
+    found, advice = (told[:at], _cut(told[at:], MAX_ADVICE)) if at else (told, "")
     # A sentence or two may be told in full.
-    room = max(MAX_WIDTH - len(end), MIN_WIDTH)
-    short = found if len(found) <= room else f"{found[: room - 3]}..."
-    return f"caution: {short}{end}"
+    room = max(MAX_WIDTH - len(advice) - len(separator) - len(command), MIN_WIDTH)
+    return f"caution: {_cut(found, room)}{advice}{separator}{command}"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 3]}..."
 
 
 def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
@@ -136,7 +143,7 @@ def _targets(check: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
 
 def _next(check: Mapping[str, Any], rollout: Mapping[str, Any], failure: Mapping[str, Any], check_mode: bool) -> str:
     if failure:
-        return str(failure.get("command") or failure.get("advice") or "act on the failure above, then run this again")
+        return str(failure.get("command") or "act on the failure above, then run this again")
     if check_mode:
         return "run it without --check"
     if rollout["stale"]:

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from .. import _names
 from .._kubernetes.client import Cluster
+from .._kubernetes.objects import Object
 
 PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
 
+def list_program_pods(cluster: Cluster) -> list[Object]:
+    """The pods of Cost Management's programs."""
+    labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
+    return list(cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels))
+
+
 def read_programs(cluster: Cluster) -> list[str]:
     """Those of Cost Management's programs that there are pods of."""
-    labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
-    pods = cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels)
-    return sorted({pod["metadata"]["labels"][PROGRAM_LABEL] for pod in pods})
+    return sorted({pod["metadata"]["labels"][PROGRAM_LABEL] for pod in list_program_pods(cluster)})

@@ -66,5 +66,21 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
             f"{namespace}/{name}.",
             "Cost Management bills by the label user_namespace. Without it, nothing can be billed.",
             "Keep the pair, or remove the chargeback first.",
-            f"kubectl -n {namespace} delete configmap {name}",
+            f"kubectl -n {namespace} get configmap {name} -o yaml",
+        )
+
+
+def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
+    """Refuse to change the flag where that restarts proxies and nothing may restart.
+
+    Raises:
+        MeteringError: a proxy is rolled by the gateway when the flag changes.
+    """
+    rolling = [proxy.name for proxy in proxies if proxy.rolls_itself]
+    if rolling:
+        raise MeteringError(
+            f"The flag of deployment {controller.name} has to change, and this generation of the gateway then rolls "
+            f"{', '.join(rolling)} by itself.",
+            "restart is false, so the flag was left as it is.",
+            "Run this in the maintenance window, without labels_restart: false.",
         )

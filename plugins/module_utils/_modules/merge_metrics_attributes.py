@@ -23,7 +23,7 @@ from .._gateway.writer import ignored_warning, refuse_what_would_wait_in_vain, w
 from .._kubernetes import objects, rollout_status
 from .._kubernetes.client import Cluster
 from .._kubernetes.objects import Object
-from .mapping_plan import plan_mapping
+from .mapping_plan import plan_mapping, refuse_to_roll
 from .runner import CONTROLLER_OPTION, GATEWAYS_OPTION
 
 ROLLBACK_ATTEMPTS = 5
@@ -103,23 +103,6 @@ def up_to_date_proxies(controller: Controller, proxies: Sequence[Proxy]) -> list
     """The names of all proxies, if each has the controller's mapping in every pod and none is rolling; else none."""
     pending = [proxy for proxy in proxies if proxy.stale(controller) or proxy.unsettled()]
     return [] if pending else [proxy.name for proxy in proxies]
-
-
-def refuse_to_roll(controller: Controller, proxies: Sequence[Proxy]) -> None:
-    """Refuse to change the flag where that restarts proxies and nothing may restart.
-
-    Raises:
-        MeteringError: a proxy is rolled by the gateway when the flag changes.
-    """
-    rolling = [proxy.name for proxy in proxies if proxy.rolls_itself]
-    if rolling:
-        raise MeteringError(
-            f"The flag of deployment {controller.name} has to change, and this generation of the gateway then rolls "
-            f"{', '.join(rolling)} by itself.",
-            "restart is false, so the flag was left as it is.",
-            "Run this in the maintenance window, without labels_restart: false.",
-            f"{_names.SITE} -e labels_restart=true",
-        )
 
 
 def wait_for_controller(cluster: Cluster, controller: Controller, pairs: Sequence[Pair], timeout: float) -> None:

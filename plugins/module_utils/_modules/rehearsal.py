@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from .. import _names
 from .._errors import MeteringError, RefusedError
 from .._gateway import reader, writer
 from .._gateway.controller import Controller
-from .._gateway.mapping import Merge
+from .._gateway.mapping import Merge, Record
 from .._gateway.proxy import Proxy
 from .._kubernetes import objects
 from .._kubernetes.client import Cluster, Permission, UnknownFieldsError
@@ -36,6 +36,8 @@ class Write:
     """The kind and namespace/name of what it writes."""
     of: Callable[..., Any]
     """Takes `dry_run`."""
+    file: str = ""
+    """The file with the role that allows it, where the permission alone does not tell."""
 
 
 def writes_of(
@@ -46,6 +48,8 @@ def writes_of(
     plan: Plan | None,
     *,
     sets_flag: bool = True,
+    record: Record | None = None,
+    file: str = "",
 ) -> list[Write]:
     """The writes of a run; of restarts one for each namespace and kind.
 
@@ -56,14 +60,16 @@ def writes_of(
         proxies: those that may be restarted.
         plan: what the scrape would change.
         sets_flag: whether the run sets the flag; where Helm does, it only records what was added.
+        record: what is to be remembered of it; by default what a run remembers that adds pairs.
+        file: the file with the role that allows them, where the permission alone does not tell.
     """
-    writes = []
-    record = controller.record.after_merge(merged)
+    writes: list[Write] = []
+    record = controller.record.after_merge(merged) if record is None else record
     if merged.pairs != controller.pairs or record != controller.record:
         permission = ("patch", "apps", "deployments", controller.namespace)
         pairs = merged.pairs if sets_flag else controller.pairs
         change: Callable[..., Any] = functools.partial(writer.write, cluster, controller, pairs, record)
-        writes.append(Write(permission, f"Deployment {controller.name}", change))
+        writes.append(Write(permission, f"Deployment {controller.name}", change, file))
     wanted = dataclasses.replace(controller, pairs=merged.pairs)
     restarts: dict[Permission, Proxy] = {}
     for proxy in proxies:
@@ -72,7 +78,7 @@ def writes_of(
             restarts.setdefault(("patch", "apps", reader.PLURALS[proxy.kind], namespace), proxy)
     for permission, proxy in restarts.items():
         change = functools.partial(writer.restart, cluster, proxy)
-        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change))
+        writes.append(Write(permission, f"{proxy.kind} {proxy.name}", change, file))
     if plan is None:
         return writes
     changes: list[tuple[str, Object | None, Callable[..., Any]]] = [
@@ -89,13 +95,19 @@ def writes_of(
     return writes
 
 
-def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
+def rehearse(cluster: Cluster, writes: Sequence[Write], unread: Sequence[Permission] = ()) -> list[str]:
     """Try all writes by a dry run: a warning for each of which it is not known whether it would be taken.
+
+    Args:
+        cluster: where they are tried.
+        writes: the writes.
+        unread: the permissions that were lacking already to know of more of them.
 
     Raises:
         MeteringError: the account lacks permissions for some, all of which are named; or one would be refused.
     """
-    lacking, unknown = [], []
+    lacking = {permission: _file_of(permission) for permission in unread}
+    unknown = []
     for write in writes:
         try:
             if cluster.rehearse(write.of) is None:
@@ -103,7 +115,7 @@ def rehearse(cluster: Cluster, writes: Sequence[Write]) -> list[str]:
         except RefusedError as error:
             if error.is_unknown:
                 raise
-            lacking.append(write.permission)
+            lacking[write.permission] = write.file or _file_of(write.permission)
         except UnknownFieldsError as error:
             raise MeteringError(
                 f"{write.where} needs the field {error}, which its kind does not have.",
@@ -130,13 +142,19 @@ def refuse_lacking(cluster: Cluster, needed: Sequence[Permission]) -> None:
     refuse(cluster.lacking(needed))
 
 
-def refuse(lacking: Sequence[Permission]) -> None:
+def refuse(lacking: Sequence[Permission] | Mapping[Permission, str]) -> None:
     """Name the permissions that are lacking.
+
+    Args:
+        lacking: they; each with the file of its role, where the permission alone does not tell.
 
     Raises:
         RefusedError: some are.
     """
     if lacking:
+        files = (
+            lacking if isinstance(lacking, Mapping) else {permission: _file_of(permission) for permission in lacking}
+        )
         listed = "; ".join(
             f"{verb} {resource}{'.' + group if group else ''} in {namespace or 'every namespace'}"
             for verb, group, resource, namespace in dict.fromkeys(lacking)
@@ -144,7 +162,7 @@ def refuse(lacking: Sequence[Permission]) -> None:
         raise RefusedError(
             f"The account that runs this lacks permissions: {listed}.",
             "The run would stop half-way, so none of this was begun.",
-            f"Bind the roles of {' and '.join(sorted(set(map(_file_of, lacking))))} to it, or run this as another.",
+            f"Bind the roles of {' and '.join(sorted(set(files.values())))} to it, or run this as another.",
             "kubectl auth whoami",
         )
 
@@ -152,6 +170,8 @@ def refuse(lacking: Sequence[Permission]) -> None:
 def _file_of(permission: Permission) -> str:
     """The file with the role that has a permission."""
     verb, dummy, resource, namespace = permission
+    if verb == "list":
+        return "docs/rbac.yml"
     if resource == "prometheusrules" or (resource, verb) == ("pods", "delete"):
         return "docs/rbac-chargeback.yml"
     if resource == "configmaps":

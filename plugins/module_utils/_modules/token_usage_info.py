@@ -93,7 +93,12 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     kept = (
         replicas if answers is None else kept_answers.with_kept_answers(replicas, answers, owner(cluster, backend), now)
     )
-    store = Store(kept, {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)}, matchers)
+    store = Store(
+        kept,
+        {_names.ADMIN_PORT, *(sidecar.port for sidecar in sidecars)},
+        matchers,
+        is_sharded=backend.scraper.is_sharded,
+    )
     period = Period(store, start, end, now, Owners(pods, workloads(cluster)))
     by = options["by"]
     sums = Sums(by, [Usage() for dummy in days], period.gateway)

@@ -134,7 +134,8 @@ def _choose_namespace(prometheus: Scraper, candidates: Sequence[str]) -> str:
             f"Prometheus {prometheus.name} takes PodMonitors neither from {' nor from '.join(named)}.",
             "Other namespaces have other owners, so this run creates no PodMonitor there.",
             "Label one of these namespaces so that its podMonitorNamespaceSelector selects it.",
-            f"kubectl -n {prometheus.namespace} get prometheus {prometheus.document['metadata']['name']} -o yaml",
+            f"kubectl -n {prometheus.namespace} get {prometheus.kind.lower()} "
+            f"{prometheus.document['metadata']['name']} -o yaml",
         )
     return namespace
 
@@ -151,7 +152,7 @@ def _choose_labels(prometheus: Scraper, name: str) -> dict[str, str]:
             f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY}.",
             "The next run finds our objects by this label. Without it, they could not be removed.",
             "Widen the selector, or create a PodMonitor for the sidecars yourself.",
-            f"kubectl -n {prometheus.namespace} edit prometheus {prometheus.document['metadata']['name']}",
+            prometheus.edit,
         )
     return labels
 

@@ -253,8 +253,8 @@ def _standing(monitoring: Monitoring, prometheus: Scraper, wish: Object) -> Obje
                 f"{prometheus.monitor} {name_of(item)} already exists, does not cover the sidecars, and is not ours.",
                 "This run would have to overwrite it.",
                 "Choose another name with scrape_monitor_name, or remove it.",
-                f"kubectl -n {item['metadata']['namespace']} delete {prometheus.monitor.lower()} "
-                f"{item['metadata']['name']}",
+                f"kubectl -n {item['metadata']['namespace']} get {prometheus.monitor.lower()} "
+                f"{item['metadata']['name']} -o yaml",
             )
     return None
 

@@ -90,7 +90,7 @@ def wait_until_scraped_once(
             f"{view.scraper.name}."
             if by_hand
             else "A pool podMonitor/NAMESPACE/NAME/0 is the PodMonitor of that name.",
-            "kubectl get podmonitor -A",
+            view.scraper.edit if by_hand and view.scraper.namespace else "kubectl get podmonitor -A",
         )
     return seen
 

@@ -176,6 +176,11 @@ class Scraper:
         return f"kubectl -n {self.namespace} edit {self.kind.lower()} {self.document['metadata']['name']}"
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether each target may be scraped by one of several; of one that is not seen that is not known."""
+        return self.is_unseen or self.is_on_every_node or int(self.spec.get(self.known.shards) or 1) > 1
+
+    @property
     def monitor(self) -> str:
         """The kind of monitor that we create for it."""
         return self.known.monitor

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from .. import _names
 from .._prometheus import token_types
-from .._tables import shortened
 from . import duplicates
 from .pod_history import PodHistory
 from .scrape_history import GAP_INTERVALS
@@ -69,7 +68,7 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
     """
     found = [
         Doubt(
-            f"{baseline.tokens} {kind} tokens of {shortened(who) or 'nobody'} on {pod} were there at the first scrape "
+            f"{baseline.tokens} {kind} tokens of {who or 'nobody'} on {pod} were there at the first scrape "
             f"({shown_time(baseline.since)}). They may be older than the period, or than the metering, so they are "
             "not billed in any period.",
             baseline.tokens,
@@ -81,7 +80,7 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
         found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they cannot be billed.", sums.nobody))
     for (provider, kind), tokens in sorted(sums.unknown.items()):
         text = (
-            f"{tokens} {kind} tokens of the provider {shortened(provider) or 'without a name'} were counted by v0.4 or "
+            f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or "
             f"older, which counts them within {token_types.WHOLE_OF[kind]} for some upstreams and apart from it for "
             "others; they are taken as part of it."
         )

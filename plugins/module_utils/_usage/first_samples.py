@@ -56,6 +56,8 @@ class FirstSamples:
     samples: SampleReader
     late: dict[float, float] = field(default_factory=dict)
     """By the time of a scrape whose first samples were billed, when their process began (Unix seconds)."""
+    _after_siblings: dict[float, bool] = field(default_factory=dict)
+    """By the time of a scrape, whether the pod is known to have come after a sibling."""
     _earlier: dict[Key, list[tuple[int, str, Identity]]] | None = None
     """The series of each counter before what is known of it; None until that is asked for."""
 
@@ -87,18 +89,22 @@ class FirstSamples:
                 if bound in self.beginning.exact:
                     self.late[time] = bound
                 return True
-        return since == -math.inf and self._came_after_a_sibling(time)
+        if since != -math.inf or self.beginning.exact:
+            return False
+        if time not in self._after_siblings:
+            self._after_siblings[time] = self._came_after_a_sibling(time)
+        return self._after_siblings[time]
 
     def _came_after_a_sibling(self, time: float) -> bool:
-        """Whether a pod of the same workload was scraped before this one was there.
+        """Whether a pod of the same ReplicaSet was being scraped shortly before this one was there.
 
         Both have the same labels, so what has scraped the one would have scraped the other as well, had it been there.
         Not so where each target is scraped by one of several: another of them may not have run.
         """
         pod, absent = self.group.pod, time - UNSEEN
-        if pod is None or self.group.instance or any(replica.is_sharded for replica in self.store.replicas):
+        if pod is None or self.group.instance or self.store.is_sharded:
             return False
-        return self.store.was_scraping_siblings(pod, absent - UNSEEN) and not any(
+        return self.store.was_scraping_siblings(pod, absent, UNSEEN) and not any(
             self.store.has_any(number, absent, selector)
             for number in range(len(self.store.replicas))
             for selector in self.group.selectors(-math.inf, absent)
@@ -183,8 +189,9 @@ class FirstSamples:
                         self.store.samples(number, latest, WIDTH + pod_history.AHEAD, SCRAPES, selector),
                         self.group.owns,
                     )
-                    # What it counted since is billed at the first scrape of the period.
-                    self.history.presence.note_before(max(times, default=latest))
+                    if times:
+                        # What it counted since is billed at the first scrape of the period.
+                        self.history.presence.note_before(max(times))
                 seen: set[Key] = set()
                 for low, high in pairwise((0.0, *LOOK_BACK)):
                     items = self.store.last(number, before - low, high - low, SERIES, selector)

@@ -33,6 +33,8 @@ SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
 SERIES = f'__name__=~"{_names.STORED_COUNTERS_PATTERN}"'
 # What a ReplicaSet or a DaemonSet puts behind its name (apimachinery, pkg/util/rand).
 POD_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
+# What a Deployment puts behind its own for a ReplicaSet is of the same letters.
+POD_OF_REPLICASET = f".+-[bcdfghjklmnpqrstvwxz2456789]{{1,10}}-{POD_SUFFIX}"
 # The label that tells the answers to several questions of one query apart.
 QUESTION = "__question"
 # How far it is looked back for what is not there a moment ago (seconds): step by step, because each costs more.
@@ -162,21 +164,28 @@ class Since:
 class Store:
     """Replicas of something that has stored what sidecars said."""
 
-    def __init__(self, replicas: Sequence[Replica], ports: Iterable[int], matchers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        ports: Iterable[int],
+        matchers: Mapping[str, str],
+        *,
+        is_sharded: bool = False,
+    ) -> None:
         """What can be asked.
 
         Args:
             replicas: those that have stored it.
             ports: those at which sidecars serve their metrics.
             matchers: labels that every series has to have, with their values.
+            is_sharded: whether each target may be scraped by one of several.
         """
+        self.is_sharded = is_sharded or any(replica.is_sharded for replica in replicas)
         self.replicas = replicas
         self.ports = frozenset(ports)
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
         self._sidecars = Since()
         """When some sidecar had been scraped."""
-        self._siblings: dict[tuple[str, str], Since] = {}
-        """The same by namespace and owner of pods."""
 
     def scraped(self, until: float, seconds: float) -> Scraped:
         """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
@@ -208,17 +217,17 @@ class Store:
             lambda: any(self._has_samples(time, seconds, *matchers) for seconds in LOOK_BACK for matchers in asked),
         )
 
-    def was_scraping_siblings(self, pod: PodName, time: float) -> bool:
-        """Whether a pod of the same ReplicaSet or DaemonSet had been scraped with success by a time."""
-        owner, dummy, suffix = pod.name.rpartition("-")
-        if not owner or not re.fullmatch(POD_SUFFIX, suffix):
+    def was_scraping_siblings(self, pod: PodName, until: float, seconds: float) -> bool:
+        """Whether a pod of the same ReplicaSet was scraped with success in the seconds before a time.
+
+        The pods of a DaemonSet are none: those of another revision may have other labels.
+        """
+        if not re.fullmatch(POD_OF_REPLICASET, pod.name):
             return False
-        alike = f"pod=~{quoted(re.escape(owner) + '-' + POD_SUFFIX)}"
+        alike = f"pod=~{quoted(re.escape(pod.name.rpartition('-')[0]) + '-' + POD_SUFFIX)}"
         matchers = by("__name__", "up"), of_sidecars(self.ports), alike, by("namespace", pod.namespace)
-        scraped = f"group ({self.over('max_over_time', LOOK_BACK[-1], *matchers)} > 0)"
-        return self._siblings.setdefault((pod.namespace, owner), Since()).was_so(
-            time, lambda: any(replica.query(scraped, time, apart=True) for replica in self.replicas)
-        )
+        scraped = f"group ({self.over('max_over_time', seconds, *matchers)} > 0)"
+        return any(replica.query(scraped, until, apart=True) for replica in self.replicas)
 
     def _has_samples(self, until: float, seconds: float, *matchers: str) -> bool:
         promql = f"group by (instance) ({self.over('last_over_time', seconds, *matchers)})"

@@ -16,7 +16,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...module_utils import _names
 from ...module_utils._errors import MeteringError
 from ...module_utils._lists import words_of
 
@@ -119,8 +118,7 @@ def _require_all(documents: Sequence[Mapping[str, Any]], absent: Mapping[str, st
         raise MeteringError(
             "Not all clusters were read. " + " ".join(f"{name}: {why}" for name, why in absent.items()),
             "A bill without them would be too low, so none was made.",
-            "Run this again when they can be read, or have a bill that says what it lacks.",
-            f"{_names.REPORT} -e report_incomplete=true",
+            "Run this again when they can be read, or add -e report_incomplete=true: the bill then says what it lacks.",
         )
 
 

@@ -285,6 +285,10 @@ def report_table(report: Report) -> list[str]:
     ]
 
 
+# Of a doubt in a line: a sentence or two, and a name.
+MOST_OF_A_DOUBT = 600
+
+
 def notes(report: Report) -> list[str]:
     """What has to be known to read the numbers."""
     found = ["total is input and output; the other types are parts of these"]
@@ -311,7 +315,7 @@ def notes(report: Report) -> list[str]:
         found.append(f"without a price, and not part of any amount: {', '.join(map(shortened, report.unpriced))}")
     found += map(visible, report.ambiguous)
     found += map(visible, _exceeded(report))
-    return found + [f"doubt: {visible(doubt)}" for doubt in report.usage["doubts"]]
+    return found + [f"doubt: {shortened(doubt, MOST_OF_A_DOUBT)}" for doubt in report.usage["doubts"]]
 
 
 def to_artifact(report: Report) -> dict[str, Any]:

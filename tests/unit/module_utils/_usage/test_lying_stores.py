@@ -86,6 +86,23 @@ def test_an_edge_of_the_period_that_is_not_there_is_a_doubt(begin, until):
     assert any("was not scraped from" in doubt or "were there at the first scrape" in doubt for doubt in doubts), doubts
 
 
+@pytest.mark.parametrize("seconds", [900, 3600, 39_990])
+def test_a_gap_that_begins_long_before_the_period_is_told_with_its_whole_length(seconds):
+    store = metered_before(Replica())
+    store.scrape(ONE, START - seconds - 600, END, rising)
+    without(store, START - seconds + 1, START + STEP)
+    dummy, doubts = read(store, pods=[running("p", START - 99_999)])
+    assert any(f"it may have counted up to {seconds + 30} s of traffic" in doubt for doubt in doubts), doubts
+
+
+def test_a_scrape_of_another_pod_at_the_same_address_is_not_the_pods_own():
+    store = metered_before(Replica())
+    store.scrape({"job": "by-hand", "instance": "10.0.0.1:1064"}, START - 43_200, START - 42_000, rising)
+    store.scrape(ONE, START + 1800, END, rising)
+    dummy, doubts = read(store, pods=[running("p", START - 3000)])
+    assert any("it may have counted up to 1800 s of traffic" in doubt for doubt in doubts), doubts
+
+
 # --- replicas that do not agree ---------------------------------------------------------------------------------------
 
 

@@ -352,6 +352,13 @@ def test_a_long_name_widens_no_row_of_a_table_and_is_whole_in_the_files():
     assert LONG in _report.to_json(_report.build_report(found))
 
 
+def test_a_long_doubt_is_cut_in_a_line_and_whole_in_the_files():
+    found = _report.build_report(usage(doubts=[f"tokens of {LONG} were there"]))
+    (told,) = [text for text in _report.report_table(found) if text.startswith("doubt: ")]
+    assert len(told) < 700
+    assert LONG in _report.to_json(found)
+
+
 def test_of_long_names_the_beginning_and_the_end_are_shown():
     (line,) = [
         text for text in _report.report_table(_report.build_report(usage(row(f"team{LONG}-a")))) if "team" in text
