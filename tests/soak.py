@@ -74,6 +74,10 @@ class Soak:
         self.stand = Stand(CLUSTER)
         self._gateways = traffic.Gateways(CLUSTER)
         self._chance = random.Random(SEED)
+        for team in tenants.TEAMS:
+            # As the gateway drains by default: on the stand proxies end so quickly that requests still reach them.
+            self._set_proxy(team, {"shutdown": None})
+        wait_until("old proxies to end", lambda: not self.stand.ending_proxies(), 300)
         plan = {"cluster": self._cluster_id(), "minutes": minutes, "step_seconds": step_seconds}
         self.state: dict[str, Any] = self._kept(plan) or self._begun(plan)
 
@@ -88,10 +92,6 @@ class Soak:
         return state if same else None
 
     def _begun(self, plan: dict[str, Any]) -> dict[str, Any]:
-        for team in tenants.TEAMS:
-            # As the gateway drains by default: on the stand proxies end so quickly that requests still reach them.
-            self._set_proxy(team, {"shutdown": None})
-        wait_until("old proxies to end", lambda: not self.stand.ending_proxies(), 300)
         run = self.stand.site()
         assert run.code == 0, run.output
         start = wait_for_scrapes(self.stand)
