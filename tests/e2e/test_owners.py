@@ -90,7 +90,7 @@ def test_a_patched_release_is_warned_of_with_the_values_to_carry_over(fresh: Sta
     result = fresh.module("merge_metrics_attributes")
     warned = json.dumps(result["warnings"])
     assert "belongs to the Helm release envoy-gateway-system/ai-gateway" in warned
-    assert f"set controller.metricsRequestHeaderAttributes to {METERED}" in warned
+    assert f"Set controller.metricsRequestHeaderAttributes to {METERED}" in warned
 
 
 # --- GitOps -----------------------------------------------------------------------------------------------------------

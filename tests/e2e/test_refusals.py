@@ -21,10 +21,10 @@ from standlib.progress import StandError, wait_until
 WRONG_INPUT = {
     "a header that is no field name": ("x user:y", "It is not a valid HTTP field name", "Correct the header name"),
     "a pair without a label": ("x-team:", "Every element must be header:label", "Correct that element"),
-    "an upper-case header": ("X-Team:team", "this pair would never match", "write x-team:team"),
+    "an upper-case header": ("X-Team:team", "this pair would never match", "Write x-team:team"),
     "two headers for one label": ("x-a:team,x-b:team", "either, at random", "Give each header a label of its own"),
     "a label that Prometheus renames": ("x-team:job", "rename yours to exported_job", "Choose another label"),
-    "a label with a hyphen": ("x-team:my-team", "under another name", "write x-team:my_team"),
+    "a label with a hyphen": ("x-team:my-team", "under another name", "Write x-team:my_team"),
     "a per-user pair without consent": ("x-user-id:user_id", "one series for each user", "labels_allow_per_user: true"),
 }
 

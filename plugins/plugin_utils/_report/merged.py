@@ -82,14 +82,47 @@ def parse_report(text: str, name: str) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError:
         document = None
-    wanted = {*SHARED, "account", "by", "rows", "days", "tokens", "total", "requests", "doubts"}
-    if not isinstance(document, dict) or not wanted <= set(document):
+    if not _is_report(document):
         raise MeteringError(
             f"{name} is not a report that report.yml has written as JSON.",
             "Its tokens would be in no sum.",
             "Name the JSON files alone in report_merge_from, such as slices/*.json.",
         )
-    return document
+    return dict(document)
+
+
+def _is_report(document: Any) -> bool:
+    """Whether it has the shape of a report, as far as it is merged."""
+    wanted = {*SHARED, "account", "by", "rows", "days", "tokens", "total", "requests", "doubts"}
+    if not isinstance(document, dict) or not wanted <= set(document):
+        return False
+    parts = [document[name] for name in ("by", "rows", "days", "doubts")]
+    if not all(isinstance(part, list) for part in parts):
+        return False
+    by, rows, days, doubts = parts
+    maps = [document.get(name) or {} for name in ("missing", "sources")]
+    of_merged = document.get("clusters") or []
+    return (
+        all(isinstance(found, dict) for found in maps)
+        and isinstance(of_merged, list)
+        and (CLUSTER not in by or bool(of_merged))
+        and isinstance(document.get("doubtful_tokens") or 0, int | float)
+        and all(isinstance(text, str) for text in (*by, *doubts, *of_merged, document["account"]))
+        and all(_is_sum(item) for item in (document, *rows, *days))
+        and all(isinstance(row.get(name), str) for row in rows for name in by)
+        and all(isinstance(day.get("date"), str) for day in days)
+    )
+
+
+def _is_sum(item: Any) -> bool:
+    """Whether it has tokens by type, their total and the requests, all whole numbers."""
+    if not isinstance(item, dict):
+        return False
+    tokens, beside = item.get("tokens"), item.get("beside") or {}
+    if not isinstance(tokens, dict) or not isinstance(beside, dict):
+        return False
+    numbers = [item.get("total"), item.get("requests"), *tokens.values(), *beside.values()]
+    return all(isinstance(number, int) for number in numbers)
 
 
 def refuse_amounts(documents: Sequence[Mapping[str, Any]]) -> None:
