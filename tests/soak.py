@@ -307,8 +307,8 @@ def written(state: dict[str, Any], compared: dict[str, Any]) -> str:
             f"In between: {what}.",
             "",
             f"- Tokens served: {compared['served']}; reported: {compared['reported']}; what the killed proxy had "
-            f"counted after its last scrape: {compared['lost']}; other differences by tenant, model and type: {differing}; "
-            f"under another department: {compared['moved']}.",
+            f"counted after its last scrape: {compared['lost']}; other differences by tenant, model and type: "
+            f"{differing}; under another department: {compared['moved']}.",
             f"- Requests that failed: {len(state['failed'])}; while a run went on: {failures_during(state, 'runs')}; "
             f"while something happened to a proxy: {failures_during(state, 'events')}.",
             f"- Runs that failed: {sum(run['code'] != 0 for run in runs)}; that changed something: "

@@ -185,3 +185,22 @@ def test_one_cluster_under_two_names_is_refused():
     whole = written(merge(usage("east", 1, source="https://api")))
     with pytest.raises(MeteringError, match="are one cluster"):
         merge(whole, usage("west", 1, source="https://api"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"days": None},
+        {"days": [None]},
+        {"rows": [{"model": "m", "tokens": None, "total": 1, "requests": 1}]},
+        {"rows": [{"model": "m", "tokens": {"input": "1"}, "total": 1, "requests": 1}]},
+        {"doubts": [1]},
+        {"account": None},
+        {"total": None},
+    ],
+    ids=str,
+)
+def test_what_has_not_the_shape_of_a_report_is_named(change):
+    one = json.loads(report.to_json(report.build_report(usage()), (), "a"))
+    with pytest.raises(MeteringError, match=r"a\.json is not a report"):
+        merged.parse_report(json.dumps({**one, **change}), "a.json")
