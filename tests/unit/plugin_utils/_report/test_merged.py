@@ -192,8 +192,8 @@ def test_one_cluster_under_two_names_is_refused():
     [
         {"days": None},
         {"days": [None]},
-        {"rows": [{"model": "m", "tokens": None, "total": 1, "requests": 1}]},
-        {"rows": [{"model": "m", "tokens": {"input": "1"}, "total": 1, "requests": 1}]},
+        {"rows": [{"namespace": "a", "model": "m", "tokens": None, "total": 1, "requests": 1}]},
+        {"rows": [{"namespace": "a", "model": "m", "tokens": {"input": "1"}, "total": 1, "requests": 1}]},
         {"doubts": [1]},
         {"account": None},
         {"total": None},
@@ -201,6 +201,6 @@ def test_one_cluster_under_two_names_is_refused():
     ids=str,
 )
 def test_what_has_not_the_shape_of_a_report_is_named(change):
-    one = json.loads(report.to_json(report.build_report(usage()), (), "a"))
+    one = json.loads(report.to_json(report.build_report(usage("a", 1)), (), "a"))
     with pytest.raises(MeteringError, match=r"a\.json is not a report"):
         merged.parse_report(json.dumps({**one, **change}), "a.json")
