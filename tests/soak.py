@@ -41,6 +41,7 @@ TENANTS = 50
 # Between requests: some four of them in a second, which leaves a core to the cluster.
 PAUSE_SECONDS = 0.2
 MOST_REPLICAS = 3
+SHOWN_DOUBTS = 5
 
 
 def callers() -> list[tenants.Caller]:
@@ -313,8 +314,8 @@ def written(state: dict[str, Any], compared: dict[str, Any]) -> str:
             f"while something happened to a proxy: {failures_during(state, 'events')}.",
             f"- Runs that failed: {sum(run['code'] != 0 for run in runs)}; that changed something: "
             f"{sum(run['changed'] for run in runs)}.",
-            "- What the report says cannot be known:",
-            *(f"  - {doubt}" for doubt in compared["doubts"]),
+            f"- What the report says cannot be known: {len(compared['doubts'])} doubts, the gravest first:",
+            *(f"  - {doubt}" for doubt in compared["doubts"][:SHOWN_DOUBTS]),
             "",
             table(runs),
         ]
