@@ -124,6 +124,8 @@ def table(results: list[dict[str, Any]]) -> str:
         f"|---|{'---|' * (len(PLAYBOOKS) + 2)}",
     ]
     for kind in [*FAULTS, *(kind + LASTING for kind in FAULTS)]:
+        if not any(tried[kind, name] for name in PLAYBOOKS):
+            continue
         each = [f"{survived[kind, name]} of {tried[kind, name]}" for name in PLAYBOOKS]
         whole = f"{sum(survived[kind, name] for name in PLAYBOOKS)} of {sum(tried[kind, name] for name in PLAYBOOKS)}"
         lines.append(f"| {kind} | {' | '.join(each)} | {whole} | {wrong[kind]} |")
