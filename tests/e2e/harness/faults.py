@@ -31,8 +31,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        number = self.server.begin(self.command, self.path)
-        if self.server.ends_at(self.command, self.path):
+        # A removal says in its body that it is a dry run, where other writes say it in their address.
+        is_dry_removal = self.command == "DELETE" and b'"dryRun"' in body
+        path = f"{self.path}?dryRun=All" if is_dry_removal else self.path
+        number = self.server.begin(self.command, path)
+        if self.server.ends_at(self.command, path):
             _lost(self, body) if self.server.carries_out else _reset(self, body)
             return
         fault = FAULTS.get(self.server.faults.get(number, ""))
