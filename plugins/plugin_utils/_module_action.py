@@ -65,7 +65,7 @@ def _as_truth(name: str, value: Any) -> bool:
         return bool(boolean(value, strict=True))
     except TypeError:
         raise AnsibleActionFail(
-            f"{name} is {str(value)[:60]!r}, which is not true or false. Correct that variable"
+            f"{name} is {str(value)[:60]!r}, which is not true or false. Correct that variable."
         ) from None
 
 

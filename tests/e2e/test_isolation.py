@@ -570,6 +570,7 @@ def test_the_shipped_roles_are_enough_and_less_is_refused_at_once(metered: Stand
     enough = metered.account(tmp_path / "enough", rules)
     run = metered.site(environment=enough, **ISOLATED)
     assert run.code == 0, run.output
+    assert len(ours(metered)) == 8
     removed = metered.play("remove", environment=enough)
     assert removed.code == 0, removed.output
     assert not ours(metered)

@@ -80,8 +80,8 @@ def of_sums(sums: Sums, gateway: Callable[[str], str]) -> list[Doubt]:
         found.append(Doubt(f"{sums.nobody} tokens carry no {label}: they cannot be billed.", sums.nobody))
     for (provider, kind), tokens in sorted(sums.unknown.items()):
         text = (
-            f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or "
-            f"older, which counts them within {token_types.WHOLE_OF[kind]} for some upstreams and apart from it for "
+            f"{tokens} {kind} tokens of the provider {provider or 'without a name'} were counted by v0.4 or older, "
+            f"which counts them within {token_types.WHOLE_OF[kind]} for some upstreams and apart from it for "
             "others; they are taken as part of it."
         )
         found.append(Doubt(text, tokens))

@@ -33,8 +33,9 @@ SCRAPES = f'__name__=~"{"|".join(SCRAPE_SERIES)}"'
 SERIES = f'__name__=~"{_names.STORED_COUNTERS_PATTERN}"'
 # What a ReplicaSet or a DaemonSet puts behind its name (apimachinery, pkg/util/rand).
 POD_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
-# What a Deployment puts behind its own for a ReplicaSet is of the same letters.
-POD_OF_REPLICASET = f".+-[bcdfghjklmnpqrstvwxz2456789]{{1,10}}-{POD_SUFFIX}"
+# What a Deployment puts behind its own for a ReplicaSet: the ten digits of a 32-bit hash, each as another letter
+# (kubernetes, pkg/controller, ComputeHash), or one less. The names of Envoy Gateway's DaemonSets end in eight letters.
+POD_OF_REPLICASET = f".+-[456789bcdf]{{9,10}}-{POD_SUFFIX}"
 # The label that tells the answers to several questions of one query apart.
 QUESTION = "__question"
 # How far it is looked back for what is not there a moment ago (seconds): step by step, because each costs more.
@@ -142,25 +143,6 @@ class Scraped:
         return group.pod in self.pods or not self.unnamed.isdisjoint(group.addresses)
 
 
-class Since:
-    """From when on something was so, as far as it was asked for: it ends never."""
-
-    def __init__(self) -> None:
-        self._since = math.inf
-        """By this time it was so; it may have been earlier."""
-        self._not_until = -math.inf
-        """Until this time it was not."""
-
-    def was_so(self, time: float, ask: Callable[[], bool]) -> bool:
-        """Whether it was so by a time (Unix seconds); it is only asked for where that is not known."""
-        if self._not_until < time < self._since:
-            if ask():
-                self._since = time
-            else:
-                self._not_until = time
-        return time >= self._since
-
-
 class Store:
     """Replicas of something that has stored what sidecars said."""
 
@@ -184,8 +166,10 @@ class Store:
         self.replicas = replicas
         self.ports = frozenset(ports)
         self.common = [by(name, value) for name, value in sorted(matchers.items())]
-        self._sidecars = Since()
-        """When some sidecar had been scraped."""
+        self._scraped_since = math.inf
+        """By this time some sidecar had been scraped; it may have been earlier."""
+        self._not_scraped_until = -math.inf
+        """Until this time none had."""
 
     def scraped(self, until: float, seconds: float) -> Scraped:
         """What was scraped in the seconds before a time: a day, say, because it takes a look at every sample.
@@ -211,11 +195,14 @@ class Store:
 
     def was_scraping(self, time: float) -> bool:
         """Whether some sidecar had been scraped by a time, as far as it is still stored."""
-        asked = (of_sidecars(self.ports), by("__name__", "up")), (SERIES,)
-        return self._sidecars.was_so(
-            time,
-            lambda: any(self._has_samples(time, seconds, *matchers) for seconds in LOOK_BACK for matchers in asked),
-        )
+        if self._not_scraped_until < time < self._scraped_since:
+            asked = (of_sidecars(self.ports), by("__name__", "up")), (SERIES,)
+            for seconds in LOOK_BACK:
+                if any(self._has_samples(time, seconds, *matchers) for matchers in asked):
+                    self._scraped_since = time
+                    return True
+            self._not_scraped_until = time
+        return time >= self._scraped_since
 
     def was_scraping_siblings(self, pod: PodName, until: float, seconds: float) -> bool:
         """Whether a pod of the same ReplicaSet was scraped with success in the seconds before a time.

@@ -288,8 +288,8 @@ def test_a_sidecar_that_began_before_anything_was_scraped_is_not_billed_for_that
     assert any("30 input tokens of team-a on gateways/p were there at the first scrape" in doubt for doubt in doubts)
 
 
-OF_REVISION = {**ONE, "pod": "envoy-gateway-5d4f-x2x4z"}
-SIBLING = {**ONE, "pod": "envoy-gateway-5d4f-b2b4b", "instance": "10.0.0.2:1064"}
+OF_REVISION = {**ONE, "pod": "envoy-gateway-5d4f6b7c9d-x2x4z"}
+SIBLING = {**ONE, "pod": "envoy-gateway-5d4f6b7c9d-b2b4b", "instance": "10.0.0.2:1064"}
 ENDED_FIRST = 30
 
 
@@ -310,8 +310,8 @@ def test_a_pod_that_came_after_a_sibling_is_billed_from_0():
 @pytest.mark.parametrize(
     "sibling",
     [
-        {"pod": "envoy-gateway-6c5e-b2b4b"},
-        {"pod": "envoy-gateway-5d4f-b2b4b-b2b4b"},
+        {"pod": "envoy-gateway-6c5fd94b7-b2b4b"},
+        {"pod": "envoy-gateway-5d4f6b7c9d-b2b4b-b2b4b"},
         {"namespace": "other"},
         {"sibling_since": MIDDLE + STEP - 299},
     ],
@@ -320,7 +320,9 @@ def test_a_pod_that_came_after_a_sibling_is_billed_from_0():
 def test_a_pod_that_came_after_somebody_else_is_not_known_to_be_new(sibling):
     tokens, doubts = read(scaled_up(**sibling))
     assert tokens["team-a"] == 1800 - ENDED_FIRST
-    assert any("30 input tokens of team-a on gateways/envoy-gateway-5d4f-x2x4z were there" in doubt for doubt in doubts)
+    assert any(
+        "30 input tokens of team-a on gateways/envoy-gateway-5d4f6b7c9d-x2x4z were there" in doubt for doubt in doubts
+    )
 
 
 def test_a_pod_whose_scrapes_had_failed_for_long_may_be_as_old_as_its_sibling():
@@ -338,14 +340,16 @@ def test_a_sibling_that_was_scraped_long_ago_proves_nothing():
 
 
 def test_a_sibling_proves_nothing_where_kubernetes_tells_that_the_process_is_older():
-    tokens, doubts = read(scaled_up(), pods=[running("envoy-gateway-5d4f-x2x4z", START - 99_999)])
+    tokens, doubts = read(scaled_up(), pods=[running("envoy-gateway-5d4f6b7c9d-x2x4z", START - 99_999)])
     assert tokens["team-a"] == 1800 - ENDED_FIRST
     assert any("were there at the first scrape" in doubt for doubt in doubts)
 
 
 def test_a_sibling_of_a_daemon_set_proves_nothing():
     store = metered_before(Replica())
-    one, other = ({**ONE, "pod": f"envoy-gateway-a1e0-{end}", "instance": f"{end}:1064"} for end in ("x2x4z", "b2b4b"))
+    one, other = (
+        {**ONE, "pod": f"envoy-gateway-b65c6264-{end}", "instance": f"{end}:1064"} for end in ("x2x4z", "b2b4b")
+    )
     store.scrape(other, START - 3000, END, lambda _: 0, own={**OF_TEAM, "user_namespace": "b"})
     store.scrape(one, MIDDLE + STEP, END, lambda time: time - MIDDLE)
     assert read(store)[0]["team-a"] == 1800 - ENDED_FIRST
@@ -386,7 +390,7 @@ MADE = pytest.mark.parametrize(
 def test_an_ended_pod_is_billed_from_0_where_its_replicaset_was_made_while_others_were_scraped(made, tokens):
     store = metered_before(Replica())
     store.scrape(OF_REVISION, MIDDLE + STEP, END, lambda time: time - MIDDLE)
-    assert read(store, workloads=[replicaset("envoy-gateway-5d4f", made)])[0] == {"team-a": tokens}
+    assert read(store, workloads=[replicaset("envoy-gateway-5d4f6b7c9d", made)])[0] == {"team-a": tokens}
 
 
 @MADE
@@ -397,7 +401,7 @@ def test_an_ended_pod_is_billed_from_0_where_kube_state_metrics_has_seen_it_made
     told = {"__name__": "kube_pod_created", f"{prefix}pod": OF_REVISION["pod"], f"{prefix}namespace": "gateways"}
     told |= {"pod": "kube-state-metrics", "namespace": "monitoring"} if prefix else {}
     store.series.append((told, [(MIDDLE + 2 * STEP, made)]))
-    assert read(store, workloads=[replicaset("envoy-gateway-5d4f", START - 9999)])[0] == {"team-a": tokens}
+    assert read(store, workloads=[replicaset("envoy-gateway-5d4f6b7c9d", START - 9999)])[0] == {"team-a": tokens}
 
 
 def test_an_older_series_of_the_pod_does_not_hide_the_present_one():
@@ -1002,6 +1006,7 @@ class Sidecar:
 
 
 SUFFIXES = ("x2x4z", "b2b4b", "c2c4c")
+HASHES = ("5d4f6b7c9d", "6c5fd94b7", "8674f8dfbb")
 
 
 @st.composite
@@ -1029,7 +1034,7 @@ def clusters(draw):
             lives = [born, *(it for it in lives if it > born)]
             ended = max(ended, born + 60)
         # Some are siblings.
-        owner = f"envoy-gw-5d4f{draw(st.sampled_from([0, number]))}"
+        owner = f"envoy-gw-{draw(st.sampled_from([HASHES[0], HASHES[number]]))}"
         sidecar = Sidecar(f"{owner}-{SUFFIXES[number]}", address, lives, draw(st.integers(1, 50)), requests)
         pods.append((sidecar, born, ended))
         if draw(st.booleans()) and all(workload.name != owner for workload in workloads):
