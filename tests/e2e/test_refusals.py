@@ -151,9 +151,19 @@ def test_an_account_that_may_only_read_is_told_what_a_removal_lacks_before_anyth
     assert metered.state() == before
 
 
+def test_a_dry_run_of_a_removal_warns_of_what_the_account_lacks(metered: Stand, tmp_path: Path) -> None:
+    run = metered.play("remove", "--check", environment=metered.account(tmp_path, rules_that_only_read()))
+    assert run.code == 0, run.output
+    assert "lacks permissions: " in run.text
+    assert "delete podmonitors.monitoring.coreos.com in envoy-gateway-system" in run.text
+
+
 def rules_that_only_read() -> list[dict[str, Any]]:
-    documents = yaml.safe_load_all((ROOT / "docs" / "rbac-read.yml").read_text())
-    return next(document["rules"] for document in documents if document["kind"] == "ClusterRole")
+    """The shipped role, as far as it reads: a removal also looks for what nobody else does."""
+    documents = yaml.safe_load_all((ROOT / "docs" / "rbac.yml").read_text())
+    rules = next(document["rules"] for document in documents if document["kind"] == "ClusterRole")
+    reading = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb in ("get", "list")]} for rule in rules]
+    return [rule for rule in reading if rule["verbs"]]
 
 
 def test_the_shipped_role_is_enough(stand: Stand, tmp_path: Path) -> None:

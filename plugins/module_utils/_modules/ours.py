@@ -16,7 +16,7 @@ from .. import _names
 from .._errors import RefusedError
 from .._isolation import entrance
 from .._kubernetes.client import Cluster, Permission
-from .._kubernetes.owned import list_ours, permission_for, read_ours
+from .._kubernetes.owned import list_ours, name_in_result, permission_for, read_ours
 from .._scrape import monitor as _monitor
 from .._scrape import scrapers
 from . import dashboard_providers
@@ -81,4 +81,6 @@ def find_everything_else(cluster: Cluster) -> tuple[list[dict[str, Any]], list[P
             if error.is_unknown:
                 raise
             unread.append(permission_for({"apiVersion": api, "kind": kind, "metadata": {}}, "list"))
-    return [*found, *find_entrance_objects(cluster)], unread
+    # Some are found twice: in two versions of their API, or as a part of an entrance.
+    once = {name_in_result(document): document for document in [*found, *find_entrance_objects(cluster)]}
+    return list(once.values()), unread

@@ -37,8 +37,8 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     """What removal_info returns.
 
     Raises:
-        MeteringError: the account lacks permissions for the removal, all of which are named, or the API server would
-            refuse a part of it. In check mode that is a warning.
+        MeteringError: the account lacks permissions for the removal, all of which are named (in check mode a warning
+            names them), or the API server would refuse a part of it.
     """
     options = module.params
     monitors = find_monitors(cluster, options["monitor_name"], options["gateways"])
@@ -61,7 +61,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
         if not module.check_mode or error.is_unknown:
             raise
         module.warn(str(error))
-    return {"changed": False, "ours": list(dict.fromkeys(names))}
+    return {"changed": False, "ours": names}
 
 
 def _deletion(cluster: Cluster, api: str, plural: str, document: Mapping[str, Any], file: str) -> Write:

@@ -109,6 +109,12 @@ def test_all_that_is_ours_is_listed_and_tried():
     ]
 
 
+def test_what_two_versions_of_an_api_show_is_tried_once():
+    cluster = Cluster({"persesdashboards": [document("usage")]})
+    assert look(cluster) == ["PersesDashboard gateways/usage"]
+    assert cluster.tried == ["delete persesdashboards usage"]
+
+
 def test_nothing_that_is_ours_is_nothing_to_try():
     cluster = Cluster({})
     assert (look(cluster), cluster.tried) == ([], [])
