@@ -99,7 +99,7 @@ def test_errors_are_found_in_the_code():
 
 
 # What a next command begins with, where it is not known only in a run.
-PROGRAM = re.compile(r"(kubectl|ansible-playbook|ansible-doc|helm|pip) ")
+PROGRAM = re.compile(r"(kubectl|ansible-playbook|ansible-doc|helm|pip|curl) ")
 # What a sentence has and a command has not.
 PROSE = re.compile(r"\.( |$)|, then| or |; (then|or|if) |\(")
 

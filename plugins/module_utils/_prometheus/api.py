@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,10 +147,11 @@ class Address:
             ) from error
         except UnreachableError as error:
             raise MomentError(
-                f"{self.name} does not answer: {self.hide(str(error))}.",
+                f"{self.name} does not answer {path} (asked for {_seconds(path)} s at most): {self.hide(str(error))}.",
                 "Its targets and series cannot be judged without it.",
-                "Correct scrape_api (url, ca_path), and see that the address is reachable from where this runs.",
-                doc_of("scrape"),
+                "It hangs, has too much to do, or is not reachable from where this runs; or scrape_api (url, ca_path) "
+                "is not right.",
+                f"curl -sS {shlex.quote(f'{self.name}/api/v1/query?query=1')}",
             ) from error
         if status in (401, 403):
             raise NotLetInError(
