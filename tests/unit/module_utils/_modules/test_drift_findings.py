@@ -10,6 +10,7 @@ import dataclasses
 
 import pytest
 
+from ansible_collections.aigateway.metering.plugins.filter.as_drifts import as_drifts
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway import controller as _controller
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.exposition import TokenSum
 from ansible_collections.aigateway.metering.plugins.module_utils._gateway.label_state import LabelState
@@ -177,3 +178,14 @@ def test_why_there_is_no_namespace_is_said():
 def test_a_drift_is_told_in_one_line_as_well():
     drift = drift_findings.Drift("stale", "ns/p", "Found.", "Why.", "command")
     assert drift.as_result() == dataclasses.asdict(drift) | {"text": "stale ns/p: Found. Why. Next: command"}
+
+
+def test_what_a_role_has_found_has_the_form_of_the_others():
+    found = {"kind": "dashboard", "where": "MonitorDashboard a/b", "found": "It was edited.", "why": "It may lie."}
+    (drift,) = as_drifts([{**found, "command": "ansible-playbook x"}])
+    assert drift == {
+        **found,
+        "advice": "",
+        "command": "ansible-playbook x",
+        "text": "dashboard MonitorDashboard a/b: It was edited. It may lie. Next: ansible-playbook x",
+    }
