@@ -4,9 +4,10 @@
 
 """Spoils the answer to every request of every playbook, and writes docs/reliability.md.
 
-The ways take turns, so that each request is spoilt once; --all spoils each in every way, which takes days. Of each
-playbook every way is tried once as a fault that lasts: from some request on, all are spoilt. It may be interrupted:
-what was tried with the same code is not tried again.
+The ways take turns, and each request is spoilt in some of them (--rounds). A run meets several faults, which are some
+requests apart; where such a run ends early, each of its faults is tried by itself. Of each playbook every way is also
+tried as a fault that lasts: from some request on, all are spoilt. It may be interrupted: what was tried with the same
+code is not tried again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,23 @@ PAGE = ROOT / "docs" / "reliability.md"
 BEGIN = "<!-- written by make test-faults -->"
 SEED = 20261126
 LASTING = ", from then on"
+# How many requests the faults of one run are apart: what is asked again because of one is not spoilt by the next.
+APART = 8
+# What a report does not outlive; each has a run of its own.
+ENDS_A_REPORT = ("409", "410")
 # More than any run asks.
 MOST_REQUESTS = 5000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be tried: the faults of one run, by the number of the request."""
+
+    playbook: str
+    faults: tuple[tuple[int, str], ...]
+
+    def each_alone(self) -> list[Cell]:
+        return [Cell(self.playbook, (fault,)) for fault in self.faults]
 
 
 class Results:
@@ -52,19 +69,20 @@ class Results:
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         self.found: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
-    def add(self, result: dict[str, Any]) -> None:
+    def add(self, results: list[dict[str, Any]]) -> None:
         with self._lock, self._path.open("a") as file:
-            result["code_state"] = self.code_state
-            self.found.append(result)
-            file.write(json.dumps(result) + "\n")
+            for result in results:
+                self.found.append({**result, "code_state": self.code_state})
+                file.write(json.dumps(self.found[-1]) + "\n")
 
-    @property
-    def known(self) -> set[tuple[str, int, str]]:
-        return {
+    def left_of(self, cells: list[Cell]) -> list[Cell]:
+        """The cells with a fault that was not tried with this code."""
+        known = {
             (item["playbook"], item["number"], item["kind"])
             for item in self.found
             if item["code_state"] == self.code_state
         }
+        return [cell for cell in cells if any((cell.playbook, *fault) not in known for fault in cell.faults)]
 
 
 class Cluster:
@@ -82,31 +100,57 @@ class Cluster:
         run = self._stand.site()
         assert run.code == 0, run.output
 
-    def try_fault(self, playbook: str, number: int, kind: str) -> dict[str, Any]:
-        """Spoil one answer, and look at what is told and left."""
-        began = time.monotonic()
-        lasts = kind.endswith(LASTING)
-        numbers = range(number, MOST_REQUESTS if lasts else number + 1)
-        run = self.trials.play(playbook, dict.fromkeys(numbers, kind.removesuffix(LASTING)))
-        seconds = time.monotonic() - began
+    def try_cell(self, cell: Cell) -> list[dict[str, Any]]:
+        """Spoil answers of one run, and look at what is told and left; a result for each fault that the run met.
+
+        Where a run that met several ends early, nobody knows because of which: there is no result, unless something is
+        wrong.
+        """
+        when, began = datetime.datetime.now(datetime.UTC).isoformat(), time.monotonic()
+        run = self.trials.play(
+            cell.playbook, {number: kind for fault in cell.faults for number, kind in spoilt_by(*fault)}
+        )
+        seconds = round(time.monotonic() - began, 1)
         wrong = self.trials.wrong_with(run)
         if wrong:
             self.restore()
-        what = ", ".join(self.trials.requests_spoilt()[:1]) or "not asked"
-        result = {"playbook": playbook, "number": number, "kind": kind, "request": what, "code": run.code}
-        return {**result, "seconds": round(seconds, 1), "wrong": wrong, **({"output": run.output} if wrong else {})}
+        if run.code and not wrong and len(cell.faults) > 1:
+            return []
+        seen = self.trials.server.seen
+        told = {
+            "began": when,
+            "code": run.code,
+            "seconds": seconds,
+            "wrong": wrong,
+            **({"output": run.output} if wrong else {}),
+        }
+        return [
+            {"playbook": cell.playbook, "number": number, "kind": kind, "request": " ".join(seen[number - 1]), **told}
+            for number, kind in cell.faults
+            if number <= len(seen)
+        ]
 
 
-def cells(trials: Trials, *, in_every_way: bool) -> list[tuple[str, int, str]]:
-    """Every request of every playbook with a way to spoil it, in an order by chance that is always the same."""
-    found: list[tuple[str, int, str]] = []
+def spoilt_by(number: int, kind: str) -> list[tuple[int, str]]:
+    """Each request that a fault spoils, with the way."""
+    numbers = range(number, MOST_REQUESTS if kind.endswith(LASTING) else number + 1)
+    return [(each, kind.removesuffix(LASTING)) for each in numbers]
+
+
+def list_cells(trials: Trials, rounds: int) -> list[Cell]:
+    """What is to be tried, in an order by chance that is always the same."""
+    found: list[Cell] = []
     kinds, chance = list(FAULTS), random.Random(SEED)
     for playbook in PLAYBOOKS:
         count = trials.count_requests(playbook)
-        found += [(playbook, chance.randint(1, count), kind + LASTING) for kind in kinds]
-        for number in range(1, count + 1):
-            ways = kinds if in_every_way else [kinds[len(found) % len(kinds)]]
-            found += [(playbook, number, kind) for kind in ways]
+        found += [Cell(playbook, ((chance.randint(1, count), kind + LASTING),)) for kind in kinds]
+        for turn in range(rounds):
+            faults = [(number, kinds[(number + turn) % len(kinds)]) for number in range(1, count + 1)]
+            alone = [fault for fault in faults if playbook == "report" and fault[1] in ENDS_A_REPORT]
+            found += [Cell(playbook, (fault,)) for fault in alone]
+            for first in range(APART):
+                together = tuple(fault for fault in faults[first::APART] if fault not in alone)
+                found += [Cell(playbook, together)] if together else []
     chance.shuffle(found)
     return found
 
@@ -138,7 +182,8 @@ def write_page(results: list[dict[str, Any]]) -> None:
     when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     longest = max((item["seconds"] for item in results), default=0)
     text = (
-        f"{len(results)} faults until {when}, in {len({item['code_state'] for item in results})} states of the code; "
+        f"{len(results)} faults in {len({item['began'] for item in results})} runs until {when}, in "
+        f"{len({item['code_state'] for item in results})} states of the code; "
         f"{machine}. The longest run took {longest:.0f} s. Each number is of runs that went on to their end, of those "
         "that were tried."
     )
@@ -149,16 +194,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=600, help="end after so long; go on with the next run")
     parser.add_argument("--clusters", type=int, default=3, help="on so many clusters at once")
-    parser.add_argument("--all", action="store_true", help="spoil each request in every way, and not in one")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help=f"in how many of {len(FAULTS)} ways each request is spoilt"
+    )
     arguments = parser.parse_args()
     results = Results()
     clusters = [Cluster(settings.cluster_of(f"gw{number}")) for number in range(arguments.clusters)]
-    left: queue.SimpleQueue[tuple[str, int, str]] = queue.SimpleQueue()
-    for cell in cells(clusters[0].trials, in_every_way=arguments.all):
-        if cell not in results.known:
-            left.put(cell)
+    left: queue.SimpleQueue[Cell] = queue.SimpleQueue()
+    for cell in results.left_of(list_cells(clusters[0].trials, arguments.rounds)):
+        left.put(cell)
     until = time.monotonic() + 60 * arguments.minutes
-    print(f"{len(results.found)} were tried before, {left.qsize()} are left", flush=True)
+    print(f"{len(results.found)} faults were tried before, {left.qsize()} runs are left", flush=True)
 
     def work(cluster: Cluster) -> None:
         while time.monotonic() < until:
@@ -166,17 +212,20 @@ def main() -> None:
                 cell = left.get_nowait()
             except queue.Empty:
                 return
-            result = cluster.try_fault(*cell)
-            results.add(result)
-            if result["wrong"]:
-                print(f"{', '.join(result['wrong'])}: {cell} {result['request']}\n{result['output']}", flush=True)
+            found = cluster.try_cell(cell)
+            results.add(found)
+            if not found:
+                for alone in results.left_of(cell.each_alone()):
+                    left.put(alone)
+            elif found[0]["wrong"]:
+                print(f"{', '.join(found[0]['wrong'])}: {cell}\n{found[0]['output']}", flush=True)
 
     threads = [threading.Thread(target=work, args=(cluster,)) for cluster in clusters]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(30)
-        print(f"{len(results.found)} tried, {left.qsize()} left", flush=True)
+        print(f"{len(results.found)} faults tried, {left.qsize()} runs left", flush=True)
     write_page(results.found)
     if any(item["wrong"] for item in results.found if item["code_state"] == results.code_state):
         raise SystemExit(1)
