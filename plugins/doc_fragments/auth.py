@@ -82,4 +82,11 @@ options:
       - Without it that is refused. In a job of AWX it would be the cluster on which AWX runs.
     type: bool
     default: false
+  namespaces:
+    description:
+      - The only namespaces that are read, for an account that has Roles in them and no ClusterRole.
+      - By default all are read. What is in another is not seen, which a caution says.
+    type: list
+    elements: str
+    default: []
 """

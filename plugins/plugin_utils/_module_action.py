@@ -45,6 +45,7 @@ OF_CLUSTER = {
     "metering_ca_cert": "ca_cert",
     "metering_validate_certs": "validate_certs",
     "metering_in_cluster": "in_cluster",
+    "metering_namespaces": "namespaces",
 }
 TRUTHS = ("validate_certs", "in_cluster")
 FILES = ("kubeconfig", "ca_cert")

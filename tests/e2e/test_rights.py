@@ -15,7 +15,8 @@ import yaml
 from harness.faults import FaultyApiServer
 from harness.runs import ROOT
 from harness.stand import Stand
-from standlib import tenants
+from standlib import platform, tenants
+from standlib.progress import wait_until
 
 Right = tuple[str, str, str]
 # What the API server allows everybody, or what is about no object.
@@ -147,3 +148,78 @@ def test_who_may_only_read_can_audit_report_render_and_verify(metered: Stand, tm
     environment = metered.account(tmp_path / "account", rules_of("rbac-read.yml"))
     run = metered.play(playbook, environment=environment, **each[playbook])
     assert run.code == 0, run.output
+
+
+# Where there is something to be read: the gateway and its proxies, Prometheus and the dashboards, the teams' routes.
+NAMESPACES = [
+    platform.GATEWAY_NAMESPACE,
+    platform.MONITORING_NAMESPACE,
+    *sorted({team.namespace for team in tenants.TEAMS}),
+]
+
+
+@pytest.fixture
+def with_roles_only(stand: Stand, tmp_path: Path) -> dict[str, str]:
+    """The environment of an account with a Role in each of these namespaces, and no ClusterRole."""
+    return stand.account(tmp_path / "account", rules_of("rbac.yml"), NAMESPACES)
+
+
+def test_roles_in_namespaces_are_enough_for_a_whole_life(
+    fresh: Stand, with_roles_only: dict[str, str], tmp_path: Path
+) -> None:
+    named = {"metering_namespaces": NAMESPACES}
+    plays: list[tuple[str, dict[str, Any]]] = [
+        ("site", {}),
+        ("check", {"check_chargeback": False}),
+        ("report", {"report_period": "this_month", "report_directory": str(tmp_path)}),
+        ("render", {"render_dir": str(tmp_path / "rendered")}),
+        ("site", {}),
+        ("remove", {}),
+    ]
+    for number, (playbook, variables) in enumerate(plays):
+        run = fresh.play(playbook, environment=with_roles_only, **named, **variables)
+        assert run.code == 0, run.output
+        if number:
+            assert playbook == "remove" or run.changed == 0, run.output
+        if playbook in ("site", "remove"):
+            assert f"Only the namespaces {', '.join(NAMESPACES)} are read" in run.text
+    assert (fresh.flag(), fresh.monitors()) == (platform.PLATFORM_MAPPING, set())
+
+
+def test_a_monitor_in_a_namespace_that_is_not_read_is_known_by_its_targets(
+    metered: Stand, with_roles_only: dict[str, str]
+) -> None:
+    metered.unscrape()
+    elsewhere = metered.pod_monitor("elsewhere")
+    elsewhere["metadata"]["namespace"] = "upstream"
+    elsewhere["spec"]["namespaceSelector"] = {"any": True}
+    metered.apply(elsewhere)
+    pool = "podMonitor/upstream/elsewhere/0"
+    try:
+        wait_until(
+            "its targets alone", lambda: metered.module("prom_scrape_check", timeout=0).get("pools") == {pool: 3}, 120
+        )
+        run = metered.play("site", environment=with_roles_only, metering_namespaces=NAMESPACES)
+        assert run.code == 0, run.output
+        assert pool in run.text
+        assert metered.monitors() == {"upstream/elsewhere"}
+    finally:
+        metered.delete("podmonitor", "upstream", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        pytest.param([*NAMESPACES, "team-x"], "The cluster has no namespace team-x", id="one that is not there"),
+        pytest.param([*NAMESPACES, "upstream"], "get namespaces upstream", id="one without a Role"),
+        pytest.param("", "Where none may be bound, name the namespaces to read in metering_namespaces", id="none"),
+    ],
+)
+def test_what_the_roles_are_not_enough_for_is_told_before_anything_is_changed(
+    metered: Stand, with_roles_only: dict[str, str], named: Any, told: str
+) -> None:
+    before = metered.lasting_state()
+    run = metered.play("site", environment=with_roles_only, metering_namespaces=named)
+    assert run.code != 0
+    assert told in run.text
+    assert metered.lasting_state() == before

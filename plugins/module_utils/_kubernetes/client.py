@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .. import _progress
 from .._errors import ConflictError, MeteringError
+from .._lists import words_of
+from .._tables import shortened
 from .connection import (
     RETRIED,
     AnsibleK8SModule,
@@ -40,6 +43,8 @@ PROXIED_ATTEMPTS = 2
 # A list that takes long has to begin anew when the API server has forgotten where it was.
 LISTS, GONE = 3, 410
 ASKED_AT_ONCE = 8
+# The kinds of objects that are in no namespace, of those that are listed.
+_OF_NO_NAMESPACE = ("namespaces", "clusterrolebindings")
 FIELD_MANAGER = "aigateway.metering"
 # As the API server names a field that a kind does not have (apimachinery, strict decoding).
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
@@ -106,8 +111,12 @@ def _lighter(kind: str, item: dict[str, Any]) -> dict[str, Any]:
 class Cluster:
     """One cluster, spoken to with the rights of whoever runs the module."""
 
+    _named: Sequence[str] = ()
+    """The only namespaces that are read, as the run was told; empty where all are."""
+
     def __init__(self, module: AnsibleModule) -> None:
         self._connection = Connection(module)
+        self._named = words_of(module.params.get("namespaces"))
         self._known_groups: dict[str, dict[str, Any]] = {}
         self._discoveries: dict[str, dict[str, Any] | None] = {}
 
@@ -120,8 +129,38 @@ class Cluster:
         """Text that comes from outside, without what it repeats of this run's credentials."""
         return self._connection.hide(text)
 
+    @property
+    def namespaces(self) -> list[str]:
+        """The only ones that are read; empty where all are."""
+        return [item["metadata"]["name"] for item in self._read_namespaces]
+
+    @functools.cached_property
+    def _read_namespaces(self) -> list[dict[str, Any]]:
+        """The namespaces that are the only ones to be read. A role in a namespace may allow to get that namespace."""
+        found = {name: self.get("v1", "namespaces", "", name) for name in dict.fromkeys(self._named)}
+        unknown = [name for name, item in found.items() if item is None]
+        if unknown:
+            raise MeteringError(
+                f"The cluster has no namespace {', '.join(map(shortened, unknown))}, which metering_namespaces names.",
+                "Only the namespaces that it names are read. Nothing was read and nothing was changed.",
+                "Correct metering_namespaces.",
+                "kubectl get namespaces",
+            )
+        return [item for item in found.values() if item is not None]
+
     def pages(self, api: str, kind: str, *, namespace: str = "", labels: str = "") -> Iterator[dict[str, Any] | None]:
         """The objects of a kind, page by page; a single None where the kind is not served."""
+        if kind == "namespaces" and self._named:
+            yield from self._read_namespaces
+            return
+        everywhere = namespace or kind in _OF_NO_NAMESPACE or not self._named
+        for own in [namespace] if everywhere else self.namespaces:
+            for item in self._pages_of(api, kind, own, labels):
+                yield item
+                if item is None:
+                    return
+
+    def _pages_of(self, api: str, kind: str, namespace: str, labels: str) -> Iterator[dict[str, Any] | None]:
         query: list[tuple[str, Any]] = [("limit", PAGE)]
         if labels:
             query.append(("labelSelector", labels))

@@ -65,8 +65,12 @@ class NoDocumentError(MomentError):
 class Connection:
     """One API server, spoken to with the rights of whoever runs the module."""
 
+    _reads_some = False
+    """Whether only some namespaces are read, because the account has roles in these."""
+
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
+        self._reads_some = bool(module.params.get("namespaces"))
         self._secrets = Secrets.of(module.params)
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
@@ -267,7 +271,11 @@ class Connection:
         return RefusedError(
             f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
-            "Bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another.",
+            "Bind the rules of docs/rbac.yml to the account that runs this, as a Role in each namespace of "
+            "metering_namespaces."
+            if self._reads_some
+            else "Bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another. Where "
+            "none may be bound, name the namespaces to read in metering_namespaces.",
             "kubectl auth whoami",
         )
 

@@ -22,8 +22,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 
 from .._errors import MeteringError
 
-# kubernetes.core's own, and whether the credentials of the pod in which it runs may be used.
-AUTH_OPTIONS: dict[str, Any] = {**AUTH_ARG_SPEC, "in_cluster": {"type": "bool", "default": False}}
+# kubernetes.core's own, whether the credentials of the pod in which it runs may be used, and what they let it read.
+AUTH_OPTIONS: dict[str, Any] = {
+    **AUTH_ARG_SPEC,
+    "in_cluster": {"type": "bool", "default": False},
+    "namespaces": {"type": "list", "elements": "str", "default": []},
+}
 
 
 @contextlib.contextmanager

@@ -80,7 +80,9 @@ def find_everything_else(cluster: Cluster) -> tuple[list[dict[str, Any]], list[P
         except RefusedError as error:
             if error.is_unknown:
                 raise
-            unread.append(permission_for({"apiVersion": api, "kind": kind, "metadata": {}}, "list"))
+            for namespace in cluster.namespaces or [""]:
+                place = {"apiVersion": api, "kind": kind, "metadata": {"namespace": namespace}}
+                unread.append(permission_for(place, "list"))
     # Some are found twice: in two versions of their API, or as a part of an entrance.
     once = {name_in_result(document): document for document in [*found, *find_entrance_objects(cluster)]}
     return list(once.values()), unread

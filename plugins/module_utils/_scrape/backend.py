@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def monitoring_with(monitoring: Monitoring, options: Mapping[str, Any]) -> Monit
     """What there is to scrape with; where no object scrapes, what the options name does."""
     if not all(scraper.only_stores for scraper in monitoring.scrapers):
         return monitoring
-    return Monitoring(backend_without_object(options), monitoring.monitors, monitoring.services)
+    return dataclasses.replace(monitoring, scrapers=backend_without_object(options))
 
 
 def _pods(cluster: Cluster, scraper: Scraper) -> list[Replica]:

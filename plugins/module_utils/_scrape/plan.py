@@ -314,6 +314,10 @@ def removal_command(source: Source) -> str:
 
 def remedy_for(source: Source, begun: Plan, monitoring: Monitoring) -> Remedy:
     """What the owner of something redundant does about it."""
+    unread = sources.object_of(source.name) if source.document is None else None
+    if unread:
+        kind, namespace, name = unread
+        return Remedy("", f"kubectl -n {namespace} delete {kind.lower()} {name}")
     if source.document is None:
         where = source.scraper.edit if source.scraper.namespace else ""
         return Remedy(f"Remove the job {source.name} from the scrape configuration of {source.scraper.name}.", where)

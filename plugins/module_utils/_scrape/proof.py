@@ -172,6 +172,8 @@ def withdrawn(cluster: Cluster, view: View, seen: Seen) -> list[str]:
         if origin is None or origin[0] not in view.scraper.known.selectors:
             continue
         kind, namespace, name = origin
+        if not view.monitoring.has_read(namespace):
+            continue
         known = scrapers.MONITOR_KINDS[kind]
         monitor = cluster.get(known.api, known.plural, namespace, name)
         if monitor is None:

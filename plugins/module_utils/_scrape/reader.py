@@ -88,4 +88,5 @@ def read_monitoring(cluster: Cluster, sidecars: Sequence[_sidecar.Sidecar]) -> M
             for kind, known in _scrapers.MONITOR_KINDS.items()
         },
         [item for namespace in where for item in cluster.list("v1", "services", namespace=namespace)],
+        cluster.namespaces,
     )

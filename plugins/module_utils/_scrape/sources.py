@@ -44,6 +44,12 @@ class Monitoring:
     monitors: Mapping[str, Sequence[Object]]
     """By kind."""
     services: Sequence[Object] = ()
+    namespaces: Sequence[str] = ()
+    """The only ones whose objects were read; empty where all were."""
+
+    def has_read(self, namespace: str) -> bool:
+        """Whether the objects of a namespace were read."""
+        return not self.namespaces or namespace in self.namespaces
 
 
 @dataclass(frozen=True)
@@ -113,14 +119,14 @@ def object_of(pool: str) -> tuple[str, str, str] | None:
 
 def is_judged_by_its_object(pool: str, scraper: Scraper, monitoring: Monitoring) -> bool:
     """Whether a pool comes from an object whose targets are predicted; other discovery of a ScrapeConfig's is not."""
-    match = _OF_OBJECTS.match(pool)
-    kinds = [
-        kind for kind, stem in _POOLS.items() if match and stem == match.group(1) and kind in scraper.known.selectors
-    ]
-    return bool(kinds) and not any(
-        name_of(monitor) == (match.group(2) if match else "") and _discovers_otherwise(monitor)
-        for kind in kinds
-        for monitor in monitoring.monitors.get(kind, ())
+    kind, namespace, name = object_of(pool) or ("", "", "")
+    return (
+        kind in scraper.known.selectors
+        and monitoring.has_read(namespace)
+        and not any(
+            name_of(monitor) == f"{namespace}/{name}" and _discovers_otherwise(monitor)
+            for monitor in monitoring.monitors.get(kind, ())
+        )
     )
 
 

@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,24 +129,21 @@ class Runs(Cluster):
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
-    def account(self, tmp_path: Path, rules: list[dict[str, Any]]) -> dict[str, str]:
-        """The environment of a run as a ServiceAccount with these rules and no others."""
-        name = "limited"
-        metadata = {"name": name, "namespace": "upstream"}
-        subject = {"kind": "ServiceAccount", **metadata}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
-        api = "rbac.authorization.k8s.io/v1"
-        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-        self.apply({"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
-        self.apply(
-            {
-                "apiVersion": api,
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": role,
-                "subjects": [subject],
-            }
-        )
+    def account(self, tmp_path: Path, rules: list[dict[str, Any]], namespaces: Iterable[str] = ()) -> dict[str, str]:
+        """The environment of a run as a ServiceAccount with these rules and no others.
+
+        With namespaces it has a Role in each of them, and no ClusterRole.
+        """
+        places = [{"namespace": namespace} for namespace in namespaces]
+        name, kind = ("roles-only", "Role") if places else ("limited", "ClusterRole")
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": "upstream"}
+        api = "rbac.authorization.k8s.io"
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "upstream"}})
+        for place in places or [{}]:
+            about: dict[str, Any] = {"apiVersion": f"{api}/v1", "metadata": {"name": name, **place}}
+            bound = {"roleRef": {"apiGroup": api, "kind": kind, "name": name}, "subjects": [subject]}
+            self.apply({**about, "kind": kind, "rules": rules})
+            self.apply({**about, "kind": f"{kind}Binding", **bound})
         token = self.kubectl.run(self.step, "create", "token", name, "--namespace", "upstream").strip()
         config = yaml.safe_load(settings.kubeconfig(self.name).read_text())
         config["users"] = [{"name": name, "user": {"token": token}}]

@@ -265,3 +265,63 @@ def test_the_fields_of_a_kind_are_found_at_any_depth_of_its_schema():
     cluster = cluster_with(Answering())
     found = [cluster.fields_of("g/v1", name) for name in ("Monitor", "Other")]
     assert found == [{"spec", "endpoints", "portNumber"}, None]
+
+
+# -- an account with Roles in some namespaces --------------------------------------------------------------------------
+
+
+class Listing:
+    """An API server of two namespaces that lists one object in each; it was asked for these paths."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def request(self, dummy: str, path: str, **options: Any) -> Any:
+        del options
+        self.asked.append(path)
+        place = path.split("/")[4] if "/namespaces/" in path else ""
+        if place not in ("", "a", "b"):
+            raise DynamicApiError(ApiException(status=404, reason="Not Found"))
+        item = {"metadata": {"name": place or "everywhere"}}
+        return type("Answer", (), {"data": json.dumps({**item, "items": [item]}).encode()})
+
+
+def names_of(items: list[dict[str, Any]]) -> list[str]:
+    return [item["metadata"]["name"] for item in items]
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "namespace", "found"),
+    [
+        pytest.param([], "pods", "", ["everywhere"], id="none is named"),
+        pytest.param(["a", "b"], "pods", "", ["a", "b"], id="in those that are named"),
+        pytest.param(["a", "a"], "pods", "", ["a"], id="in each once"),
+        pytest.param(["a"], "pods", "b", ["b"], id="in the one that is asked for"),
+        pytest.param(["a", "b"], "namespaces", "", ["a", "b"], id="these themselves"),
+        pytest.param(["a"], "clusterrolebindings", "", ["everywhere"], id="what is in no namespace"),
+    ],
+)
+def test_a_list_is_of_the_namespaces_that_are_named(named, kind, namespace, found):
+    cluster = cluster_with(Listing())
+    cluster._named = named
+    assert names_of(cluster.list("v1", kind, namespace=namespace)) == found
+
+
+def test_no_list_of_the_whole_cluster_is_asked_for_where_namespaces_are_named():
+    client = Listing()
+    cluster = cluster_with(client)
+    cluster._named = ["a", "b"]
+    cluster.list("v1", "pods")
+    assert client.asked == [
+        "/api/v1/namespaces/a",
+        "/api/v1/namespaces/b",
+        "/api/v1/namespaces/a/pods",
+        "/api/v1/namespaces/b/pods",
+    ]
+
+
+def test_a_namespace_that_is_not_there_is_named():
+    cluster = cluster_with(Listing())
+    cluster._named = ["a", "tema-b"]
+    with pytest.raises(MeteringError, match="no namespace tema-b, which metering_namespaces names"):
+        cluster.list("v1", "pods")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ def document(name: str, namespace: str = "gateways", **labels: str) -> dict[str,
 
 class Cluster:
     """Has some objects, and refuses some writes of them by their kind."""
+
+    namespaces: Sequence[str] = ()
 
     def __init__(self, documents: Documents, refused: tuple[str, ...] = ()) -> None:
         self._documents, self._refused = documents, refused
@@ -134,6 +137,25 @@ def test_what_the_account_may_not_look_for_is_named_beside_what_it_may_not_remov
         look(Cluster(EVERYTHING, ("list prometheusrules", "delete podmonitors")))
     assert "list prometheusrules.monitoring.coreos.com in every namespace" in str(caught.value)
     assert "delete podmonitors" in str(caught.value)
+
+
+def test_where_only_some_namespaces_are_read_each_is_named_in_which_the_account_may_not_look():
+    cluster = Cluster(EVERYTHING, ("list prometheusrules",))
+    cluster.namespaces = ["monitoring", "team-a"]
+    module = Module(check_mode=True)
+    look(cluster, module)
+    shown = (
+        "list prometheusrules.monitoring.coreos.com in monitoring; list prometheusrules.monitoring.coreos.com in team-a"
+    )
+    assert any(shown in text for text in module.warnings)
+
+
+def test_a_removal_says_that_only_some_namespaces_are_read():
+    cluster = Cluster({})
+    cluster.namespaces = ["monitoring", "team-a"]
+    module = Module()
+    look(cluster, module)
+    assert any("Only the namespaces monitoring, team-a are read" in text for text in module.warnings)
 
 
 def test_in_check_mode_what_is_lacking_is_a_warning():

@@ -210,3 +210,18 @@ def test_an_odd_target_is_no_job_that_breaks_the_others(address):
     rules = {"odd": [{"regex": None, "source_labels": None, "action": None}]}
     found = live_targets.jobs_of_targets([odd], [P], scraper, rules, Monitoring([scraper], {}))
     assert len(found) == (address == "http://10.0.0.1:1064/metrics")
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "found"),
+    [
+        pytest.param([], [], id="its object was read, which tells more"),
+        pytest.param(["gateways"], [], id="as well where its namespace is one of those that are read"),
+        pytest.param(["other"], [A], id="its object was not read"),
+    ],
+)
+def test_a_pool_of_an_object_that_was_not_read_is_known_by_its_targets(namespaces, found):
+    scraper = prometheus()
+    there = Monitoring([scraper], {}, namespaces=namespaces)
+    jobs = live_targets.jobs_of_targets([target("10.0.0.1:1064", A)], [P], scraper, {}, there)
+    assert [job.name for job in jobs] == found
