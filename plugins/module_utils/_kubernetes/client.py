@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ansible.module_utils.basic import AnsibleModule
 
 from .. import _progress
-from .._errors import ConflictError, MeteringError
+from .._errors import ConflictError, MeteringError, RefusedError
 from .._lists import words_of
 from .._tables import shortened
 from .connection import (
@@ -137,16 +137,27 @@ class Cluster:
     @functools.cached_property
     def _read_namespaces(self) -> list[dict[str, Any]]:
         """The namespaces that are the only ones to be read. A role in a namespace may allow to get that namespace."""
-        found = {name: self.get("v1", "namespaces", "", name) for name in dict.fromkeys(self._named)}
-        unknown = [name for name, item in found.items() if item is None]
-        if unknown:
+        found = {name: self._get_namespace(name) for name in dict.fromkeys(self._named)}
+        unread = [shortened(name) for name, item in found.items() if item is None]
+        if unread:
             raise MeteringError(
-                f"The cluster has no namespace {', '.join(map(shortened, unknown))}, which metering_namespaces names.",
+                f"metering_namespaces names {', '.join(unread)}: the cluster has no such namespace, or this account may "
+                "not get it.",
                 "Only the namespaces that it names are read. Nothing was read and nothing was changed.",
-                "Correct metering_namespaces.",
-                "kubectl get namespaces",
+                "Correct metering_namespaces, or bind the rules of docs/rbac.yml to the account, as a Role in each of "
+                "them.",
+                "kubectl auth whoami",
             )
         return [item for item in found.values() if item is not None]
+
+    def _get_namespace(self, name: str) -> dict[str, Any] | None:
+        """A namespace; None where there is none, which an account that may not get it is not told."""
+        try:
+            return self.get("v1", "namespaces", "", name)
+        except RefusedError as error:
+            if error.is_unknown:
+                raise
+            return None
 
     def pages(self, api: str, kind: str, *, namespace: str = "", labels: str = "") -> Iterator[dict[str, Any] | None]:
         """The objects of a kind, page by page; a single None where the kind is not served."""

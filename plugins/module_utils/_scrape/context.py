@@ -72,7 +72,7 @@ def select_backend(
     options = api.with_credentials(module, cluster)
     named = module.params["prometheus"]
     if named and not with_monitors:
-        monitoring = Monitoring(_reader.read_scrapers(cluster), {})
+        monitoring = Monitoring(_reader.read_scrapers(cluster), {}, namespaces=cluster.namespaces)
     else:
         monitoring = _reader.read_monitoring(cluster, sidecars)
     monitoring = _backend.monitoring_with(monitoring, options)
