@@ -141,8 +141,8 @@ class Cluster:
         unread = [shortened(name) for name, item in found.items() if item is None]
         if unread:
             raise MeteringError(
-                f"metering_namespaces names {', '.join(unread)}: the cluster has no such namespace, or this account may "
-                "not get it.",
+                f"metering_namespaces names {', '.join(unread)}: there is no such namespace, or this account may not "
+                "get it.",
                 "Only the namespaces that it names are read. Nothing was read and nothing was changed.",
                 "Correct metering_namespaces, or bind the rules of docs/rbac.yml to the account, as a Role in each of "
                 "them.",

@@ -323,5 +323,5 @@ def test_no_list_of_the_whole_cluster_is_asked_for_where_namespaces_are_named():
 def test_a_namespace_that_is_not_there_is_named():
     cluster = cluster_with(Listing())
     cluster._named = ["a", "tema-b"]
-    with pytest.raises(MeteringError, match="metering_namespaces names tema-b: the cluster has no such namespace, or"):
+    with pytest.raises(MeteringError, match="metering_namespaces names tema-b: there is no such namespace, or"):
         cluster.list("v1", "pods")
