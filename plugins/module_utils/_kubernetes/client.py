@@ -134,6 +134,10 @@ class Cluster:
         """The only ones that are read; empty where all are."""
         return [item["metadata"]["name"] for item in self._read_namespaces]
 
+    def reads(self, namespace: str) -> bool:
+        """Whether a namespace is one of those that are read; what is in none (an empty text) is."""
+        return not (namespace and self._named) or namespace in self.namespaces
+
     @functools.cached_property
     def _read_namespaces(self) -> list[dict[str, Any]]:
         """The namespaces that are the only ones to be read. A role in a namespace may allow to get that namespace."""

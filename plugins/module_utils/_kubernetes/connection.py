@@ -19,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
@@ -43,6 +43,9 @@ FIRST_PAUSE = 0.5
 STARTING_SECONDS = 10
 # Of an answer that is not what it has to be.
 SHOWN_CHARACTERS = 120
+# What a role allows: a method, a namespace (empty for none) and a resource.
+Kind: TypeAlias = tuple[str, str, str]
+_OF_A_KIND = re.compile(r"/(?:api/[^/]+|apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Connection:
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
         self._starting_until = 0.0
+        self._refused: set[Kind] = set()
+        """What was refused twice, and so for good."""
         for name in [name for name in os.environ if name.startswith("K8S_AUTH_") and not os.environ[name]]:
             # Whoever sets one to nothing, as a credential of AWX does, means that it is not set.
             del os.environ[name]
@@ -150,6 +155,7 @@ class Connection:
         from urllib3.exceptions import HTTPError
 
         attempt, waited, renewed, lost, began = 0, 0.0, False, False, time.monotonic()
+        refusals = 0
         while True:
             attempt += 1
             try:
@@ -166,8 +172,12 @@ class Connection:
                     if renewed:
                         continue
                 spent = max(waited, time.monotonic() - began)
-                pause, counts = self._pause_after(error, attempt, attempts, spent)
+                refusals += error.status == 403
+                asked_for = kind_of(method, path)
+                pause, counts = self._pause_after(error, asked_for, attempt, attempts, spent, refusals)
                 if not pause:
+                    if refusals > 1:
+                        self._refused.add(asked_for)
                     raise
                 attempt -= not counts
                 _progress.tell(f"{path}: answered {error.status}, asking again in {pause:.0f} s")
@@ -184,10 +194,15 @@ class Connection:
             waited += pause
             time.sleep(pause)
 
-    def _pause_after(self, error: Any, attempt: int, attempts: int, waited: float) -> tuple[float, bool]:
+    def _pause_after(
+        self, error: Any, asked_for: Kind, attempt: int, attempts: int, waited: float, refusals: int
+    ) -> tuple[float, bool]:
         """The seconds after which it is sent again, 0 for never; and whether that was an attempt."""
-        if error.status == 403 and is_of_the_api_server(error) and self._may_be_starting():
-            return 1.0, False
+        if error.status == 403 and is_of_the_api_server(error):
+            if self._may_be_starting():
+                return 1.0, False
+            # One of several API servers may have started since: the same is asked once more, of one of them.
+            return (FIRST_PAUSE if refusals == 1 and asked_for not in self._refused else 0.0), False
         asked = seconds_to_wait(error) if error.status in RETRIED else 0.0
         if asked and waited + asked <= PATIENCE_SECONDS:
             # Whoever says when to come back is there.
@@ -321,6 +336,12 @@ class Connection:
             "Look at the proxies and load balancers before it.",
             "kubectl get --raw /version",
         )
+
+
+def kind_of(method: str, path: str) -> Kind:
+    """What a role has to allow for a request, as far as its path tells."""
+    found = _OF_A_KIND.match(path)
+    return (method, found.group(1) or "", found.group(2)) if found else (method, "", path)
 
 
 def _pause(attempt: int) -> float:

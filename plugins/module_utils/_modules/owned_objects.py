@@ -185,6 +185,8 @@ def remove_objects(module: Any, cluster: Cluster, options: Mapping[str, Any]) ->
     """Remove those of the objects that are ours; where one has no name, every one of its kind that has its labels."""
     found = []
     for document in options["definitions"]:
+        if not cluster.reads(document["metadata"].get("namespace", "")):
+            continue
         if document["metadata"].get("name"):
             there = read_object(cluster, document)
             found += [there] if there and is_ours(there) else []

@@ -27,6 +27,7 @@ def cluster_with(client: Any) -> _client.Cluster:
     connection = object.__new__(Connection)
     connection._client, connection.server, connection._secrets = client, "https://api", Secrets([])
     connection._is_settled, connection._starting_until = True, 0.0
+    connection._refused = set()
     cluster = object.__new__(_client.Cluster)
     cluster._connection, cluster._known_groups, cluster._discoveries = connection, {}, {}
     return cluster
@@ -318,6 +319,16 @@ def test_no_list_of_the_whole_cluster_is_asked_for_where_namespaces_are_named():
         "/api/v1/namespaces/a/pods",
         "/api/v1/namespaces/b/pods",
     ]
+
+
+@pytest.mark.parametrize(
+    ("named", "namespace", "reads"),
+    [([], "c", True), (["a"], "a", True), (["a"], "b", False), (["a"], "", True)],
+)
+def test_what_is_read_is_what_is_named(named, namespace, reads):
+    cluster = cluster_with(Listing())
+    cluster._named = named
+    assert cluster.reads(namespace) == reads
 
 
 def test_a_namespace_that_is_not_there_is_named():

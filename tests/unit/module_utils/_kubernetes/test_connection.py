@@ -68,6 +68,7 @@ def cluster_with(script, *, settled=True):
     connection = object.__new__(_connection.Connection)
     connection._client, connection.server, connection._secrets = script, "https://api", Secrets(["a-secret-word"])
     connection._is_settled, connection._starting_until = settled, 0.0
+    connection._refused = set()
     cluster = object.__new__(_client.Cluster)
     cluster._connection, cluster._known_groups, cluster._discoveries = connection, {}, {}
     return cluster
@@ -149,10 +150,38 @@ def test_a_refusal_of_one_that_is_ready_is_believed_at_the_second():
     with pytest.raises(RefusedError, match="does not allow this account to get configmaps n/m"):
         get(cluster)
     assert len(script.asked) == 2
-    # From then on at the first.
+    # What was refused twice is asked no third time.
     with pytest.raises(RefusedError):
         get(cluster)
     assert len(script.asked) == 3
+
+
+def test_a_refusal_of_one_of_several_api_servers_is_not_believed_later_either():
+    assert get(cluster_with(Script(status(403), OBJECT), settled=True)) == OBJECT
+
+
+def test_what_is_refused_of_another_kind_is_asked_for_again():
+    script = Script(status(403))
+    cluster = cluster_with(script, settled=True)
+    for kind in ("configmaps", "secrets"):
+        with pytest.raises(RefusedError):
+            cluster.get("v1", kind, "n", "m")
+    assert len(script.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/api/v1/pods", ("", "pods")),
+        ("/api/v1/namespaces/n", ("", "namespaces")),
+        ("/api/v1/namespaces/n/pods/p:90/proxy/api/v1/query", ("n", "pods")),
+        ("/apis/apps/v1/namespaces/n/deployments/d", ("n", "deployments")),
+        ("/apis/apps/v1/deployments", ("", "deployments")),
+        ("/apis", ("", "/apis")),
+    ],
+)
+def test_what_a_role_has_to_allow_is_told_from_the_path(path, kind):
+    assert _connection.kind_of("get", path) == ("get", *kind)
 
 
 def test_where_nobody_may_ask_whether_it_is_ready_some_seconds_have_to_do(monkeypatch, slept):
