@@ -41,8 +41,6 @@ SEED = 20261126
 LASTING = ", from then on"
 # How many requests the faults of one run are apart: what is asked again because of one is not spoilt by the next.
 APART = 8
-# What a report does not outlive; each has a run of its own.
-ENDS_A_REPORT = ("409", "410")
 # More than any run asks.
 MOST_REQUESTS = 5000
 
@@ -146,11 +144,7 @@ def list_cells(trials: Trials, rounds: int) -> list[Cell]:
         found += [Cell(playbook, ((chance.randint(1, count), kind + LASTING),)) for kind in kinds]
         for turn in range(rounds):
             faults = [(number, kinds[(number + turn) % len(kinds)]) for number in range(1, count + 1)]
-            alone = [fault for fault in faults if playbook == "report" and fault[1] in ENDS_A_REPORT]
-            found += [Cell(playbook, (fault,)) for fault in alone]
-            for first in range(APART):
-                together = tuple(fault for fault in faults[first::APART] if fault not in alone)
-                found += [Cell(playbook, together)] if together else []
+            found += [Cell(playbook, tuple(faults[first::APART])) for first in range(min(APART, count))]
     chance.shuffle(found)
     return found
 

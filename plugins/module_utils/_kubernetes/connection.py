@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -35,6 +35,8 @@ __all__ = ["AnsibleK8SModule", "Connection", "Reply"]
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 RETRIED = frozenset({429, 500, 502, 503, 504})
+# What no read is answered with cause, but by whatever stands between; of a list's next page 410 has one.
+RETRIED_READS = RETRIED | {408, 409, 410, 425}
 ATTEMPTS = 4
 # As long as somebody asks to be left alone (Retry-After), up to this many seconds in all.
 PATIENCE_SECONDS = 60
@@ -156,6 +158,8 @@ class Connection:
 
         attempt, waited, renewed, lost, began = 0, 0.0, False, False, time.monotonic()
         refusals = 0
+        begins = method == "get" and all(name != "continue" for name, dummy in query)
+        retried = RETRIED_READS if begins else RETRIED
         while True:
             attempt += 1
             try:
@@ -172,12 +176,12 @@ class Connection:
                     if renewed:
                         continue
                 spent = max(waited, time.monotonic() - began)
-                refusals += error.status == 403
-                asked_for = kind_of(method, path)
-                pause, counts = self._pause_after(error, asked_for, attempt, attempts, spent, refusals)
+                if error.status == 403 and is_of_the_api_server(error):
+                    refusals += 1
+                    pause, counts = self._pause_after_refusal(kind_of(method, path), refusals), False
+                else:
+                    pause, counts = _pause_after(error, retried, attempt, attempts, spent)
                 if not pause:
-                    if refusals > 1:
-                        self._refused.add(asked_for)
                     raise
                 attempt -= not counts
                 _progress.tell(f"{path}: answered {error.status}, asking again in {pause:.0f} s")
@@ -194,20 +198,14 @@ class Connection:
             waited += pause
             time.sleep(pause)
 
-    def _pause_after(
-        self, error: Any, asked_for: Kind, attempt: int, attempts: int, waited: float, refusals: int
-    ) -> tuple[float, bool]:
-        """The seconds after which it is sent again, 0 for never; and whether that was an attempt."""
-        if error.status == 403 and is_of_the_api_server(error):
-            if self._may_be_starting():
-                return 1.0, False
-            # One of several API servers may have started since: the same is asked once more, of one of them.
-            return (FIRST_PAUSE if refusals == 1 and asked_for not in self._refused else 0.0), False
-        asked = seconds_to_wait(error) if error.status in RETRIED else 0.0
-        if asked and waited + asked <= PATIENCE_SECONDS:
-            # Whoever says when to come back is there.
-            return asked, False
-        return (0.0 if attempt >= attempts or error.status not in RETRIED else _pause(attempt)), True
+    def _pause_after_refusal(self, asked_for: Kind, refusals: int) -> float:
+        """The seconds after which what was refused so often is sent again, 0 for never."""
+        if self._may_be_starting():
+            return 1.0
+        if refusals > 1:
+            self._refused.add(asked_for)
+        # One of several API servers may have started since: the same is asked once more, of one of them.
+        return 0.0 if asked_for in self._refused else FIRST_PAUSE
 
     def _renew(self) -> bool:
         """Make the client anew: what has expired may be read again, from a file or from a program of the kubeconfig."""
@@ -342,6 +340,15 @@ def kind_of(method: str, path: str) -> Kind:
     """What a role has to allow for a request, as far as its path tells."""
     found = _OF_A_KIND.match(path)
     return (method, found.group(1) or "", found.group(2)) if found else (method, "", path)
+
+
+def _pause_after(error: Any, retried: Set[int], attempt: int, attempts: int, waited: float) -> tuple[float, bool]:
+    """The seconds after which what ended with an error is sent again, 0 for never; and whether that was an attempt."""
+    asked = seconds_to_wait(error) if error.status in retried else 0.0
+    if asked and waited + asked <= PATIENCE_SECONDS:
+        # Whoever says when to come back is there.
+        return asked, False
+    return (0.0 if attempt >= attempts or error.status not in retried else _pause(attempt)), True
 
 
 def _pause(attempt: int) -> float:

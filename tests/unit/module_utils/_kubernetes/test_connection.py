@@ -156,6 +156,25 @@ def test_a_refusal_of_one_that_is_ready_is_believed_at_the_second():
     assert len(script.asked) == 3
 
 
+@pytest.mark.parametrize("code", [408, 409, 410, 425])
+def test_what_no_read_is_answered_with_is_asked_again(code):
+    assert get(cluster_with(Script(status(code), OBJECT))) == OBJECT
+
+
+def test_a_conflict_of_a_write_is_one_at_once():
+    script = Script(status(409))
+    with pytest.raises(ConflictError):
+        cluster_with(script).create("v1", "configmaps", OBJECT)
+    assert len(script.asked) == 1
+
+
+def test_a_list_whose_next_page_is_gone_begins_anew_at_once(slept):
+    page = {"items": [], "metadata": {"continue": "more"}}
+    last = {"items": [{"metadata": {"name": "m"}}], "metadata": {}}
+    assert cluster_with(Script(page, status(410), last)).list("v1", "configmaps") == last["items"]
+    assert slept == []
+
+
 def test_a_refusal_of_one_of_several_api_servers_is_not_believed_later_either():
     assert get(cluster_with(Script(status(403), OBJECT), settled=True)) == OBJECT
 
