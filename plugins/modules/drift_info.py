@@ -65,6 +65,13 @@ server:
   returned: always
   type: str
   sample: https://192.0.2.10:6443
+limits:
+  description: That only some namespaces were read, in a sentence.
+  returned: with O(namespaces)
+  type: str
+  sample: >-
+    Only the namespaces envoy-gateway-system, monitoring are read (metering_namespaces). What is in another is not seen,
+    and not known to be absent.
 controller:
   description: The controller's Deployment, as namespace/name.
   returned: success

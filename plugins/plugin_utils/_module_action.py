@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ OF_CLUSTER = {
 }
 TRUTHS = ("validate_certs", "in_cluster")
 FILES = ("kubeconfig", "ca_cert")
+LISTS = ("namespaces",)
 KUBECONFIG = "K8S_AUTH_KUBECONFIG"
 INTERPRETER = "ansible_python_interpreter"
 
@@ -108,6 +109,8 @@ class ModuleAction(ActionBase):
             if option in FILES and isinstance(value, str):
                 # From where the command was given, and not from where the playbook is.
                 value = os.path.join(directory_of_command(), os.path.expanduser(value))
+            if option in LISTS and isinstance(value, Mapping):
+                raise AnsibleActionFail(f"{name} is a map; it is a list or a text. Correct that variable.")
             # The module would name its own option, which nobody has set.
             found[option] = _as_truth(name, value) if option in TRUTHS else value
         named = os.environ.get(KUBECONFIG, "")

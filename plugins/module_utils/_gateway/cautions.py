@@ -23,17 +23,6 @@ from .mapping import Pair
 from .unmetered import Unmetered, gateways_of
 
 
-def only_some_namespaces(namespaces: Sequence[str]) -> list[str]:
-    """A warning where not all namespaces are read."""
-    if not namespaces:
-        return []
-    return [
-        f"Only the namespaces {', '.join(namespaces)} are read, as metering_namespaces says. A proxy, a route, a "
-        "policy, a monitor or a dashboard in another is not seen. Next: kubectl get pods -A -l "
-        f"{_names.PROXY_LABELS}"
-    ]
-
-
 def newer_generation(controller: str, version: str) -> list[str]:
     """A gateway that is newer than all that is known: it works by what is detected of it, or says so."""
     if not _generations.is_newer(version):

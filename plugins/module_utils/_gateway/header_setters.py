@@ -56,6 +56,8 @@ class Setters:
     """By header, in lower case."""
     opaque: Sequence[str] = ()
     """Objects that can set any header, and kinds that could not be read: what they set cannot be told."""
+    is_partial: bool = False
+    """Whether objects in some namespaces were not read."""
 
     def of(self, header: str) -> Sequence[Setter]:
         return self.known.get(header.lower(), ())
@@ -79,12 +81,15 @@ def claim_at(claims: Mapping[str, Any], path: Sequence[str]) -> Any:
     return found
 
 
-def setters_of(objects: Mapping[str, Iterable[Object]], unread: Sequence[str] = ()) -> Setters:
+def setters_of(
+    objects: Mapping[str, Iterable[Object]], unread: Sequence[str] = (), *, is_partial: bool = False
+) -> Setters:
     """What sets headers.
 
     Args:
         objects: by kind, those that there are.
         unread: the kinds that could not be read.
+        is_partial: whether those in some namespaces were not read.
     """
     known: dict[str, list[Setter]] = {}
     opaque: list[str] = []
@@ -95,7 +100,9 @@ def setters_of(objects: Mapping[str, Iterable[Object]], unread: Sequence[str] = 
                     known.setdefault(header.lower(), []).append(setter)
                 else:
                     opaque.append(setter.name)
-    return Setters(known, [*dict.fromkeys(opaque), *(f"a {kind}, which could not be read," for kind in unread)])
+    elsewhere = ["something in a namespace that metering_namespaces leaves out"] if is_partial else []
+    kinds = [f"a {kind}, which could not be read," for kind in unread]
+    return Setters(known, [*dict.fromkeys(opaque), *kinds, *elsewhere], is_partial)
 
 
 # What an object sets: header and setter; an empty header stands for any.

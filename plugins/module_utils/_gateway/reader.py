@@ -150,7 +150,7 @@ def read_header_setters(
                 objects[kind] = list(cluster.list(served, plural)) if served else []
         except MeteringError:
             unread.append(kind)
-        found = _header_setters.setters_of(objects, unread)
+        found = _header_setters.setters_of(objects, unread, is_partial=bool(cluster.limits))
         if all(found.of(header) for header in headers):
             break
     return found

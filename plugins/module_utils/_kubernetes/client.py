@@ -46,6 +46,8 @@ ASKED_AT_ONCE = 8
 # The kinds of objects that are in no namespace, of those that are listed.
 _OF_NO_NAMESPACE = ("namespaces", "clusterrolebindings")
 FIELD_MANAGER = "aigateway.metering"
+# RFC 1123's label, as Kubernetes has it for the names of namespaces.
+_IS_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # As the API server names a field that a kind does not have (apimachinery, strict decoding).
 _UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
 # As the API server tells that a role is missing (apiserver, responsewriters/errors.go).
@@ -134,6 +136,16 @@ class Cluster:
         """The only ones that are read; empty where all are."""
         return [item["metadata"]["name"] for item in self._read_namespaces]
 
+    @property
+    def limits(self) -> str:
+        """What a person has to know of what is read; empty where everything is."""
+        if not self._named:
+            return ""
+        return (
+            f"Only the namespaces {', '.join(self.namespaces)} are read (metering_namespaces). What is in another is "
+            "not seen, and not known to be absent."
+        )
+
     def reads(self, namespace: str) -> bool:
         """Whether a namespace is one of those that are read; what is in none (an empty text) is."""
         return not (namespace and self._named) or namespace in self.namespaces
@@ -141,7 +153,16 @@ class Cluster:
     @functools.cached_property
     def _read_namespaces(self) -> list[dict[str, Any]]:
         """The namespaces that are the only ones to be read. A role in a namespace may allow to get that namespace."""
-        found = {name: self._get_namespace(name) for name in dict.fromkeys(self._named)}
+        wrong = [shortened(name) for name in self._named if not _IS_NAMESPACE.fullmatch(name)]
+        if wrong:
+            raise MeteringError(
+                f"metering_namespaces names {', '.join(map(repr, wrong))}, which is no name of a namespace.",
+                "Only the namespaces that it names are read. Nothing was read and nothing was changed.",
+                "Correct metering_namespaces: names with commas between them, or a list.",
+            )
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            names = list(dict.fromkeys(self._named))
+            found = dict(zip(names, threads.map(self._get_namespace, names), strict=True))
         unread = [shortened(name) for name, item in found.items() if item is None]
         if unread:
             raise MeteringError(
@@ -169,11 +190,15 @@ class Cluster:
             yield from self._read_namespaces
             return
         everywhere = namespace or kind in _OF_NO_NAMESPACE or not self._named
-        for own in [namespace] if everywhere else self.namespaces:
-            for item in self._pages_of(api, kind, own, labels):
-                yield item
-                if item is None:
+        if everywhere:
+            yield from self._pages_of(api, kind, namespace, labels)
+            return
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            for found in threads.map(lambda own: list(self._pages_of(api, kind, own, labels)), self.namespaces):
+                if None in found:
+                    yield None
                     return
+                yield from found
 
     def _pages_of(self, api: str, kind: str, namespace: str, labels: str) -> Iterator[dict[str, Any] | None]:
         query: list[tuple[str, Any]] = [("limit", PAGE)]

@@ -28,6 +28,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 
 from .. import _progress
 from .._errors import ConflictError, MeteringError, MomentError, RefusedError
+from .._lists import words_of
 from .._secrets import Secrets, check_address, without_credentials
 from .credentials import forget_clients, refuse_pod_credentials
 
@@ -75,7 +76,7 @@ class Connection:
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
-        self._reads_some = bool(module.params.get("namespaces"))
+        self._reads_some = bool(words_of(module.params.get("namespaces")))
         self._secrets = Secrets.of(module.params)
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
@@ -156,30 +157,27 @@ class Connection:
         from kubernetes.dynamic.exceptions import DynamicApiError
         from urllib3.exceptions import HTTPError
 
-        attempt, waited, renewed, lost, began = 0, 0.0, False, False, time.monotonic()
-        refusals = 0
-        begins = method == "get" and all(name != "continue" for name, dummy in query)
-        retried = RETRIED_READS if begins else RETRIED
+        attempt, waited, renewed, lost, refusals, began = 0, 0.0, False, False, 0, time.monotonic()
+        retried = _retried(method, query)
+        options = {"body": body, "query_params": list(query), "content_type": content_type, "serialize": False}
+        options["_request_timeout"] = (CONNECT_SECONDS, seconds)
         while True:
             attempt += 1
             try:
-                options = {"body": body, "query_params": list(query), "content_type": content_type}
-                timeout = (CONNECT_SECONDS, seconds)
-                answer = self._client.request(method, path, **options, serialize=False, _request_timeout=timeout)
+                answer = self._client.request(method, path, **options)
                 return Reply(bytes(answer.data), lost)
             except DynamicApiError as error:
                 error.metering_lost = lost
                 # What stands before the API server may have passed it on.
                 lost = lost or error.status >= 500
-                if error.status == 401 and not renewed and is_of_the_api_server(error):
-                    renewed = self._renew()
-                    if renewed:
-                        continue
-                spent = max(waited, time.monotonic() - began)
+                if error.status == 401 and not renewed and is_of_the_api_server(error) and self._renew():
+                    renewed = True
+                    continue
                 if error.status == 403 and is_of_the_api_server(error):
                     refusals += 1
                     pause, counts = self._pause_after_refusal(kind_of(method, path), refusals), False
                 else:
+                    spent = max(waited, time.monotonic() - began)
                     pause, counts = _pause_after(error, retried, attempt, attempts, spent)
                 if not pause:
                     raise
@@ -284,8 +282,8 @@ class Connection:
         return RefusedError(
             f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
-            "Bind the rules of docs/rbac.yml to the account that runs this, as a Role in each namespace of "
-            "metering_namespaces."
+            "Bind the rules of docs/rbac.yml to the account that runs this, as a Role in that namespace; or leave the "
+            "namespace out of metering_namespaces."
             if self._reads_some
             else "Bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another. Where "
             "none may be bound, name the namespaces to read in metering_namespaces.",
@@ -340,6 +338,12 @@ def kind_of(method: str, path: str) -> Kind:
     """What a role has to allow for a request, as far as its path tells."""
     found = _OF_A_KIND.match(path)
     return (method, found.group(1) or "", found.group(2)) if found else (method, "", path)
+
+
+def _retried(method: str, query: Sequence[tuple[str, Any]]) -> Set[int]:
+    """The statuses after which a request is sent again."""
+    goes_on = any(name == "continue" for name, dummy in query)
+    return RETRIED_READS if method == "get" and not goes_on else RETRIED
 
 
 def _pause_after(error: Any, retried: Set[int], attempt: int, attempts: int, waited: float) -> tuple[float, bool]:

@@ -54,11 +54,14 @@ def read_object(cluster: Cluster, document: Object) -> Object | None:
     return cluster.get(document["apiVersion"], plural, metadata.get("namespace", ""), metadata["name"])
 
 
-def list_ours(cluster: Cluster, api: str, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+def list_ours(
+    cluster: Cluster, api: str, kind: str, labels: Mapping[str, str], *, namespace: str = ""
+) -> list[dict[str, Any]]:
     """The objects of a kind that are ours and have these labels, each with its apiVersion and kind."""
     chosen = ",".join([OURS, *(f"{name}={value}" for name, value in labels.items())])
     # The items of a list do not say what they are.
-    return [{**item, "apiVersion": api, "kind": kind} for item in cluster.list(api, PLURALS[kind], labels=chosen)]
+    items = cluster.list(api, PLURALS[kind], namespace=namespace, labels=chosen)
+    return [{**item, "apiVersion": api, "kind": kind} for item in items]
 
 
 def read_ours(cluster: Cluster, documents: Sequence[Object]) -> list[dict[str, Any]]:

@@ -16,7 +16,9 @@ PROGRAM_LABEL, PROGRAMS = "service_name", ("slark-agent", "slark-server")
 
 
 def list_program_pods(cluster: Cluster) -> list[Object]:
-    """The pods of Cost Management's programs."""
+    """The pods of Cost Management's programs; none where their namespace is not read."""
+    if not cluster.reads(_names.CHARGEBACK_CONFIG[0]):
+        return []
     labels = f"{PROGRAM_LABEL} in ({','.join(PROGRAMS)})"
     return list(cluster.list("v1", "pods", namespace=_names.CHARGEBACK_CONFIG[0], labels=labels))
 

@@ -46,7 +46,7 @@ from . import dashboard_providers
 from .cost_programs import read_programs
 from .dashboard_providers import Provider
 from .rehearsal import refuse_lacking, rehearse, writes_of
-from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION
+from .runner import API_OPTION, CONTROLLER_OPTION, GATEWAYS_OPTION, PROMETHEUS_OPTION, only_some_namespaces
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ def _look_and_check(module: Any, cluster: Cluster, problems: Problems) -> dict[s
         "workloads": _unmetered.workloads_of(look.workloads, expected),
         "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
         "dashboards_left_out": sorted(left_out),
-        "cautions": [*_cautions.only_some_namespaces(cluster.namespaces), *left_out_cautions(left_out)],
+        "cautions": [*only_some_namespaces(cluster), *left_out_cautions(left_out)],
     }
     merged = None
     if look.controller is not None:

@@ -59,7 +59,7 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
     if Pair(*_names.REQUIRED_PAIR) not in unwanted:
         return
     namespace, name = _names.CHARGEBACK_CONFIG
-    found = cluster.get("v1", "configmaps", namespace, name)
+    found = cluster.get("v1", "configmaps", namespace, name) if cluster.reads(namespace) else None
     if found is not None and not (ours_goes and is_ours(found)):
         raise MeteringError(
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "

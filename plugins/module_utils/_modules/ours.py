@@ -74,15 +74,14 @@ def find_everything_else(cluster: Cluster) -> tuple[list[dict[str, Any]], list[P
     """Every dashboard, rule, configuration and entrance of ours; and the permissions to look that are lacking."""
     found: list[dict[str, Any]] = []
     unread: list[Permission] = []
-    for api, kind in OBJECTS:
+    for api, kind, namespace in ((*known, namespace) for known in OBJECTS for namespace in cluster.namespaces or [""]):
         try:
-            found += list_ours(cluster, api, kind, {})
+            found += list_ours(cluster, api, kind, {}, namespace=namespace)
         except RefusedError as error:
             if error.is_unknown:
                 raise
-            for namespace in cluster.namespaces or [""]:
-                place = {"apiVersion": api, "kind": kind, "metadata": {"namespace": namespace}}
-                unread.append(permission_for(place, "list"))
+            place = {"apiVersion": api, "kind": kind, "metadata": {"namespace": namespace}}
+            unread.append(permission_for(place, "list"))
     # Some are found twice: in two versions of their API, or as a part of an entrance.
     once = {name_in_result(document): document for document in [*found, *find_entrance_objects(cluster)]}
     return list(once.values()), unread

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _names
 from .._errors import RefusedError
-from .._gateway import cautions, reader, writer
+from .._gateway import reader, writer
 from .._kubernetes.client import Cluster, Permission
 from .._kubernetes.owned import PLURALS, name_in_result
 from .cost_programs import list_program_pods
@@ -41,8 +41,6 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
             names them), or the API server would refuse a part of it.
     """
     options = module.params
-    for caution in cautions.only_some_namespaces(cluster.namespaces):
-        module.warn(caution)
     monitors = find_monitors(cluster, options["monitor_name"], options["gateways"])
     names = [name_in_result(document) for dummy, document in monitors]
     writes = [_deletion(cluster, known.api, known.plural, document, "docs/rbac.yml") for known, document in monitors]

@@ -13,8 +13,8 @@ from typing import Any, NoReturn, Protocol
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .. import _secrets
-from .._errors import ConflictError, MeteringError
+from .. import _names, _secrets
+from .._errors import ConflictError, MeteringError, told
 from .._gateway import sidecar
 from .._kubernetes.client import AnsibleK8SModule, Cluster
 from .._kubernetes.credentials import AUTH_OPTIONS
@@ -114,7 +114,8 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
     module = AnsibleK8SModule(
         module_class=module_class, argument_spec={**AUTH_OPTIONS, **options}, supports_check_mode=True
     )
-    reached: dict[str, str] = {}
+    reached: dict[str, Any] = {}
+    limits = ""
     try:
         for own in (module.params, module.params.get("api") or {}):
             own.update({name: words_of(own[name]) for name in WORDS if name in own})
@@ -124,8 +125,13 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
             module.params["gateways"] = sidecar.scope_of(module.params["gateways"])
         cluster = Cluster(module)
         reached = {"server": cluster.server}
+        limits = cluster.limits
+        reached |= {"limits": limits} if limits else {}
+        for caution in only_some_namespaces(cluster):
+            module.warn(caution)
         result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:
+        error = with_limits(error, limits)
         parts = {"found": error.found, "why": error.why, "advice": error.advice, "command": error.command}
         module.fail_json(msg=str(error), **parts, **reached, **error.result)
     except Exception as error:  # pylint: disable=broad-except
@@ -137,8 +143,20 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
             msg=f"{text}. This is a bug in the module; its cause is not known. Run it again with -vvv, and report what "
             "it prints."
         )
-    module.exit_json(server=cluster.server, **result)
+    module.exit_json(**reached, **result)
     raise AssertionError("a module ends with what it returns")
+
+
+def only_some_namespaces(cluster: Cluster) -> list[str]:
+    """A caution where not all namespaces are read."""
+    look = f"kubectl get pods -A -l {_names.PROXY_LABELS}"
+    return [told(cluster.limits, "Let somebody look who may read all.", command=look)] if cluster.limits else []
+
+
+def with_limits(error: MeteringError, limits: str) -> MeteringError:
+    """An error that says as well what was not read: what it misses may be there."""
+    why = " ".join(filter(None, (error.why, limits)))
+    return MeteringError(error.found, why, error.advice, error.command, **error.result)
 
 
 def _until_no_conflict(

@@ -103,7 +103,7 @@ def run_module(module: Any, cluster: Cluster) -> dict[str, Any]:
     by = options["by"]
     sums = Sums(by, [Usage() for dummy in days], period.gateway)
     period.read(sums, [(begin, until) for dummy, begin, until in days])
-    found = [*period.doubts(sums), *present_doubts(cluster, replicas, sidecars, end)]
+    found = [*period.doubts(sums), *present_doubts(cluster, replicas, sidecars, end), *doubts_of_limits(cluster)]
     if answers is not None:
         answers.close()
     return {
@@ -152,6 +152,14 @@ def workloads(cluster: Cluster) -> list[_owners.Workload]:
         for kind, plural in kinds.items()
         for item in cluster.list(_reader.APPS, plural, labels=_names.PROXY_LABELS)
     ]
+
+
+def doubts_of_limits(cluster: Cluster) -> list[Doubt]:
+    """That not all namespaces are read, where that is so."""
+    if not cluster.limits:
+        return []
+    unknown = "Of a pod there it is not known whether it runs, nor since when: what is said of its end may be wrong."
+    return [Doubt(f"{cluster.limits} {unknown}")]
 
 
 def present_doubts(

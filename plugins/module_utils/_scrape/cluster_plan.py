@@ -57,7 +57,8 @@ def plan_accepted_scrape(
     Raises:
         MeteringError: the API server would refuse the monitor.
     """
-    return accepted_plan(
+    jobs, silent = read_jobs(module, view)
+    plan = accepted_plan(
         cluster,
         functools.partial(
             _plan.plan_scrape,
@@ -69,9 +70,11 @@ def plan_accepted_scrape(
             prune=prune,
             scope=module.params["gateways"],
             others=view.others,
-            jobs=read_jobs(module, view),
+            jobs=jobs,
         ),
     )
+    refuse_unseen_monitors(view, plan, silent)
+    return plan
 
 
 def plan_to_result(plan: Plan, *, applied: bool) -> dict[str, Any]:
@@ -148,18 +151,38 @@ def _fields(monitor: Object) -> set[str]:
     return names & _monitor.OPTIONAL_FIELDS
 
 
-def read_jobs(module: Any, view: View) -> list[Source]:
-    """What the live targets show to scrape sidecars without any object; the first replica speaks for all."""
+def refuse_unseen_monitors(view: View, plan: Plan, silent: MeteringError | None) -> None:
+    """Refuse to create a monitor where another may stand in a namespace that is not read.
+
+    Raises:
+        MeteringError: neither the live targets nor the Prometheus object tell.
+    """
+    if plan.create is None or not view.monitoring.namespaces or not (silent or view.scraper.is_unseen):
+        return
+    raise MeteringError(
+        "It is not known whether a monitor in a namespace that is not read scrapes the sidecars already: "
+        + (silent.found if silent else "no Prometheus object was seen."),
+        "A second one would count each token twice. Nothing was changed.",
+        "Add the namespace of the Prometheus object to metering_namespaces, and let its targets be read.",
+        silent.command if silent else "kubectl auth whoami",
+    )
+
+
+def read_jobs(module: Any, view: View) -> tuple[list[Source], MeteringError | None]:
+    """What the live targets show to scrape sidecars without any object, and why that is not known.
+
+    The first replica speaks for all.
+    """
     try:
         replica = view.backend.scraping()[0]
         configurations = replica.configurations()
         targets = unpredicted_targets(replica, configurations, view)
     except MeteringError as error:
         module.warn(f"It is not known whether a scrape job without an object scrapes the sidecars: {error}")
-        return []
+        return [], error
     sidecars = [*view.sidecars, *view.others]
     rules = _replica.metric_rules(configurations)
-    return live_targets.jobs_of_targets(targets, sidecars, view.scraper, rules, view.monitoring)
+    return live_targets.jobs_of_targets(targets, sidecars, view.scraper, rules, view.monitoring), None
 
 
 def unpredicted_targets(

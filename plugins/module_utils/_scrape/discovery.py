@@ -92,7 +92,7 @@ def _scrape_labels(endpoint: Mapping[str, Any], path: str = "path") -> Labels:
     }
 
 
-def _namespaces_of(monitor: Object, scraper: Scraper) -> tuple[bool, set[str]]:
+def namespaces_of(monitor: Object, scraper: Scraper) -> tuple[bool, set[str]]:
     """(every namespace, or these): where a monitor looks for pods or services."""
     own = monitor["metadata"]["namespace"]
     selector = monitor["spec"].get("namespaceSelector") or {}
@@ -107,7 +107,7 @@ def within_reach(
     kind: str, monitor: Object, scraper: Scraper, by_namespace: Mapping[str, Sequence[Sidecar]]
 ) -> list[Sidecar]:
     """The sidecars in the namespaces in which a monitor looks: most look only in their own, and there are thousands."""
-    everywhere, namespaces = _namespaces_of(monitor, scraper)
+    everywhere, namespaces = namespaces_of(monitor, scraper)
     # What a ScrapeConfig discovers, each of its discoveries says for itself.
     if everywhere or kind == "ScrapeConfig":
         return [sidecar for own in by_namespace.values() for sidecar in own]
@@ -115,7 +115,7 @@ def within_reach(
 
 
 def _looks_at(monitor: Object, scraper: Scraper, pod: Object) -> bool:
-    everywhere, namespaces = _namespaces_of(monitor, scraper)
+    everywhere, namespaces = namespaces_of(monitor, scraper)
     return everywhere or pod["metadata"]["namespace"] in namespaces
 
 

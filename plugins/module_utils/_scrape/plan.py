@@ -12,7 +12,8 @@ Pure: the objects come in as the API server's JSON; no input or output, no Ansib
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence, Set
+import functools
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +23,13 @@ from .._gateway.sidecar import Sidecar
 from .._kubernetes.objects import Object, name_of
 from .._kubernetes.ownership import is_ours
 from . import sources
+from .discovery import namespaces_of
 from .monitor import desired_monitor, gateways_beyond, restore_monitor, scoped_name
 from .scrapers import Scraper
 from .sources import Monitoring, Source
+
+# What of a monitor says where it looks.
+_WHERE = ("selector", "namespaceSelector")
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,8 @@ def plan_scrape(
     if keepers and is_ours(keepers[0].document):
         own, keepers = keepers[0].document, []
     begun = Plan(prometheus, tuple(keepers))
-    meant, gateways = _left_out(sidecars, everyone, keepers, in_force, scope, prune)
+    may_go = functools.partial(_may_go, prune=prune, monitoring=monitoring)
+    meant, gateways = _left_out(sidecars, everyone, keepers, in_force, scope, may_go)
     names = {sidecar.name for sidecar in meant}
     beside = [sidecar for sidecar in everyone if sidecar.name not in names]
     if meant and not (keepers and gateways_beyond(gateways, beside)):
@@ -171,20 +177,21 @@ def plan_scrape(
             lacking=lacking,
         )
         standing = _standing(monitoring, prometheus, wish)
-        if standing is not None and scope and _covers_once(standing, in_force, wanted):
-            # One of ours covers more than is in scope: made for a wider one, it is not this run's to narrow.
-            wish["spec"] |= {key: standing["spec"][key] for key in _WHERE if key in standing["spec"]}
-        begun = _with_ours(begun, standing, wish)
+        keeps_its_scope = standing is not None and bool(scope) and _covers_once(standing, in_force, wanted)
+        begun = _with_ours(begun, standing, wish, monitoring, keeps_its_scope=keeps_its_scope)
     after: list[Source] = list(keepers)
     if begun.ours is not None:
         after.append(sources.source_of(prometheus.monitor, begun.ours, prometheus, everyone))
-    return _with_redundant(begun, in_force, after, wanted, prune, own, monitoring)
+    return _with_redundant(begun, in_force, after, wanted, may_go, own, monitoring)
 
 
-def _with_ours(begun: Plan, standing: Object | None, wish: dict[str, Any]) -> Plan:
+def _with_ours(
+    begun: Plan, standing: Object | None, wish: dict[str, Any], monitoring: Monitoring, *, keeps_its_scope: bool
+) -> Plan:
     """The plan with ours: created, or where it stands brought to what it should be."""
     if standing is None:
         return dataclasses.replace(begun, create=wish)
+    _keep_wider(wish, standing, monitoring, keeps_its_scope=keeps_its_scope)
     return dataclasses.replace(begun, own=standing, update=restore_monitor(standing, wish))
 
 
@@ -194,27 +201,50 @@ def _left_out(
     keepers: Sequence[Source],
     in_force: Sequence[Source],
     scope: Sequence[str],
-    prune: str,
+    may_go: Callable[[Source], bool],
 ) -> tuple[list[Sidecar], Sequence[str]]:
     """The sidecars that a monitor of ours is to cover, and the Gateways by which it selects them."""
     rest = {sidecar.name for sidecar in sidecars} - _covered(keepers)
     if not keepers:
         return [sidecar for sidecar in sidecars if sidecar.name in rest], scope
     # What others cover that may not be removed is not covered once more.
-    rest -= _covered([source for source in in_force if not _may_go(source, prune)])
+    rest -= _covered([source for source in in_force if not may_go(source)])
     # Beside others only the Gateways are covered that they leave out as a whole.
     gateways = _uncovered_gateways(rest, everyone)
     return [sidecar for sidecar in sidecars if sidecar.name in rest and sidecar.gateway in gateways], gateways
 
 
-def _may_go(source: Source, prune: str) -> bool:
+def _keep_wider(wish: dict[str, Any], standing: Object, monitoring: Monitoring, *, keeps_its_scope: bool) -> None:
+    """Let ours go on to look where this run does not, which is not this run's to narrow.
+
+    It was made for a wider scope, or by somebody who has read more namespaces.
+    """
+    if keeps_its_scope:
+        wish["spec"] |= {key: standing["spec"][key] for key in _WHERE if key in standing["spec"]}
+    selector = standing["spec"].get("namespaceSelector") or {}
+    unread = [name for name in selector.get("matchNames") or () if not monitoring.has_read(name)]
+    if monitoring.namespaces and selector.get("any"):
+        wish["spec"]["namespaceSelector"] = selector
+    elif unread:
+        names = (wish["spec"].get("namespaceSelector") or {}).get("matchNames") or [wish["metadata"]["namespace"]]
+        wish["spec"]["namespaceSelector"] = {"matchNames": sorted({*names, *unread})}
+
+
+def _may_go(source: Source, prune: str, monitoring: Monitoring) -> bool:
     """Whether it is ours to remove, once others cover what it covers; not what scrapes other things as well."""
+    if _reaches_unread(source, monitoring):
+        return False
     if is_ours(source.document):
         return prune != "none"
     return source.document is not None and prune == "all" and source.is_only_for_sidecars
 
 
-_WHERE = ("selector", "namespaceSelector")
+def _reaches_unread(source: Source, monitoring: Monitoring) -> bool:
+    """Whether it may scrape what was not read."""
+    if source.document is None or not monitoring.namespaces:
+        return False
+    everywhere, namespaces = namespaces_of(source.document, source.scraper)
+    return everywhere or source.kind == "ScrapeConfig" or not all(map(monitoring.has_read, namespaces))
 
 
 def _own(monitoring: Monitoring, prometheus: Scraper, in_force: Sequence[Source], name: str) -> Object | None:
@@ -264,7 +294,7 @@ def _with_redundant(
     in_force: Sequence[Source],
     after: Sequence[Source],
     wanted: Set[str],
-    prune: str,
+    may_go: Callable[[Source], bool],
     own: Object | None,
     monitoring: Monitoring,
 ) -> Plan:
@@ -282,9 +312,7 @@ def _with_redundant(
     removable = [
         source
         for source in redundant
-        if _may_go(source, prune)
-        and not any(source.document is item for item in kept)
-        and source.covered.keys() <= covers
+        if may_go(source) and not any(source.document is item for item in kept) and source.covered.keys() <= covers
     ]
     # Ours where the Prometheus no longer looks, while another takes its place.
     stray = [own] if own is not None and begun.create is not None and not _is_in_force(own, in_force) else []
@@ -315,14 +343,22 @@ def removal_command(source: Source) -> str:
 def remedy_for(source: Source, begun: Plan, monitoring: Monitoring) -> Remedy:
     """What the owner of something redundant does about it."""
     unread = sources.object_of(source.name) if source.document is None else None
-    if unread:
+    if unread and not monitoring.has_read(unread[1]):
         kind, namespace, name = unread
-        return Remedy("", f"kubectl -n {namespace} delete {kind.lower()} {name}")
+        return Remedy(
+            f"Let only one monitor reach the sidecars. {kind} {namespace}/{name} was not read: it may scrape other "
+            "things as well.",
+            f"kubectl -n {namespace} get {kind.lower()} {name} -o yaml",
+        )
     if source.document is None:
         where = source.scraper.edit if source.scraper.namespace else ""
         return Remedy(f"Remove the job {source.name} from the scrape configuration of {source.scraper.name}.", where)
     namespace, name = source.document["metadata"]["namespace"], source.document["metadata"]["name"]
     edit = f"kubectl -n {namespace} edit {source.kind.lower()} {name}"
+    if _reaches_unread(source, monitoring):
+        return Remedy(
+            "It may scrape proxies in namespaces that were not read. Let only one monitor reach each sidecar.", edit
+        )
     if source in begun.keepers:
         return Remedy("Let only one of its endpoints reach the port of the sidecars.", edit)
     if any(source.document is item.document for item in begun.keepers) or source.document is begun.own:

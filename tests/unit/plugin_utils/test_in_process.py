@@ -65,7 +65,7 @@ def fails(module, dummy):
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch):
-    monkeypatch.setattr(runner, "Cluster", lambda dummy: SimpleNamespace(server="https://api"))
+    monkeypatch.setattr(runner, "Cluster", lambda dummy: SimpleNamespace(server="https://api", limits=""))
 
 
 def worker(work) -> Any:

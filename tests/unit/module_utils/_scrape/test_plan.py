@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes imp
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.client import UnknownFieldsError
 from ansible_collections.aigateway.metering.plugins.module_utils._kubernetes.objects import name_of
 from ansible_collections.aigateway.metering.plugins.module_utils._modules import podmonitor_dedupe
-from ansible_collections.aigateway.metering.plugins.module_utils._scrape import cluster_plan, scrapers
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape import cluster_plan, context, scrapers
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import monitor as _monitor
 from ansible_collections.aigateway.metering.plugins.module_utils._scrape import plan as _plan
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape.backend import Backend
+from ansible_collections.aigateway.metering.plugins.module_utils._scrape.sources import Source
 from ansible_collections.aigateway.metering.tests.unit.objects import (
     GATEWAYS,
     MONITORING,
@@ -783,3 +787,88 @@ def test_a_field_that_somebody_took_out_of_ours_is_missed_also_by_who_may_only_r
     edited = {**standing, "spec": {k: v for k, v in standing["spec"].items() if k != "scrapeClassicHistograms"}}
     again: Any = Served(set(_monitor.OPTIONAL_FIELDS), how)
     assert cluster_plan.accepted_plan(again, functools.partial(plan, edited)).update is not None
+
+
+# --- only some namespaces are read ------------------------------------------------------------------------------------
+
+READ = [GATEWAYS, MONITORING]
+WIDE = {"matchNames": [GATEWAYS, "other"]}
+
+
+def planned_of_read(*monitors, **options):
+    there = dataclasses.replace(monitoring(*monitors), namespaces=READ)
+    return _plan.plan_scrape(there, there.scrapers[0], [sidecar("p")], **options)
+
+
+def test_ours_goes_on_to_look_where_this_run_does_not_read():
+    (ours,) = [planned_of_read().create]
+    ours["spec"]["namespaceSelector"] = WIDE
+    plan = planned_of_read(ours)
+    assert (plan.kept, plan.create, plan.update) == (name_of(ours), None, None)
+
+
+def test_ours_takes_what_it_lacks_and_loses_nothing_that_was_not_read():
+    ours = planned_of_read().create
+    ours["spec"]["namespaceSelector"] = {"matchNames": ["other"]}
+    updated = planned_of_read(ours).update
+    assert updated["spec"]["namespaceSelector"] == WIDE
+
+
+def test_ours_that_looks_everywhere_goes_on_to():
+    ours = planned_of_read().create
+    ours["spec"]["namespaceSelector"] = {"any": True}
+    assert planned_of_read(ours).update is None
+
+
+@pytest.mark.parametrize("reach", [WIDE, {"any": True}])
+@pytest.mark.parametrize("labels", [OURS, {}], ids=["ours", "not ours"])
+def test_a_monitor_that_may_scrape_what_was_not_read_is_not_removed(reach, labels):
+    wide = pod_monitor("wide", labels=labels, namespace_selector=reach)
+    plan = planned_of_read(pod_monitor(PLATFORM), wide, prune="all")
+    assert (plan.remove, names(item for item, dummy in plan.left)) == ((), ["gateways/wide"])
+    ((dummy, remedy),) = plan.left
+    assert "may scrape proxies in namespaces that were not read" in remedy.advice
+
+
+def test_a_monitor_that_reaches_only_what_was_read_is_removed_as_ever():
+    near = pod_monitor("near", namespace_selector={"matchNames": [GATEWAYS]})
+    assert names(planned_of_read(pod_monitor(PLATFORM), near, prune="all").remove) == ["gateways/near"]
+
+
+class Silent(Backend):
+    """A backend whose targets cannot be asked."""
+
+    def __init__(self):
+        pass
+
+    def scraping(self):
+        raise MeteringError("It hangs.", "why.", "advice.", "kubectl top pod")
+
+
+@pytest.mark.parametrize("namespaces", [[], READ])
+def test_where_a_monitor_may_stand_unseen_none_is_created(namespaces):
+    there = dataclasses.replace(monitoring(), namespaces=namespaces)
+    by = there.scrapers[0]
+    view = context.View([sidecar("p")], [], there, by, Silent())
+    plan = planned_of_read()
+    silent = cluster_plan.read_jobs(SimpleNamespace(warn=print), view)[1]
+    if not namespaces:
+        cluster_plan.refuse_unseen_monitors(view, plan, silent)
+        return
+    with pytest.raises(MeteringError, match="a namespace that is not read scrapes the sidecars already: It hangs"):
+        cluster_plan.refuse_unseen_monitors(view, plan, silent)
+
+
+def test_what_stands_already_needs_nothing_to_be_seen():
+    there = dataclasses.replace(monitoring(), namespaces=READ)
+    view = context.View([sidecar("p")], [], there, there.scrapers[0], Silent())
+    kept = planned_of_read(pod_monitor(PLATFORM))
+    cluster_plan.refuse_unseen_monitors(view, kept, MeteringError("It hangs.", "why.", "advice."))
+
+
+def test_a_pool_of_a_monitor_that_was_not_read_is_looked_at_before_anything_is_removed():
+    there = dataclasses.replace(monitoring(), namespaces=READ)
+    source = Source("job", "podMonitor/other/wide/0", there.scrapers[0], ())
+    remedy = _plan.remedy_for(source, planned_of_read(), there)
+    assert remedy.command == "kubectl -n other get podmonitor wide -o yaml"
+    assert "was not read" in remedy.advice
