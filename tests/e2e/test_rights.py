@@ -75,20 +75,27 @@ def right_of(method: str, path: str) -> Right | None:
     return verb, group, f"{resource}/{below}" if below else resource
 
 
+def verified(stand: Stand) -> dict[str, Any]:
+    """The variables of `verify.yml` for a caller."""
+    gateways = stand.gateways()
+    return {
+        "verify_address": gateways.address("gateway-a"),
+        "verify_model": "chat-small",
+        "verify_tokens": gateways.token(tenants.CALLERS[0]),
+    }
+
+
 @pytest.fixture(scope="module")
 def asked(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> set[Right]:
     """What all playbooks ask for, from a gateway as the platform ships it to its removal."""
     stand.reset()
-    gateways = stand.gateways()
-    verify = {"verify_address": gateways.address("gateway-a"), "verify_model": "chat-small"}
-    verify |= {"verify_tokens": gateways.token(tenants.CALLERS[0])}
     directory = str(tmp_path_factory.mktemp("rendered"))
     plays: list[tuple[str, dict[str, Any]]] = [
         ("site", {}),
         ("site", {"labels_pairs": "x-user-namespace:user_namespace,x-team:team"}),
         ("check", {}),
         ("report", {"report_period": "this_month"}),
-        ("verify", verify),
+        ("verify", verified(stand)),
         ("render", {"render_dir": directory}),
         ("remove", {}),
     ]
@@ -134,16 +141,11 @@ def test_the_role_that_only_reads_is_the_other_without_what_writes() -> None:
 
 @pytest.mark.parametrize("playbook", ["check", "report", "render", "verify"])
 def test_who_may_only_read_can_audit_report_render_and_verify(metered: Stand, tmp_path: Path, playbook: str) -> None:
-    gateways = metered.gateways()
     each: dict[str, dict[str, Any]] = {
         "check": {"check_chargeback": False},
         "report": {"report_period": "this_month"},
         "render": {"render_dir": str(tmp_path / "rendered")},
-        "verify": {
-            "verify_address": gateways.address("gateway-a"),
-            "verify_model": "chat-small",
-            "verify_tokens": gateways.token(tenants.CALLERS[0]),
-        },
+        "verify": verified(metered),
     }
     environment = metered.account(tmp_path / "account", rules_of("rbac-read.yml"))
     run = metered.play(playbook, environment=environment, **each[playbook])
@@ -161,7 +163,8 @@ NAMESPACES = [
 @pytest.fixture
 def with_roles_only(stand: Stand, tmp_path: Path) -> dict[str, str]:
     """The environment of an account with a Role in each of these namespaces, and no ClusterRole."""
-    return stand.account(tmp_path / "account", rules_of("rbac.yml"), NAMESPACES)
+    rules = [*rules_of("rbac.yml"), *rules_of("rbac-chargeback.yml")]
+    return stand.account(tmp_path / "account", rules, NAMESPACES)
 
 
 def test_roles_in_namespaces_are_enough_for_a_whole_life(
@@ -173,13 +176,15 @@ def test_roles_in_namespaces_are_enough_for_a_whole_life(
         ("check", {"check_chargeback": False}),
         ("report", {"report_period": "this_month", "report_directory": str(tmp_path)}),
         ("render", {"render_dir": str(tmp_path / "rendered")}),
+        ("verify", verified(fresh)),
+        ("chargeback", {}),
+        ("check", {}),
         ("remove", {}),
     ]
     for playbook, variables in plays:
         run = fresh.play(playbook, environment=with_roles_only, **named, **variables)
         assert run.code == 0, run.output
-        if playbook in ("site", "remove"):
-            assert f"Only the namespaces {', '.join(NAMESPACES)} are read" in run.text
+        assert f"Only the namespaces {', '.join(NAMESPACES)} are read" in run.text
     assert (fresh.flag(), fresh.monitors()) == (platform.PLATFORM_MAPPING, set())
 
 

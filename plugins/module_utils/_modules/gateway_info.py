@@ -194,7 +194,7 @@ def _look_and_check(module: Any, cluster: Cluster, problems: Problems) -> dict[s
         "workloads": _unmetered.workloads_of(look.workloads, expected),
         "ports": sorted({_names.ADMIN_PORT, *(sidecar.port for sidecar in look.sidecars)}),
         "dashboards_left_out": sorted(left_out),
-        "cautions": [*only_some_namespaces(cluster), *left_out_cautions(left_out)],
+        "cautions": [*only_some_namespaces(cluster.limits), *left_out_cautions(left_out)],
     }
     merged = None
     if look.controller is not None:

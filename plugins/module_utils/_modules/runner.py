@@ -127,7 +127,7 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
         reached = {"server": cluster.server}
         limits = cluster.limits
         reached |= {"limits": limits} if limits else {}
-        for caution in only_some_namespaces(cluster):
+        for caution in only_some_namespaces(limits):
             module.warn(caution)
         result = _until_no_conflict(module, cluster, worker.run_module)
     except MeteringError as error:
@@ -147,10 +147,10 @@ def run(worker: Worker, module_class: Callable[..., Any] = DiscreetModule) -> No
     raise AssertionError("a module ends with what it returns")
 
 
-def only_some_namespaces(cluster: Cluster) -> list[str]:
+def only_some_namespaces(limits: str) -> list[str]:
     """A caution where not all namespaces are read."""
     look = f"kubectl get pods -A -l {_names.PROXY_LABELS}"
-    return [told(cluster.limits, "Let somebody look who may read all.", command=look)] if cluster.limits else []
+    return [told(limits, "Let somebody look who may read all.", command=look)] if limits else []
 
 
 def with_limits(error: MeteringError, limits: str) -> MeteringError:
