@@ -77,3 +77,4 @@ def test_a_run_that_is_killed_at_any_write_is_finished_by_the_next(
             assert again.code == 0, f"killed at {writes[number - 1]}: {again.output}"
             assert stand.lasting_state() == wanted, f"killed at {writes[number - 1]}"
             assert stand.answers()
+            print(f"{playbook}: killed at {' '.join(writes[number - 1])}, finished by the next run", flush=True)
