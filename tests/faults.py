@@ -178,8 +178,8 @@ def write_page(results: list[dict[str, Any]]) -> None:
     text = (
         f"{len(results)} faults in {len({item['began'] for item in results})} runs until {when}, in "
         f"{len({item['code_state'] for item in results})} states of the code; "
-        f"{machine}. The longest run took {longest:.0f} s. Each number is of runs that went on to their end, of those "
-        "that were tried."
+        f"{machine}. The longest run took {longest:.0f} s. Each number is of faults whose run went on to its end, of "
+        "those that were tried."
     )
     PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{table(results)}\n", encoding="utf-8")
 
