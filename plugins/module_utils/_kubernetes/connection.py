@@ -81,6 +81,8 @@ class Connection:
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
         self._starting_until = 0.0
+        self._is_gone = False
+        """Whether nothing came back of the last request, however often it was sent."""
         self._refused: set[Kind] = set()
         """What was refused twice, and so for good."""
         for name in [name for name in os.environ if name.startswith("K8S_AUTH_") and not os.environ[name]]:
@@ -238,9 +240,17 @@ class Connection:
         """A request whose refusals are told in our words; None for a 404."""
         from kubernetes.dynamic.exceptions import DynamicApiError
 
+        # Whoever can do without an answer asks for the next thing: that is not waited for as long again.
+        attempts = 1 if self._is_gone else ATTEMPTS
         try:
-            return self.send(method, path, **arguments)
+            answer = self.send(method, path, attempts=attempts, **arguments)
+            self._is_gone = False
+            return answer
+        except MeteringError:
+            self._is_gone = True
+            raise
         except DynamicApiError as error:
+            self._is_gone = False
             if error.status == 404:
                 return None
             if error.status == 409:

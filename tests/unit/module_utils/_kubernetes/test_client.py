@@ -27,7 +27,7 @@ def cluster_with(client: Any) -> _client.Cluster:
     connection = object.__new__(Connection)
     connection._client, connection.server, connection._secrets = client, "https://api", Secrets([])
     connection._is_settled, connection._starting_until = True, 0.0
-    connection._refused = set()
+    connection._refused, connection._is_gone = set(), False
     cluster = object.__new__(_client.Cluster)
     cluster._connection, cluster._known_groups, cluster._discoveries = connection, {}, {}
     return cluster

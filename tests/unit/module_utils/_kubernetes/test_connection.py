@@ -68,7 +68,7 @@ def cluster_with(script, *, settled=True):
     connection = object.__new__(_connection.Connection)
     connection._client, connection.server, connection._secrets = script, "https://api", Secrets(["a-secret-word"])
     connection._is_settled, connection._starting_until = settled, 0.0
-    connection._refused = set()
+    connection._refused, connection._is_gone = set(), False
     cluster = object.__new__(_client.Cluster)
     cluster._connection, cluster._known_groups, cluster._discoveries = connection, {}, {}
     return cluster
@@ -173,6 +173,23 @@ def test_a_list_whose_next_page_is_gone_begins_anew_at_once(slept):
     last = {"items": [{"metadata": {"name": "m"}}], "metadata": {}}
     assert cluster_with(Script(page, status(410), last)).list("v1", "configmaps") == last["items"]
     assert slept == []
+
+
+def test_of_an_api_server_that_is_gone_the_next_thing_is_asked_once():
+    script = Script(LOST)
+    cluster = cluster_with(script)
+    for asked in (4, 5, 6):
+        with pytest.raises(MeteringError, match="can no longer be reached"):
+            get(cluster)
+        assert len(script.asked) == asked
+
+
+def test_an_api_server_that_is_back_is_asked_as_often_as_ever():
+    script = Script(LOST, LOST, LOST, LOST, OBJECT, LOST, LOST, OBJECT)
+    cluster = cluster_with(script)
+    with pytest.raises(MeteringError):
+        get(cluster)
+    assert [get(cluster), get(cluster)] == [OBJECT, OBJECT]
 
 
 def test_a_refusal_of_one_of_several_api_servers_is_not_believed_later_either():
