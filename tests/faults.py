@@ -208,7 +208,7 @@ def main() -> None:
                 return
             found = cluster.try_cell(cell)
             results.add(found)
-            if not found:
+            if not found and len(cell.faults) > 1:
                 for alone in results.left_of(cell.each_alone()):
                     left.put(alone)
             elif found[0]["wrong"]:

@@ -74,7 +74,7 @@ def guide(target: str, seconds: int) -> tuple[int, str]:
     words = [sys.executable, str(ROOT / "tests/guided.py"), target, str(place), "--seconds", str(seconds)]
     place.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, errors="replace", check=False)
-    found = re.findall(r"^(?:Done |stat::number_of_executed_units: +)(\d+)", done.stderr, re.MULTILINE)
+    found = re.findall(r"^Done (\d+) runs", done.stderr, re.MULTILINE)
     if done.returncode:
         print(f"{target}:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}", flush=True)
     print(f"{target}: {found[:1]} in {seconds} s, ended with {done.returncode}", flush=True)

@@ -85,7 +85,7 @@ options:
   namespaces:
     description:
       - The only namespaces that are read, for an account that has Roles in them and no ClusterRole.
-      - By default all are read. What is in another is not seen, which a caution says.
+      - By default all are read. What other namespaces have is not known then, and a caution says so.
     type: list
     elements: str
     default: []

@@ -127,6 +127,8 @@ TOTAL_TOKEN_TYPES = ("input", "output")
 CHARGEBACK_CONFIG = ("cpaas-system", "slark-agent-aigateway-config")
 CHARGEBACK_DISPLAY = ("kube-public", "slark-display-config-for-aigateway")
 COST_MANAGEMENT_NAMESPACES = (CHARGEBACK_CONFIG[0], CHARGEBACK_DISPLAY[0])
+# An API group of the platform on which Cost Management runs.
+ALAUDA_GROUP = "ait.alauda.io"
 
 # A record of our rules whose labels say what else they record of a month: the currency of amounts, and of which units
 # namespaces have budgets. It is there in the first hour of a month as well, when nothing was used yet.

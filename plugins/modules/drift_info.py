@@ -70,8 +70,8 @@ limits:
   returned: with O(namespaces)
   type: str
   sample: >-
-    Only the namespaces envoy-gateway-system, monitoring are read (metering_namespaces). What is in another is not seen,
-    and not known to be absent.
+    Only the namespaces envoy-gateway-system, monitoring are read (metering_namespaces). What other namespaces have is
+    not known.
 controller:
   description: The controller's Deployment, as namespace/name.
   returned: success

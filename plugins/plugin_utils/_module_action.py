@@ -110,7 +110,7 @@ class ModuleAction(ActionBase):
                 # From where the command was given, and not from where the playbook is.
                 value = os.path.join(directory_of_command(), os.path.expanduser(value))
             if option in LISTS and isinstance(value, Mapping):
-                raise AnsibleActionFail(f"{name} is a map; it is a list or a text. Correct that variable.")
+                raise AnsibleActionFail(f"{name} is a map. Set it to a list, or to names with commas between them.")
             # The module would name its own option, which nobody has set.
             found[option] = _as_truth(name, value) if option in TRUTHS else value
         named = os.environ.get(KUBECONFIG, "")

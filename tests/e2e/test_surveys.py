@@ -150,6 +150,12 @@ def test_what_says_which_cluster_is_named_too(metered: Stand, tmp_path: Path, na
     assert f"{name} is 'perhaps', which is not true or false" in job.output
 
 
+def test_namespaces_that_are_a_map_are_named(metered: Stand, tmp_path: Path) -> None:
+    job = launch(metered, tmp_path, "check", {"metering_namespaces": {"team-a": "team-b"}})
+    assert job.status == "failed"
+    assert "metering_namespaces is a map." in job.output
+
+
 @pytest.mark.parametrize("playbook", sorted(TEMPLATES))
 def test_a_number_of_clusters_that_is_none_is_named(metered: Stand, tmp_path: Path, playbook: str) -> None:
     job = launch(metered, tmp_path, playbook, {"metering_serial": "some"})

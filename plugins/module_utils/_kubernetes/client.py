@@ -142,8 +142,8 @@ class Cluster:
         if not self._named:
             return ""
         return (
-            f"Only the namespaces {', '.join(self.namespaces)} are read (metering_namespaces). What is in another is "
-            "not seen, and not known to be absent."
+            f"Only the namespaces {', '.join(self.namespaces)} are read (metering_namespaces). What other namespaces "
+            "have is not known."
         )
 
     def reads(self, namespace: str) -> bool:
@@ -156,9 +156,10 @@ class Cluster:
         wrong = [shortened(name) for name in self._named if not _IS_NAMESPACE.fullmatch(name)]
         if wrong:
             raise MeteringError(
-                f"metering_namespaces names {', '.join(map(repr, wrong))}, which is no name of a namespace.",
-                "Only the namespaces that it names are read. Nothing was read and nothing was changed.",
-                "Correct metering_namespaces: names with commas between them, or a list.",
+                f"metering_namespaces has {', '.join(map(repr, wrong))}.",
+                "A namespace's name has only lower-case letters, digits and hyphens. Nothing was read and nothing was "
+                "changed.",
+                "Set metering_namespaces to a list of names, or to names with commas between them.",
             )
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             names = list(dict.fromkeys(self._named))
@@ -193,6 +194,7 @@ class Cluster:
         if everywhere:
             yield from self._pages_of(api, kind, namespace, labels)
             return
+        # There may be hundreds, and each is a request.
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             for found in threads.map(lambda own: list(self._pages_of(api, kind, own, labels)), self.namespaces):
                 if None in found:

@@ -28,7 +28,6 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 
 from .. import _progress
 from .._errors import ConflictError, MeteringError, MomentError, RefusedError
-from .._lists import words_of
 from .._secrets import Secrets, check_address, without_credentials
 from .credentials import forget_clients, refuse_pod_credentials
 
@@ -71,12 +70,8 @@ class NoDocumentError(MomentError):
 class Connection:
     """One API server, spoken to with the rights of whoever runs the module."""
 
-    _reads_some = False
-    """Whether only some namespaces are read, because the account has roles in these."""
-
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
-        self._reads_some = bool(words_of(module.params.get("namespaces")))
         self._secrets = Secrets.of(module.params)
         self._is_settled = False
         """Whether a refusal is a refusal: the API server knows its roles."""
@@ -292,11 +287,8 @@ class Connection:
         return RefusedError(
             f"The API server {self.server} does not allow this account to {method} {what}: {detail}.",
             "The run needs that permission.",
-            "Bind the rules of docs/rbac.yml to the account that runs this, as a Role in that namespace; or leave the "
-            "namespace out of metering_namespaces."
-            if self._reads_some
-            else "Bind the ClusterRole of docs/rbac.yml to the account that runs this, or run it as another. Where "
-            "none may be bound, name the namespaces to read in metering_namespaces.",
+            "Bind the rules of docs/rbac.yml to the account that runs this, as a ClusterRole, or as a Role in each "
+            "namespace of metering_namespaces; or run it as another.",
             "kubectl auth whoami",
         )
 

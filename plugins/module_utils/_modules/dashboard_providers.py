@@ -20,7 +20,7 @@ from .._kubernetes.objects import Object, containers, without_server_fields
 MONITOR, GRAFANA, GRAFANA_OPERATOR, PERSES = "monitor", "grafana", "grafana_operator", "perses"
 PROVIDERS = (MONITOR, GRAFANA, GRAFANA_OPERATOR, PERSES)
 AUTO = "auto"
-MONITOR_API = "ait.alauda.io/v1alpha2"
+MONITOR_API = f"{_names.ALAUDA_GROUP}/v1alpha2"
 OPERATOR_API = "grafana.integreatly.org/v1beta1"
 # The present version first.
 PERSES_APIS = ("perses.dev/v1alpha2", "perses.dev/v1alpha1")

@@ -59,7 +59,10 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
     if Pair(*_names.REQUIRED_PAIR) not in unwanted:
         return
     namespace, name = _names.CHARGEBACK_CONFIG
-    found = cluster.get("v1", "configmaps", namespace, name) if cluster.reads(namespace) else None
+    if not cluster.reads(namespace):
+        _refuse_to_guess(cluster, namespace)
+        return
+    found = cluster.get("v1", "configmaps", namespace, name)
     if found is not None and not (ours_goes and is_ours(found)):
         raise MeteringError(
             f"{':'.join(_names.REQUIRED_PAIR)} is to be removed, but chargeback is configured: configmap "
@@ -67,6 +70,22 @@ def refuse_to_lose_the_bill(cluster: Cluster, unwanted: Sequence[Pair], *, ours_
             "Cost Management bills by the label user_namespace. Without it, nothing can be billed.",
             "Keep the pair, or remove the chargeback first.",
             f"kubectl -n {namespace} get configmap {name} -o yaml",
+        )
+
+
+def _refuse_to_guess(cluster: Cluster, namespace: str) -> None:
+    """Refuse to remove the label where Cost Management may bill by it, and its namespace is not read.
+
+    Raises:
+        MeteringError: the cluster has Alauda's kinds, so that it may run there.
+    """
+    if cluster.preferred(_names.ALAUDA_GROUP):
+        raise MeteringError(
+            f"It is not known whether Cost Management bills by {_names.REQUIRED_PAIR[1]}: namespace {namespace} is not "
+            "read.",
+            "This run would remove that label. Without it, Cost Management can bill nothing. Nothing was changed.",
+            f"Add {namespace} to metering_namespaces, and bind the rules of docs/rbac.yml there.",
+            f"kubectl -n {namespace} get configmap {_names.CHARGEBACK_CONFIG[1]}",
         )
 
 

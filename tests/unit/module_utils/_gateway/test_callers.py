@@ -91,6 +91,12 @@ def test_several_policies_that_set_one_header_leave_open_which_of_them_did(sette
     assert identity.expected(CLAIMS).get("user_namespace") == expected
 
 
+def test_where_policies_may_stand_in_namespaces_that_are_not_read_no_value_is_expected():
+    """Another policy may take the header from another claim."""
+    setters = Setters({"x-user-namespace": [Setter("a/one", ("namespace",))]}, is_partial=True)
+    assert Identity(MAPPING, setters).expected(CLAIMS) == {}
+
+
 # --- growth -----------------------------------------------------------------------------------------------------------
 
 

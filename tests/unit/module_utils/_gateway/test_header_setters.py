@@ -151,6 +151,13 @@ def test_a_kind_that_may_not_be_read_cannot_be_told():
     assert "it is not known if a HTTPRoute, which could not be read, does" in found.why_unset("x-team")
 
 
+def test_what_stands_in_a_namespace_that_is_not_read_cannot_be_told():
+    found = header_setters.setters_of({}, is_partial=True)
+    assert "it is not known if something in a namespace that metering_namespaces leaves out does" in found.why_unset(
+        "x"
+    )
+
+
 @pytest.mark.parametrize("kind", header_setters.KINDS)
 @pytest.mark.parametrize("spec", [{}, None, {"rules": None, "headers": None, "jwt": None, "apiKeyAuth": None}])
 def test_an_object_that_sets_nothing_is_none(kind, spec):

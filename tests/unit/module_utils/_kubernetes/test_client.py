@@ -313,12 +313,9 @@ def test_no_list_of_the_whole_cluster_is_asked_for_where_namespaces_are_named():
     cluster = cluster_with(client)
     cluster._named = ["a", "b"]
     cluster.list("v1", "pods")
-    assert client.asked == [
-        "/api/v1/namespaces/a",
-        "/api/v1/namespaces/b",
-        "/api/v1/namespaces/a/pods",
-        "/api/v1/namespaces/b/pods",
-    ]
+    # Those of the same kind are asked for at once.
+    assert sorted(client.asked[:2]) == ["/api/v1/namespaces/a", "/api/v1/namespaces/b"]
+    assert sorted(client.asked[2:]) == ["/api/v1/namespaces/a/pods", "/api/v1/namespaces/b/pods"]
 
 
 @pytest.mark.parametrize(
@@ -336,3 +333,13 @@ def test_a_namespace_that_is_not_there_is_named():
     cluster._named = ["a", "tema-b"]
     with pytest.raises(MeteringError, match="metering_namespaces names tema-b: there is no such namespace, or"):
         cluster.list("v1", "pods")
+
+
+@pytest.mark.parametrize("name", ["monitoring/pods", "..", "Team-A", "-a", "a" * 64, "a.b", "*"])
+def test_what_is_no_name_of_a_namespace_is_refused_before_anything_is_asked(name):
+    client = Listing()
+    cluster = cluster_with(client)
+    cluster._named = ["a", name]
+    with pytest.raises(MeteringError, match=r"^metering_namespaces has '.*A namespace's name has only lower-case"):
+        cluster.list("v1", "pods")
+    assert client.asked == []
