@@ -38,3 +38,21 @@ def test_a_spoilt_answer_is_told_as_what_it_is_and_changes_nothing(
         assert trials.wrong_with(run) == [], f"{kind} in place of {trials.requests_spoilt()}: {run.output}"
     again = trials.play(playbook, {})
     assert again.code == 0, again.output
+
+
+def test_a_spoilt_answer_of_a_prometheus_with_an_address_is_told_as_what_it_is(
+    metered: Stand, server: FaultyApiServer, tmp_path: Path
+) -> None:
+    trials = Trials(metered, server, tmp_path, asks_prometheus_itself=True)
+    trials.count_requests("check")
+    asked = [number for number, (dummy, path) in enumerate(server.seen, start=1) if ":9090/proxy/" in path]
+    assert asked
+    chance = random.Random(SEED)
+    kinds = [kind for kind in FAULTS if kind not in SLOW]
+    for dummy in range(SAMPLE):
+        number, kind = chance.choice(asked), chance.choice(kinds)
+        run = trials.play("check", {number: kind})
+        assert trials.wrong_with(run) == [], f"{kind} in place of {trials.requests_spoilt()}: {run.output}"
+    kind = chance.choice(kinds)
+    run = trials.play("check", dict.fromkeys(range(asked[0], asked[0] + 1000), kind))
+    assert (run.code, trials.wrong_with(run)) == (2, []), f"{kind} from the first on: {run.output}"

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from standlib import platform
+
 from .runs import Run
 from .stand import Stand
 
@@ -251,12 +253,26 @@ PLAYBOOKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+def _address_of_prometheus(stand: Stand, server: FaultyApiServer) -> dict[str, Any]:
+    """`scrape_api` for an address at which nobody says that it is the API server's."""
+    pods = stand.get("pods", platform.MONITORING_NAMESPACE, labels="app.kubernetes.io/name=prometheus")
+    name = min(pod["metadata"]["name"] for pod in pods)
+    url = f"{server.address}/api/v1/namespaces/{platform.MONITORING_NAMESPACE}/pods/{name}:9090/proxy"
+    return {"url": url, "targets_urls": [url]}
+
+
 class Trials:
     """Playbooks on one stand whose requests are spoilt, and what is wrong with how they end."""
 
-    def __init__(self, stand: Stand, server: FaultyApiServer, directory: Path) -> None:
-        """Of a stand that is metered and without traffic, so that every report of it has the same rows."""
+    def __init__(
+        self, stand: Stand, server: FaultyApiServer, directory: Path, *, asks_prometheus_itself: bool = False
+    ) -> None:
+        """Of a stand that is metered and without traffic, so that every report of it has the same rows.
+
+        Runs ask Prometheus through the API server, or by an address of its own, which the same server spoils.
+        """
         self._stand, self.server, self._directory = stand, server, directory
+        self._api = {"scrape_api": _address_of_prometheus(stand, server)} if asks_prometheus_itself else {}
         self._playbook = ""
         self._faults: dict[int, str] = {}
         self._rows: Any = None
@@ -277,7 +293,8 @@ class Trials:
         self._faults = dict(faults)
         more = {name: str(self._directory) for name in ("render_dir", "report_directory") if name.startswith(playbook)}
         self.server.spoil(faults)
-        return self._stand.play(playbook, *words, environment=self.server.environment(self._stand), **variables, **more)
+        environment = self.server.environment(self._stand)
+        return self._stand.play(playbook, *words, environment=environment, **variables, **more, **self._api)
 
     def requests_spoilt(self) -> list[str]:
         """What the last run asked for where it was answered wrongly."""
