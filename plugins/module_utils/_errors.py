@@ -64,6 +64,9 @@ class MeteringError(Exception):
 class MomentError(MeteringError):
     """Somebody does not answer, or says that it cannot now: whoever waits anyway goes on waiting."""
 
+    after = 0.0
+    """The seconds after which it wants to be asked again; 0 where it does not say."""
+
     def __init__(self, found: str, why: str, advice: str, command: str = "", **result: Any) -> None:
         super().__init__(found, why, advice, command, **result)
         self.is_moment = True

@@ -8,11 +8,29 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from http.client import HTTPException, InvalidURL
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 
 from ansible.module_utils.urls import open_url
+
+# Statuses of a moment: whoever answers so can be asked again. Some of them no read is answered with cause, but by
+# whatever stands between.
+RETRIED = frozenset({429, 500, 502, 503, 504})
+RETRIED_READS = RETRIED | {408, 409, 410, 425}
+# Nobody who wants to be left alone for a moment is asked again sooner.
+FIRST_PAUSE = 0.5
+
+
+class Response(NamedTuple):
+    """What came back, whatever the status is."""
+
+    status: int
+    text: str
+    after: float
+    """The seconds after which it wants to be asked again; 0 where it does not say."""
 
 
 class UnreachableError(Exception):
@@ -23,8 +41,16 @@ class InvalidRequestError(Exception):
     """No request could be made of an address and its headers. It has no text: that may have a header in it."""
 
 
-def request(url: str, **options: Any) -> tuple[int, str]:
-    """The status and the text of an answer, whatever the status is.
+def seconds_to_wait(headers: Mapping[str, str] | None) -> float:
+    """The seconds after which somebody wants to be asked again; 0 where the headers do not say."""
+    with contextlib.suppress(TypeError, ValueError):
+        found = float((headers or {}).get("Retry-After") or 0)
+        return max(found, FIRST_PAUSE) if found > 0 else 0.0
+    return 0.0  # a date, which hardly anybody sends
+
+
+def request(url: str, **options: Any) -> Response:
+    """What an address answers.
 
     Args:
         url: the address.
@@ -40,7 +66,8 @@ def request(url: str, **options: Any) -> tuple[int, str]:
         except HTTPError as error:
             answer = error
         with answer:
-            return int(answer.status), answer.read().decode("utf-8", "replace")
+            text = answer.read().decode("utf-8", "replace")
+            return Response(int(answer.status), text, seconds_to_wait(answer.headers))
     except (ValueError, InvalidURL) as error:
         raise InvalidRequestError from error
     except (URLError, OSError, HTTPException) as error:  # an answer that breaks off is none

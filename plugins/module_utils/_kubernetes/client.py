@@ -19,10 +19,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .. import _progress
 from .._errors import ConflictError, MeteringError, RefusedError
+from .._http import RETRIED
 from .._lists import words_of
 from .._tables import shortened
 from .connection import (
-    RETRIED,
     AnsibleK8SModule,
     Connection,
     NoDocumentError,

@@ -28,19 +28,16 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 
 from .. import _progress
 from .._errors import ConflictError, MeteringError, MomentError, RefusedError
+from .._http import FIRST_PAUSE, RETRIED, RETRIED_READS, seconds_to_wait
 from .._secrets import Secrets, check_address, without_credentials
 from .credentials import forget_clients, refuse_pod_credentials
 
 __all__ = ["AnsibleK8SModule", "Connection", "Reply"]
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
-RETRIED = frozenset({429, 500, 502, 503, 504})
-# What no read is answered with cause, but by whatever stands between; of a list's next page 410 has one.
-RETRIED_READS = RETRIED | {408, 409, 410, 425}
 ATTEMPTS = 4
 # As long as somebody asks to be left alone (Retry-After), up to this many seconds in all.
 PATIENCE_SECONDS = 60
-FIRST_PAUSE = 0.5
 # So long an API server that has just started may not know its roles yet.
 STARTING_SECONDS = 10
 # Of an answer that is not what it has to be.
@@ -343,14 +340,14 @@ def kind_of(method: str, path: str) -> Kind:
 
 
 def _retried(method: str, query: Sequence[tuple[str, Any]]) -> Set[int]:
-    """The statuses after which a request is sent again."""
+    """The statuses after which a request is sent again; of a list's next page 410 has a cause."""
     goes_on = any(name == "continue" for name, dummy in query)
     return RETRIED_READS if method == "get" and not goes_on else RETRIED
 
 
 def _pause_after(error: Any, retried: Set[int], attempt: int, attempts: int, waited: float) -> tuple[float, bool]:
     """The seconds after which what ended with an error is sent again, 0 for never; and whether that was an attempt."""
-    asked = seconds_to_wait(error) if error.status in retried else 0.0
+    asked = seconds_to_wait(getattr(error, "headers", None)) if error.status in retried else 0.0
     if asked and waited + asked <= PATIENCE_SECONDS:
         # Whoever says when to come back is there.
         return asked, False
@@ -359,15 +356,6 @@ def _pause_after(error: Any, retried: Set[int], attempt: int, attempts: int, wai
 
 def _pause(attempt: int) -> float:
     return float(FIRST_PAUSE * 2 ** (attempt - 1))
-
-
-def seconds_to_wait(error: Any) -> float:
-    """The seconds after which somebody who answered with an error wants to be asked again; 0 where it does not say."""
-    headers = getattr(error, "headers", None) or {}
-    with contextlib.suppress(TypeError, ValueError):
-        found = float(headers.get("Retry-After") or 0)
-        return max(found, FIRST_PAUSE) if found > 0 else 0.0
-    return 0.0  # a date, which hardly anybody sends
 
 
 def is_of_the_api_server(error: Any) -> bool:

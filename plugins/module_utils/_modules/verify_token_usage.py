@@ -146,7 +146,7 @@ def send(caller: Caller, token: str, streamed: bool, options: dict[str, Any]) ->
     url = f"{options['address'].rstrip('/')}{options['path']}"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", **options["headers"]}
     try:
-        status, text = request(
+        status, text, dummy = request(
             url,
             method="POST",
             data=json.dumps(body),

@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 
 from .. import _progress
 from .._errors import MeteringError, MomentError, doc_of
-from .._http import InvalidRequestError, UnreachableError, request
+from .._http import RETRIED_READS, InvalidRequestError, UnreachableError, request
 from .._kubernetes.client import LOOK_SECONDS, BehindError, Cluster
 from .._secrets import Secrets, check_address, without_credentials
+from .._tables import shortened
 
 # It is asked again after so many seconds, then after twice as many.
 FIRST_PAUSE, PATIENCE = 0.5, 3.0
@@ -124,7 +125,7 @@ class Address:
         posted = path.endswith("/query")
         token = {"Authorization": f"Bearer {options['token']}"} if options.get("token") else {}
         try:
-            status, text = request(
+            status, text, after = request(
                 f"{self.url.rstrip('/')}{path}" + ("" if posted or not query else f"?{urlencode(query)}"),
                 method="POST" if posted else "GET",
                 data=urlencode(query) if posted else None,
@@ -161,10 +162,28 @@ class Address:
                 "headers such as X-Scope-OrgID.",
                 doc_of("scrape"),
             )
-        if status in (404, 405, 410, 501):
+        if status in (404, 405, 501):
             raise _not_served(self.name, path, str(status))
+        if status in RETRIED_READS:
+            moment = _of_a_moment(self, path, status, text)
+            moment.after = after
+            raise moment
         # What is an error to Prometheus comes with its reason in JSON.
         return text
+
+
+def _of_a_moment(api: Api, path: str, status: int, text: str) -> MomentError:
+    """What is told of an answer that says that it cannot be given now, in its own words where it is Prometheus's."""
+    try:
+        reason = str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        reason = " ".join(text.split())
+    return MomentError(
+        f"{api.name} answered {status} to {path}: {shortened(api.hide(reason)) or 'no reason given'}.",
+        "Its targets and series cannot be judged without it.",
+        "It has too much to do or restarts, or something before it has answered in its place. Look at its log.",
+        f"curl -sS {shlex.quote(f'{api.name}/api/v1/query?query=1')}",
+    )
 
 
 def _explain_refusal(name: str, error: BehindError) -> MeteringError | None:
@@ -214,21 +233,30 @@ def data_of(api: Api, path: str, query: Sequence[tuple[str, str]], key: str, pat
         query: the parameters.
         key: that of the data.
         patience: how many seconds it may take in all until it is asked again, where it does not answer or cannot now.
+            Where it says when to come back, it is waited for that long.
 
     Raises:
         MeteringError: it answers with an error, or with something else.
     """
-    waited, pause, began = 0.0, FIRST_PAUSE, time.monotonic()
+    waited, pause, began, refused = 0.0, FIRST_PAUSE, time.monotonic(), False
     while True:
         try:
             return _data_of_answer(api, path, api.text(f"/api/v1/{path}", query), key)
-        except MeteringError as error:
-            # What takes long to fail has used the patience, too.
-            if not error.is_moment or max(waited, time.monotonic() - began) + pause > patience:
+        except NotLetInError as error:
+            # One of several may have started since, and not know yet who asks.
+            if refused:
                 raise
-            _progress.tell(f"{api.name} does not answer {path} ({error.found[:80]}), asking again in {pause:.0f} s")
-        time.sleep(pause)
-        waited, pause = waited + pause, 2 * pause
+            refused, told, rest = True, error.found, pause
+        except MeteringError as error:
+            asked = error.after if isinstance(error, MomentError) else 0.0
+            told, rest = error.found, asked or pause
+            # What takes long to fail has used the patience, too.
+            limit = PATIENCE_FOR_PAST if asked else patience
+            if not error.is_moment or max(waited, time.monotonic() - began) + rest > limit:
+                raise
+        _progress.tell(f"{api.name} does not answer {path} ({told[:80]}), asking again in {rest:.0f} s")
+        time.sleep(rest)
+        waited, pause = waited + rest, 2 * pause
 
 
 def _data_of_answer(api: Api, path: str, text: str, key: str) -> Any:

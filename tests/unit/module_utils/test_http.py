@@ -40,7 +40,7 @@ def serve() -> Iterator[Serve]:
 def test_an_answer_is_one_whatever_its_status_is(serve: Serve, status: int) -> None:
     text = "" if status == 204 else "hello"
     address = serve(f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
-    assert _http.request(address, timeout=5) == (status, text)
+    assert _http.request(address, timeout=5)[:2] == (status, text)
 
 
 @pytest.mark.parametrize(
