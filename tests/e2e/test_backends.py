@@ -63,7 +63,8 @@ def test_an_address_is_asked_with_what_it_takes_to_be_let_in(metered: Stand, way
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "nothing"])
 def test_who_is_not_let_in_is_told_what_to_set_and_no_secret(metered: Stand, way: str) -> None:
     lets_in, options = WAYS[way]
-    wrong = {name: f"{SECRET}-wrong" for name in options if name != "headers"}
+    # A user's name is no secret, and is shown as it is.
+    wrong = {name: "somebody" if name == "username" else f"{SECRET}-wrong" for name in options if name != "headers"}
     with Front(metered, lets_in) as front:
         result = check(metered, url=front.url, **wrong)
     assert "answered 401" in result["msg"]

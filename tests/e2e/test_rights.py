@@ -214,7 +214,7 @@ def test_a_monitor_in_a_namespace_that_is_not_read_is_known_by_its_targets(
     [
         pytest.param([*NAMESPACES, "team-x"], "metering_namespaces names team-x: ", id="one that is not there"),
         pytest.param([*NAMESPACES, "upstream"], "metering_namespaces names upstream: ", id="one without a Role"),
-        pytest.param("", "Where none may be bound, name the namespaces to read in metering_namespaces", id="none"),
+        pytest.param("", "or as a Role in each namespace of metering_namespaces", id="none"),
     ],
 )
 def test_what_the_roles_are_not_enough_for_is_told_before_anything_is_changed(
